@@ -1,0 +1,7 @@
+//! Beckon's engine: event model, log, matcher, reference evaluator, dataflow, outbox.
+//!
+//! Knows no HTTP and no sink. `dataflow` is the only place that names timely or differential.
+
+pub mod log;
+pub mod model;
+pub mod stage;

@@ -1,0 +1,185 @@
+//! The log as the rest of Beckon sees it: one totally ordered partition.
+//!
+//! What is appended together is acknowledged together, after it is on disk; a reader sees whole
+//! commit groups only, and only what is synced. A second implementation (Kafka) stands behind the
+//! same trait later; `conformance` has the tests that any implementation passes.
+
+use crate::model::{Epoch, LogSeq, PackedEvent, ServerTimeMs};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordBody {
+    /// An event of a visitor.
+    Event(PackedEvent),
+    /// Taken out by a rewrite; its sequence number stays.
+    Tombstone,
+}
+
+/// A record to append.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The site.
+    pub site: Arc<str>,
+    /// XXH3 of the visitor's (else the visit's) id: lets a rewrite find a person's records.
+    pub visitor_hash: u64,
+    /// 128 bits of (site, eventID); a record whose key was appended within the deduplication
+    /// window is a duplicate. `None` is never one.
+    pub dedup: Option<u128>,
+    /// What it says.
+    pub body: RecordBody,
+}
+
+/// What became of one appended record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// On disk, at this place.
+    Stored(LogSeq),
+    /// The first copy is on disk; this one was not appended.
+    Duplicate,
+}
+
+/// Why an append was not taken. Nothing of it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// More than `append_queue_bytes_max` wait for the disk.
+    #[error("the log's queue is full")]
+    Busy,
+    /// `log_bytes_max` is reached.
+    #[error("the log has reached log_bytes_max")]
+    LogFull,
+    /// Less than `disk_free_bytes_min` is free.
+    #[error("the disk is nearly full")]
+    DiskFull,
+    /// A write or a sync failed, or the log is shutting down; nothing is accepted any more.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Called once, on the log's thread, when the records are on disk (or will never be).
+pub type Acknowledge = Box<dyn FnOnce(Result<Vec<Appended>, Refused>) + Send>;
+
+/// The mark that ends a commit group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitMark {
+    /// The group's epoch.
+    pub epoch: Epoch,
+    /// First record's number; `last_seq + 1` for a group without records.
+    pub first_seq: LogSeq,
+    /// Number of the last record up to here.
+    pub last_seq: LogSeq,
+    /// The server's clock, never going back.
+    pub now: ServerTimeMs,
+}
+
+/// A record as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedRecord {
+    /// Its number.
+    pub seq: LogSeq,
+    /// What it says.
+    pub body: RecordBody,
+}
+
+/// A commit group as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its mark.
+    pub mark: CommitMark,
+    /// Its records, numbers ascending.
+    pub records: Vec<LoggedRecord>,
+}
+
+/// Why reading failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The file system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: Box<str>,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// Bytes that were synced are not what was written.
+    #[error("segment {segment} is damaged at byte {offset}: {what}; {advice}")]
+    Damaged {
+        /// The segment's file name.
+        segment: Box<str>,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: Box<str>,
+        /// What can be done.
+        advice: Box<str>,
+    },
+    /// The records asked for were deleted by retention.
+    #[error("epoch {0} is no longer in the log")]
+    Gone(Epoch),
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// One totally ordered partition.
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// Queues records; they stand next to each other in the log.
+    ///
+    /// # Errors
+    /// [`Refused`], at once and before any work; `done` is then not called.
+    fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused>;
+
+    /// Asks for an epoch without records at the next occasion (a timer is due).
+    fn tick(&self);
+
+    /// The mark of the last group on disk; `None` for an empty log.
+    fn durable(&self) -> Option<CommitMark>;
+
+    /// Reads whole groups from the one behind `after` on (`None`: from the start).
+    ///
+    /// # Errors
+    /// [`LogError::Gone`], or what the file system says.
+    fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError>;
+
+    /// Stops accepting, writes what is queued, syncs, and ends the log's thread.
+    fn close(&self);
+
+    /// What the log holds and has counted.
+    fn stats(&self) -> LogStats;
+}
+
+/// A place in the log that moves forward.
+pub trait LogReader: Send {
+    /// The next whole group on disk; waits up to `wait` for one. `None`: none came.
+    ///
+    /// # Errors
+    /// [`LogError::Closed`] once the log is closed and all was read; damage.
+    fn next(&mut self, wait: Duration) -> Result<Option<Group>, LogError>;
+}
+
+/// What the log holds and has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes that wait to be written.
+    pub queued_bytes: u64,
+    /// Records appended since start.
+    pub records: u64,
+    /// Groups (syncs) since start.
+    pub groups: u64,
+    /// Duplicates since start.
+    pub duplicates: u64,
+    /// Deduplication ids held.
+    pub dedup_ids: u64,
+    /// Age of the oldest deduplication id in milliseconds, by the log's clock.
+    pub dedup_window_ms: u64,
+    /// Nanoseconds spent in sync since start.
+    pub sync_nanos: u64,
+    /// The slowest sync since start, in nanoseconds.
+    pub sync_nanos_max: u64,
+}

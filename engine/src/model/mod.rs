@@ -1,0 +1,30 @@
+//! The event as every part of Beckon sees it after ingest.
+//!
+//! [`Event`] is the owned form that ingest and replay build; [`PackedEvent`] is the same event as
+//! bytes, the only form that is logged, exchanged between workers, kept in a visit and read by
+//! sinks; [`EventView`] reads those bytes without allocating.
+//!
+//! **Invariant:** what is packed was validated before. Unpacking therefore fails only on damaged
+//! bytes, and says so as [`UnpackError`], never by a panic.
+
+mod event;
+mod ids;
+mod mark;
+mod packed;
+mod rows;
+mod time;
+mod value;
+
+pub use event::{Event, Flags, SiteName, system};
+pub use ids::{
+    EventId, ID_TEXT_BYTES_MAX, Id, IdError, PARTITIONS, PageId, PartitionId, VisitId, VisitorId,
+    partition_of,
+};
+pub use mark::{EpochInput, EpochMark, LoggedEvent};
+pub use packed::{EventView, FieldName, PackedEvent, UnpackError, WELL_KNOWN_FIELDS};
+pub use rows::{
+    ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventRow, Fate, Identity, Instance,
+    MatchId, Op, SuppressReason, VisitChange, VisitRow, VisitScope,
+};
+pub use time::{Epoch, EventTimeMs, LogSeq, ServerTimeMs};
+pub use value::{DEPTH_MAX, ListIter, MapIter, Value, ValueView};

@@ -1,0 +1,509 @@
+//! The packed event: the one byte format that is logged, exchanged, kept and exported.
+//!
+//! Layout, version 1 (integers little endian unless LEB128 is said):
+//!
+//! ```text
+//! u8  version (1)         u16 flags            u8  presence (bit 0 tie, 1 client timestamp)
+//! i64 timestamp ms        i64 server timestamp ms
+//! id event, id visit, id visitor, id page      u8 tag: 0 none, 1 then 16 bytes, 2 then u8 length, text
+//! str site, str name                           LEB128 length, UTF-8
+//! [zigzag tie] [zigzag client timestamp - timestamp]
+//! LEB128 count of fields, then for each: u8 code of a well-known name, or 0 and str; value
+//! ```
+//!
+//! Values are described in `value.rs`. The position of a name in [`WELL_KNOWN_FIELDS`] is its code
+//! and part of the format: names are appended, never moved.
+
+use super::{
+    Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, VisitId, VisitorId,
+    value::ValueView,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+const HAS_TIE: u8 = 1;
+const HAS_CLIENT_TIMESTAMP: u8 = 2;
+
+/// Names that take one byte; the code is the position plus one.
+pub const WELL_KNOWN_FIELDS: &[&str] = &[
+    "url",
+    "url.path",
+    "url.host",
+    "referrer",
+    "title",
+    "languageCode",
+    "category",
+    "data",
+    "ip",
+    "isBot",
+    "userAgent",
+    "userAgent.name",
+    "userAgent.version",
+    "userAgent.os",
+    "userAgent.device",
+    "campaign.source",
+    "campaign.medium",
+    "campaign.name",
+    "campaign.term",
+    "campaign.content",
+    "userID",
+    "visitScope",
+];
+
+/// Why bytes are no packed event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnpackError {
+    /// The bytes end too early.
+    #[error("the packed event ends too early")]
+    Short,
+    /// Written by a version that this one does not know.
+    #[error("unknown version of the packed event")]
+    Version,
+    /// A tag that has no meaning.
+    #[error("unknown tag in a packed event")]
+    Tag,
+    /// Text that is not UTF-8.
+    #[error("text in a packed event is not UTF-8")]
+    Utf8,
+    /// A number that does not fit.
+    #[error("a number in a packed event is too large")]
+    Number,
+    /// Values nested too deep.
+    #[error("values in a packed event nest too deep")]
+    Depth,
+}
+
+/// An event as bytes; cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackedEvent(Arc<[u8]>);
+
+impl PackedEvent {
+    /// Packs an event.
+    #[must_use]
+    pub fn pack(event: &Event) -> Self {
+        let mut out = Vec::with_capacity(320);
+        pack_into(event, &mut out);
+        Self(out.into())
+    }
+
+    /// Takes bytes that were packed before; they are checked when they are viewed.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn view(&self) -> Result<EventView<'_>, UnpackError> {
+        EventView::read(&self.0)
+    }
+
+    /// The owned event.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn unpack(&self) -> Result<Event, UnpackError> {
+        self.view()?.to_event()
+    }
+}
+
+/// As one run of bytes, not as a list of numbers.
+impl Serialize for PackedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PackedEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = PackedEvent;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the bytes of a packed event")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<PackedEvent, E> {
+                Ok(PackedEvent::from_bytes(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// Appends the packed form of `event` to `out`.
+fn pack_into(event: &Event, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    out.extend_from_slice(&event.flags.0.to_le_bytes());
+    let tie = u8::from(event.tie.is_some()) * HAS_TIE;
+    let client = u8::from(event.client_timestamp.is_some()) * HAS_CLIENT_TIMESTAMP;
+    out.push(tie | client);
+    out.extend_from_slice(&event.timestamp.0.to_le_bytes());
+    out.extend_from_slice(&event.server_timestamp.0.to_le_bytes());
+    write_id(out, Some(&event.id.0));
+    write_id(out, Some(&event.visit.0));
+    write_id(out, event.visitor.as_ref().map(|id| &id.0));
+    write_id(out, event.page.as_ref().map(|id| &id.0));
+    write_str(out, &event.site);
+    write_str(out, &event.name);
+    if let Some(tie) = event.tie {
+        write_varint(out, zigzag(tie));
+    }
+    if let Some(client) = event.client_timestamp {
+        write_varint(out, zigzag(client.0.wrapping_sub(event.timestamp.0)));
+    }
+    write_varint(out, event.fields.len() as u64);
+    for (name, value) in &event.fields {
+        match WELL_KNOWN_FIELDS.iter().position(|known| *known == &**name) {
+            Some(position) => out.push(u8::try_from(position + 1).unwrap_or(0)),
+            None => {
+                out.push(0);
+                write_str(out, name);
+            }
+        }
+        value.pack(out);
+    }
+}
+
+/// The name of a field in a packed event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldName<'a> {
+    /// An index into [`WELL_KNOWN_FIELDS`].
+    Known(u8),
+    /// Any other name.
+    Other(&'a str),
+}
+
+impl<'a> FieldName<'a> {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        match self {
+            Self::Known(index) => WELL_KNOWN_FIELDS[usize::from(index)],
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A packed event, read in place; the header is decoded, the fields are walked on demand.
+#[derive(Clone, Copy, Debug)]
+pub struct EventView<'a> {
+    /// What the server found out.
+    pub flags: Flags,
+    /// The site.
+    pub site: &'a str,
+    /// `eventName`.
+    pub name: &'a str,
+    /// When it happened.
+    pub timestamp: EventTimeMs,
+    /// When it was received.
+    pub server_timestamp: ServerTimeMs,
+    /// What the client said, where it was corrected.
+    pub client_timestamp: Option<EventTimeMs>,
+    /// The client's tie-breaker.
+    pub tie: Option<i64>,
+    event: IdView<'a>,
+    visit: IdView<'a>,
+    visitor: Option<IdView<'a>>,
+    page: Option<IdView<'a>>,
+    fields: Cursor<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum IdView<'a> {
+    Bits(u128),
+    Text(&'a str),
+}
+
+impl IdView<'_> {
+    fn to_id(self) -> Id {
+        match self {
+            Self::Bits(bits) => Id::Bits(bits),
+            Self::Text(text) => Id::Text(text.into()),
+        }
+    }
+}
+
+impl<'a> EventView<'a> {
+    /// Reads the header of packed bytes.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, UnpackError> {
+        let mut cursor = Cursor::new(bytes);
+        if cursor.byte()? != VERSION {
+            return Err(UnpackError::Version);
+        }
+        let flags = Flags(u16::from_le_bytes(cursor.array()?));
+        let presence = cursor.byte()?;
+        let timestamp = EventTimeMs(i64::from_le_bytes(cursor.array()?));
+        let server_timestamp = ServerTimeMs(i64::from_le_bytes(cursor.array()?));
+        let event = cursor.id()?.ok_or(UnpackError::Tag)?;
+        let visit = cursor.id()?.ok_or(UnpackError::Tag)?;
+        let visitor = cursor.id()?;
+        let page = cursor.id()?;
+        let site = cursor.str()?;
+        let name = cursor.str()?;
+        let tie = if presence & HAS_TIE != 0 { Some(cursor.zigzag()?) } else { None };
+        let client_timestamp = if presence & HAS_CLIENT_TIMESTAMP != 0 {
+            Some(EventTimeMs(timestamp.0.wrapping_add(cursor.zigzag()?)))
+        } else {
+            None
+        };
+        let fields = cursor;
+        Ok(Self {
+            flags,
+            site,
+            name,
+            timestamp,
+            server_timestamp,
+            client_timestamp,
+            tie,
+            event,
+            visit,
+            visitor,
+            page,
+            fields,
+        })
+    }
+
+    /// `eventID`.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        EventId(self.event.to_id())
+    }
+
+    /// `visitID`.
+    #[must_use]
+    pub fn visit(&self) -> VisitId {
+        VisitId(self.visit.to_id())
+    }
+
+    /// `globalVisitID`.
+    #[must_use]
+    pub fn visitor(&self) -> Option<VisitorId> {
+        self.visitor.map(|id| VisitorId(id.to_id()))
+    }
+
+    /// `pageID`.
+    #[must_use]
+    pub fn page(&self) -> Option<PageId> {
+        self.page.map(|id| PageId(id.to_id()))
+    }
+
+    /// Calls `each` for every field, in the order they were packed.
+    ///
+    /// # Errors
+    /// When the bytes are damaged; fields before the damage were already given.
+    pub fn for_each_field(
+        &self,
+        mut each: impl FnMut(FieldName<'a>, ValueView<'a>),
+    ) -> Result<(), UnpackError> {
+        let mut cursor = self.fields;
+        for _ in 0..cursor.length()? {
+            let name = match cursor.byte()? {
+                0 => FieldName::Other(cursor.str()?),
+                code if usize::from(code) <= WELL_KNOWN_FIELDS.len() => FieldName::Known(code - 1),
+                _ => return Err(UnpackError::Tag),
+            };
+            each(name, ValueView::read(&mut cursor)?);
+        }
+        Ok(())
+    }
+
+    /// The owned event.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn to_event(&self) -> Result<Event, UnpackError> {
+        let mut fields = Vec::new();
+        let mut failed = None;
+        self.for_each_field(|name, value| match value.to_value() {
+            Ok(value) => fields.push((name.as_str().into(), value)),
+            Err(error) => failed = Some(error),
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(Event {
+            flags: self.flags,
+            site: self.site.into(),
+            name: self.name.into(),
+            id: self.id(),
+            visit: self.visit(),
+            visitor: self.visitor(),
+            page: self.page(),
+            timestamp: self.timestamp,
+            server_timestamp: self.server_timestamp,
+            client_timestamp: self.client_timestamp,
+            tie: self.tie,
+            fields,
+        })
+    }
+}
+
+pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+pub(super) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+pub(super) fn write_str(out: &mut Vec<u8>, text: &str) {
+    write_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn write_id(out: &mut Vec<u8>, id: Option<&Id>) {
+    match id {
+        None => out.push(0),
+        Some(Id::Bits(bits)) => {
+            out.push(1);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Some(Id::Text(text)) => {
+            out.push(2);
+            write_str(out, text);
+        }
+    }
+}
+
+/// Reads packed bytes from front to back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], UnpackError> {
+        let (head, rest) = self.rest.split_at_checked(count).ok_or(UnpackError::Short)?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], UnpackError> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(UnpackError::Short)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, UnpackError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn varint(&mut self) -> Result<u64, UnpackError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(UnpackError::Number)
+    }
+
+    pub(super) fn length(&mut self) -> Result<usize, UnpackError> {
+        usize::try_from(self.varint()?).map_err(|_| UnpackError::Number)
+    }
+
+    pub(super) fn zigzag(&mut self) -> Result<i64, UnpackError> {
+        let value = self.varint()?;
+        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    pub(super) fn str(&mut self) -> Result<&'a str, UnpackError> {
+        let length = self.length()?;
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| UnpackError::Utf8)
+    }
+
+    fn id(&mut self) -> Result<Option<IdView<'a>>, UnpackError> {
+        Ok(match self.byte()? {
+            0 => None,
+            1 => Some(IdView::Bits(u128::from_le_bytes(self.array()?))),
+            2 => Some(IdView::Text(self.str()?)),
+            _ => return Err(UnpackError::Tag),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Value;
+
+    fn sample() -> Event {
+        let text = |text: &str| Value::Str(text.into());
+        Event {
+            flags: Flags::UNPROVEN,
+            site: "shop".into(),
+            name: "AddToCart".into(),
+            id: EventId(Id::Bits(7)),
+            visit: VisitId(Id::Text("session-9".into())),
+            visitor: None,
+            page: Some(PageId(Id::Bits(u128::MAX))),
+            timestamp: EventTimeMs(1_700_000_000_123),
+            server_timestamp: ServerTimeMs(1_700_000_000_200),
+            client_timestamp: Some(EventTimeMs(-5)),
+            tie: Some(-3),
+            fields: vec![
+                ("url".into(), text("https://shop.example/lamps?utm_source=x")),
+                ("custom".into(), Value::List(vec![Value::Int(i64::MIN), Value::Null])),
+                (
+                    "data".into(),
+                    Value::Map(vec![
+                        ("price".into(), Value::Float(12.5)),
+                        ("cart".into(), Value::Map(vec![("n".into(), Value::Bool(true))])),
+                    ]),
+                ),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let packed = PackedEvent::pack(&sample());
+        assert_eq!(packed.unpack(), Ok(sample()));
+    }
+
+    #[test]
+    fn every_prefix_is_refused_without_a_panic() {
+        let packed = PackedEvent::pack(&sample());
+        for length in 0..packed.as_bytes().len() {
+            let cut = PackedEvent::from_bytes(&packed.as_bytes()[..length]);
+            assert!(cut.unpack().is_err(), "a prefix of {length} bytes was taken for whole");
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic() {
+        let packed = PackedEvent::pack(&sample());
+        for position in 0..packed.as_bytes().len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = packed.as_bytes().to_vec();
+                bytes[position] ^= flip;
+                drop(PackedEvent::from_bytes(&bytes).unpack());
+            }
+        }
+    }
+}

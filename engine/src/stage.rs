@@ -1,0 +1,52 @@
+//! The seam between the dataflow and the plain Rust that does the matching.
+//!
+//! A stage is `(state, event or mark) -> effects`: no I/O, no clock, no thread, no timely. The
+//! dataflow gives each worker's stage its own virtual partitions' events in log order, and every
+//! mark, whether it had events or not.
+
+use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
+use serde::{Deserialize, Serialize};
+
+/// What a stage says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// An event was recorded.
+    Event(EventRow),
+    /// A visit began or ended.
+    Visit(VisitRow),
+    /// A match was found (`+1`) or no longer holds (`-1`).
+    Match(ActionFact, i64),
+}
+
+/// One stage's share on one worker.
+pub trait Stage: 'static {
+    /// Takes an event of the epoch under way, in log order within its partition.
+    fn event(&mut self, event: &LoggedEvent, out: &mut Vec<Effect>);
+    /// Ends the epoch: timers up to the mark's horizon fire here.
+    fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>);
+    /// What the stage holds and has counted.
+    fn stats(&self) -> StageStats;
+}
+
+/// What a stage holds now, and has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageStats {
+    /// Open visits.
+    pub visits_open: u64,
+    /// Bytes of kept events and partial matches, as far as they are counted.
+    pub state_bytes: u64,
+    /// The earliest time at which a timer is due, in horizon time, if any is pending.
+    pub next_timer_ms: Option<i64>,
+    /// Events tried on the rules.
+    pub events_matched: u64,
+    /// Events late in their visit or before the horizon.
+    pub events_late: u64,
+    /// Events over `visit_events_matched_max`.
+    pub events_over_limit: u64,
+    /// Visits closed because of the limit of open visits.
+    pub visits_evicted: u64,
+    /// Kept events dropped because of `visit_events_max`.
+    pub kept_events_dropped: u64,
+    /// Matches found.
+    pub matches: u64,
+}

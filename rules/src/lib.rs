@@ -1,0 +1,12 @@
+//! The rule language of Beckon: EQL for streams, from text to a checked, executable plan.
+//!
+//! Pure: no I/O, no clock, no async, no timely. A rule file's text goes in, diagnostics and a plan
+//! come out; the plan's programs read an event through [`program::Fields`].
+//!
+//! **Invariant:** what reaches [`plan`] was checked; a plan cannot fail when it runs.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod plan;
+pub mod program;
+pub mod template;
