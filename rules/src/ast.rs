@@ -26,7 +26,7 @@ pub struct Spanned<T> {
 pub struct Query {
     /// What is matched.
     pub body: QueryBody,
-    /// `| …`, in order.
+    /// `| ...`, in order.
     pub pipes: Vec<Spanned<Pipe>>,
 }
 
@@ -35,9 +35,9 @@ pub struct Query {
 pub enum QueryBody {
     /// `name where condition`.
     Event(EventFilter),
-    /// `sequence by … with maxspan=… [ … ] … until [ … ]`.
+    /// `sequence by ... with maxspan=... [ ... ] ... until [ ... ]`.
     Sequence(Sequence),
-    /// `sample by … with maxspan=… [ … ] …` (`until` and missing terms do not exist here).
+    /// `sample by ... with maxspan=... [ ... ] ...` (`until` and missing terms do not exist here).
     Sample(Sequence),
 }
 
@@ -55,20 +55,20 @@ pub struct EventFilter {
 pub struct Sequence {
     /// `by` before the first term: keys that all terms have.
     pub by: Vec<JoinKey>,
-    /// `with maxspan=…`, in milliseconds.
+    /// `with maxspan=...`, in milliseconds.
     pub maxspan_ms: Option<Spanned<i64>>,
     /// The terms, in order.
     pub terms: Vec<Term>,
-    /// `until [ … ]`.
+    /// `until [ ... ]`.
     pub until: Option<Box<Term>>,
 }
 
-/// `[ filter ] by … with runs=n as name`, or `![ filter ]`.
+/// `[ filter ] by ... with runs=n as name`, or `![ filter ]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// What an event must be.
     pub filter: EventFilter,
-    /// `![…]`: no such event may be there.
+    /// `![...]`: no such event may be there.
     pub missing: bool,
     /// `by` behind the term.
     pub by: Vec<JoinKey>,
@@ -156,7 +156,7 @@ pub enum Expr {
         /// The whole.
         span: Span,
     },
-    /// `x : "a*"`, `x like ("a*", "b")`, `x regex~ "…"`.
+    /// `x : "a*"`, `x like ("a*", "b")`, `x regex~ "..."`.
     Match {
         /// Which.
         op: MatchOp,
@@ -191,7 +191,7 @@ pub enum UnaryOp {
 
 /// Operators of two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is its own sign")]
+#[expect(missing_docs, reason = "each is its own sign")]
 pub enum BinaryOp {
     And,
     Or,
@@ -232,9 +232,9 @@ pub enum Pipe {
     Tail(u64),
     /// `where condition`, and the reference engine's `filter`.
     Where(Expr),
-    /// `eval name = expr, …`.
+    /// `eval name = expr, ...`.
     Eval(Vec<(Spanned<Box<str>>, Expr)>),
-    /// `keep path, …`.
+    /// `keep path, ...`.
     Keep(Vec<Spanned<Path>>),
     /// `lookup table on field`.
     Lookup {
@@ -243,7 +243,7 @@ pub enum Pipe {
         /// The field that is looked up.
         on: Spanned<Path>,
     },
-    /// `stats n = count(), … by key, … over 5m every 1m`.
+    /// `stats n = count(), ... by key, ... over 5m every 1m`.
     Stats {
         /// Names and aggregates.
         aggregates: Vec<(Spanned<Box<str>>, Expr)>,

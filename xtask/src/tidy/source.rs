@@ -1,0 +1,149 @@
+//! Checks of Rust sources and pages.
+//!
+//! Sizes are counted on rustfmt's layout: a function ends at the first closing brace that stands
+//! as far in as its head.
+
+use super::{Finding, Tree, tree::File};
+
+const FILE_LINES_MAX: usize = 800;
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Words that no source holds, where they may stand all the same, and why not.
+const FORBIDDEN: &[(&str, &[&str], &str)] = &[
+    ("timely::", &["engine/src/dataflow/"], "timely is named in engine/src/dataflow alone"),
+    (
+        "differential_dataflow::",
+        &["engine/src/dataflow/"],
+        "differential is named in engine/src/dataflow alone",
+    ),
+    ("#[ignore", &[], "a test runs or does not exist"),
+    ("todo!(", &[], "nothing is left open behind a closed issue"),
+    ("unimplemented!(", &[], "nothing is left open behind a closed issue"),
+    ("#[allow(", &[], "#[expect(..., reason = \"...\")]"),
+    ("TODO", &[], "write an issue"),
+    ("FIXME", &[], "write an issue"),
+];
+
+/// All findings in sources and pages.
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.ending(".rs") {
+        head(file, &mut findings);
+        sizes(file, &mut findings);
+        if file.path != "xtask/src/tidy/source.rs" {
+            words(file, &mut findings);
+        }
+    }
+    for page in tree.ending(".md") {
+        links(page, tree, &mut findings);
+    }
+    findings
+}
+
+fn finding(file: &File, line: usize, what: impl Into<String>) -> Finding {
+    Finding { file: file.path.clone(), line, what: what.into() }
+}
+
+fn head(file: &File, findings: &mut Vec<Finding>) {
+    if !file.text.starts_with("//!") {
+        findings.push(finding(file, 1, "the first line is //! and says what the file is for"));
+    }
+}
+
+fn sizes(file: &File, findings: &mut Vec<Finding>) {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let code = lines.iter().position(|line| *line == "#[cfg(test)]").unwrap_or(lines.len());
+    if code > FILE_LINES_MAX {
+        findings.push(finding(file, 0, format!("{code} lines, more than {FILE_LINES_MAX}")));
+    }
+    for (start, line) in lines.iter().enumerate().take(code) {
+        let Some(indent) = function_indent(line) else { continue };
+        let close = format!("{indent}}}");
+        let length = lines.iter().skip(start).position(|line| *line == close).unwrap_or(0);
+        if length > FUNCTION_LINES_MAX {
+            let what = format!("a function of {length} lines, more than {FUNCTION_LINES_MAX}");
+            findings.push(finding(file, start + 1, what));
+        }
+    }
+}
+
+/// The white space before a function's head, where the line is one.
+fn function_indent(line: &str) -> Option<String> {
+    let rest = line.trim_start();
+    let indent: String = line.chars().take_while(|char| *char == ' ').collect();
+    let head = ["pub(crate) ", "pub(super) ", "pub ", "async ", "const "]
+        .iter()
+        .fold(rest, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    (head.starts_with("fn ") && line.ends_with('{')).then_some(indent)
+}
+
+fn words(file: &File, findings: &mut Vec<Finding>) {
+    for (number, line) in file.text.lines().enumerate() {
+        for (word, homes, why) in FORBIDDEN {
+            let at_home = homes.iter().any(|home| file.path.starts_with(home));
+            if line.contains(word) && !at_home {
+                findings.push(finding(file, number + 1, format!("`{word}`: {why}")));
+            }
+        }
+        if !line.is_ascii() {
+            findings.push(finding(file, number + 1, "sources are ASCII; write \\u{...}"));
+        }
+    }
+}
+
+/// Relative links of a page lead somewhere.
+fn links(page: &File, tree: &Tree, findings: &mut Vec<Finding>) {
+    let folder = page.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for (number, line) in page.text.lines().enumerate() {
+        for piece in line.split("](").skip(1) {
+            let target = piece.split([')', '#', ' ']).next().unwrap_or("");
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            if !tree.paths.contains(&resolve(folder, target)) {
+                findings.push(finding(page, number + 1, format!("the link {target} is dead")));
+            }
+        }
+    }
+}
+
+fn resolve(folder: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in target.trim_end_matches('/').split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(path: &str, text: &str) -> Vec<String> {
+        let file = File { path: path.to_owned(), text: text.to_owned() };
+        let paths = [path.to_owned()].into();
+        let tree = Tree { files: vec![file], paths };
+        check(&tree).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_rule_finds_its_breach() {
+        let long = format!("//! Head.\nfn long() {{\n{}}}\n", "    x();\n".repeat(71));
+        assert_eq!(check_text("a.rs", &long).len(), 1, "function size");
+        let large = format!("//! Head.\n{}", "// x\n".repeat(801));
+        assert_eq!(check_text("a.rs", &large).len(), 1, "file size");
+        assert_eq!(check_text("a.rs", "fn f() {}\n").len(), 1, "head");
+        let timely = "//! Head.\nuse timely::worker::Worker;\n";
+        assert_eq!(check_text("engine/src/log/mod.rs", timely).len(), 1, "timely outside");
+        assert!(check_text("engine/src/dataflow/mod.rs", timely).is_empty(), "timely at home");
+        assert_eq!(check_text("a.rs", "//! \u{e4}\n").len(), 1, "not ASCII");
+        assert_eq!(check_text("README.md", "[a](nowhere.md)\n").len(), 1, "dead link");
+        assert!(check_text("README.md", "[a](README.md#x) [b](https://x.example)\n").is_empty());
+    }
+}
