@@ -9,4 +9,6 @@ pub mod ast;
 pub mod diagnostic;
 pub mod plan;
 pub mod program;
+pub mod suggest;
+pub mod syntax;
 pub mod template;
