@@ -9,6 +9,7 @@
 
 mod event;
 mod ids;
+mod json;
 mod mark;
 mod packed;
 mod rows;
@@ -20,6 +21,7 @@ pub use ids::{
     EventId, ID_TEXT_BYTES_MAX, Id, IdError, PARTITIONS, PageId, PartitionId, VisitId, VisitorId,
     partition_of,
 };
+pub use json::{write_json, write_json_str};
 pub use mark::{EpochInput, EpochMark, LoggedEvent};
 pub use packed::{EventView, FieldName, PackedEvent, UnpackError, WELL_KNOWN_FIELDS};
 pub use rows::{

@@ -69,6 +69,18 @@ pub enum VisitScope {
     Authenticated,
 }
 
+impl VisitScope {
+    /// The name that rules and exports use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "Anonymous",
+            Self::Recognized => "Recognized",
+            Self::Authenticated => "Authenticated",
+        }
+    }
+}
+
 /// Who the visitor is, as stamped in log order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
@@ -106,6 +118,19 @@ pub enum CloseReason {
     Evicted,
     /// A replay's input ended.
     EndOfInput,
+}
+
+impl CloseReason {
+    /// The name in exports and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Ended => "ended",
+            Self::Evicted => "evicted",
+            Self::EndOfInput => "end_of_input",
+        }
+    }
 }
 
 /// What happened to a visit.
