@@ -2,6 +2,8 @@
 //!
 //! Knows no HTTP and no sink. `dataflow` is the only place that names timely or differential.
 
+pub mod clock;
+pub mod disk;
 pub mod log;
 pub mod model;
 pub mod stage;
