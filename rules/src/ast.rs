@@ -12,6 +12,14 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// The bytes as a range.
+    #[must_use]
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
 /// Something and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spanned<T> {

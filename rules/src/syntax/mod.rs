@@ -19,8 +19,10 @@ mod query;
 mod tests;
 mod token;
 
-use crate::ast::{Expr, Query, Span};
+use crate::ast::{Expr, Path, Query, Span, Spanned};
 use cursor::Cursor;
+
+pub(crate) use query::unit_ms;
 
 /// The longest query.
 pub const QUERY_BYTES_MAX: usize = 65_536;
@@ -76,6 +78,14 @@ pub fn parse(text: &str) -> Result<Query, Vec<SyntaxError>> {
 /// As [`parse`].
 pub fn parse_expression(text: &str) -> Result<Expr, Vec<SyntaxError>> {
     run(text, Cursor::expression)
+}
+
+/// Parses the path of a field alone, as it stands in a placeholder.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_path(text: &str) -> Result<Spanned<Path>, Vec<SyntaxError>> {
+    run(text, |cursor| cursor.path("a field"))
 }
 
 fn run<T>(

@@ -261,7 +261,7 @@ impl Cursor {
 }
 
 /// Milliseconds of a unit of time.
-fn unit_ms(unit: &str) -> Option<i64> {
+pub(crate) fn unit_ms(unit: &str) -> Option<i64> {
     match unit {
         "ms" => Some(1),
         "s" => Some(1_000),

@@ -10,7 +10,7 @@ fn errors(text: &str) -> Vec<SyntaxError> {
 fn check(text: &str, about: &str, message: &str, help: &str) {
     let errors = errors(text);
     let [error] = errors.as_slice() else { panic!("{text}: {errors:?}") };
-    let range = error.span.start as usize..error.span.end as usize;
+    let range = error.span.range();
     let found = (
         text.get(range).expect("in the text"),
         &*error.message,

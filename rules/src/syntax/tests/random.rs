@@ -60,7 +60,7 @@ fn check(text: &str) {
     let Err(errors) = parse(text) else { return };
     assert!(!errors.is_empty(), "{text}");
     for error in errors {
-        let range = error.span.start as usize..error.span.end as usize;
+        let range = error.span.range();
         assert!(text.get(range).is_some(), "{text}: {error:?}");
     }
 }
