@@ -7,6 +7,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod package;
 pub mod plan;
 pub mod program;
 pub mod suggest;
