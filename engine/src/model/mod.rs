@@ -8,6 +8,7 @@
 //! bytes, and says so as [`UnpackError`], never by a panic.
 
 mod event;
+mod identity;
 mod ids;
 mod json;
 mod mark;
@@ -17,6 +18,7 @@ mod time;
 mod value;
 
 pub use event::{Event, Flags, SiteName, system};
+pub use identity::{RuleWindow, made_up_visit_started};
 pub use ids::{
     EventId, ID_TEXT_BYTES_MAX, Id, IdError, PARTITIONS, PageId, PartitionId, VisitId, VisitorId,
     partition_of,
