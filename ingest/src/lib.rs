@@ -1,1 +1,3 @@
-//! (seed)
+//! The HTTP doors of Beckon: events in, administration.
+
+pub mod normalise;
