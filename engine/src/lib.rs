@@ -3,6 +3,7 @@
 //! Knows no HTTP and no sink. `dataflow` is the only place that names timely or differential.
 
 pub mod clock;
+pub mod dataflow;
 pub mod disk;
 pub mod log;
 pub mod model;

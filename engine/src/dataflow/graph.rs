@@ -1,0 +1,110 @@
+//! The graph that every worker builds: feed, stage, collector.
+//!
+//! The feed has a part on every worker, so that each can be woken; only worker 0's part emits. It
+//! takes whatever is queued when it is scheduled, one timely session for each epoch.
+
+use super::collect::Collector;
+use super::shared::{Feed, Shared, Taken};
+use super::stage_operator::{self, Row};
+use super::{Deliver, WorkerIndex};
+use crate::model::ActionFact;
+use crate::stage::Stage;
+use differential_dataflow::VecCollection;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::{Scope, StreamVec};
+use timely::worker::Worker;
+
+/// Timely's time: the epoch's number.
+pub(super) type Time = u64;
+/// Differential's difference.
+pub(super) type Diff = i64;
+
+/// What one worker builds its graph from.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) index: WorkerIndex,
+    pub(super) stage: Box<dyn Stage>,
+    /// Worker 0's only.
+    pub(super) deliver: Option<Deliver>,
+}
+
+/// Builds one worker's part and says that it is built.
+pub(super) fn build(worker: &mut Worker, parts: Parts) {
+    let Parts { shared, index, stage, deliver } = parts;
+    worker.dataflow_named::<Time, _, _>("beckon", |scope| {
+        let input = feed(scope, &shared, index);
+        let outputs = stage_operator::build(input, stage, &shared, index);
+        collect(outputs.rows, outputs.facts, deliver, &shared);
+    });
+}
+
+fn feed<'scope>(
+    scope: Scope<'scope, Time>,
+    shared: &Arc<Shared>,
+    index: WorkerIndex,
+) -> StreamVec<'scope, Time, Feed> {
+    let shared = Arc::clone(shared);
+    source::<_, CapacityContainerBuilder<Vec<Feed>>, _, _>(
+        scope,
+        "Feed",
+        move |capability, info| {
+            shared.built(scope.worker().sync_activator_for(info.address.to_vec()), index);
+            let workers = scope.worker().peers() as u64;
+            let mut capability = (index.0 == 0).then_some(capability);
+            move |output| {
+                while let Some(held) = &mut capability {
+                    match shared.take() {
+                        Taken::Nothing => break,
+                        Taken::End => capability = None,
+                        Taken::Epoch(routed) => {
+                            let epoch = routed.mark.epoch.0;
+                            held.downgrade(&epoch);
+                            let mut session = output.session(&*held);
+                            for event in routed.events {
+                                session.give(event);
+                            }
+                            for worker in 0..workers {
+                                session.give(Feed::Mark(worker, routed.mark));
+                            }
+                            drop(session);
+                            held.downgrade(&(epoch + 1));
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// Everything comes to worker 0, which delivers an epoch when both frontiers have passed it.
+fn collect<'scope>(
+    rows: StreamVec<'scope, Time, Row>,
+    facts: VecCollection<'scope, Time, ActionFact, Diff>,
+    deliver: Option<Deliver>,
+    shared: &Arc<Shared>,
+) {
+    let mut builder = OperatorBuilder::new("Collect".to_owned(), rows.scope());
+    let mut rows = builder.new_input(rows, Exchange::new(|_: &Row| 0));
+    let mut facts = builder.new_input(facts.inner, Exchange::new(|_: &(ActionFact, Time, Diff)| 0));
+    let shared = Arc::clone(shared);
+    let mut collector = deliver.map(|deliver| Collector::new(deliver, shared));
+    builder.build(move |_| {
+        move |frontiers| {
+            let Some(collector) = &mut collector else { return };
+            rows.for_each_stamp(|capability, containers| {
+                let epoch = *capability.least().expect("the stage stamps with the epoch");
+                containers.for_each(|rows| collector.rows(epoch, rows.drain(..)));
+            });
+            facts.for_each_stamp(|_, containers| {
+                containers.for_each(|facts| collector.facts(facts.drain(..)));
+            });
+            collector.deliver_complete(|epoch| {
+                !frontiers.iter().any(|frontier| frontier.less_equal(&epoch))
+            });
+        }
+    });
+}
