@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod package;
 pub mod plan;
 pub mod program;
+pub mod render;
 pub mod suggest;
 pub mod syntax;
 pub mod template;
