@@ -6,6 +6,7 @@
 //! **Invariant:** what reaches [`plan`] was checked; a plan cannot fail when it runs.
 
 pub mod ast;
+pub mod canonical;
 pub mod diagnostic;
 pub mod package;
 pub mod plan;

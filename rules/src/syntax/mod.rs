@@ -88,6 +88,11 @@ pub fn parse_path(text: &str) -> Result<Spanned<Path>, Vec<SyntaxError>> {
     run(text, |cursor| cursor.path("a field"))
 }
 
+/// Whether a word is a name only in backquotes.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    token::KEYWORDS.contains(&word)
+}
+
 fn run<T>(
     text: &str,
     rule: impl FnOnce(&mut Cursor) -> Result<T, SyntaxError>,

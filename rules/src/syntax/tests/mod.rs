@@ -2,6 +2,5 @@
 
 mod golden;
 mod messages;
-mod print;
 mod random;
 mod suite;
