@@ -5,7 +5,7 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::token::{KEYWORDS, Sign, TokenKind};
-use super::{ARITHMETIC_MAX, SyntaxError};
+use super::{ARITHMETIC_MAX, PATH_PARTS_MAX, SyntaxError};
 use crate::ast::{BinaryOp, Expr, Literal, MatchOp, Path, Span, Spanned, UnaryOp};
 
 fn join(left: Span, right: Span) -> Span {
@@ -343,6 +343,10 @@ impl Cursor {
                 TokenKind::Word(word) | TokenKind::Quoted(word) => word.clone(),
                 _ => return Err(self.unexpected("a name after the dot", &[])),
             };
+            if parts.len() == PATH_PARTS_MAX {
+                let message = format!("a path has at most {PATH_PARTS_MAX} parts");
+                return Err(SyntaxError::new(self.span(), message));
+            }
             self.advance();
             parts.push(part);
         }

@@ -30,6 +30,8 @@ pub const QUERY_BYTES_MAX: usize = 65_536;
 pub const NESTING_MAX: usize = 64;
 /// Arithmetic operators in one query; each may add one to the height of the tree.
 pub const ARITHMETIC_MAX: usize = 512;
+/// Names between the dots of one path.
+pub const PATH_PARTS_MAX: usize = 32;
 /// Errors told at once.
 pub const ERRORS_MAX: usize = 20;
 

@@ -71,7 +71,7 @@ impl Cursor {
         }
     }
 
-    /// `name = expression, …`.
+    /// `name = expression, ...`.
     fn assignments(&mut self) -> Parsed<Vec<(Spanned<Box<str>>, Expr)>> {
         let mut list = Vec::new();
         loop {

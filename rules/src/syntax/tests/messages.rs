@@ -1,6 +1,8 @@
 //! What is said about errors: where, what was expected, what to write.
 
-use crate::syntax::{ARITHMETIC_MAX, ERRORS_MAX, NESTING_MAX, QUERY_BYTES_MAX, SyntaxError, parse};
+use crate::syntax::{
+    ARITHMETIC_MAX, ERRORS_MAX, NESTING_MAX, PATH_PARTS_MAX, QUERY_BYTES_MAX, SyntaxError, parse,
+};
 
 fn errors(text: &str) -> Vec<SyntaxError> {
     parse(text).expect_err(text)
@@ -178,6 +180,9 @@ fn bounds() {
     let sum = |count: usize| format!("A where x{}", " + 1".repeat(count));
     assert!(!is_refused(&sum(ARITHMETIC_MAX)));
     assert!(is_refused(&sum(ARITHMETIC_MAX + 1)));
+    let path = |parts: usize| format!("A where {}", vec!["a"; parts].join("."));
+    assert!(!is_refused(&path(PATH_PARTS_MAX)));
+    assert!(is_refused(&path(PATH_PARTS_MAX + 1)));
     let padded = |bytes: usize| format!("A where x{}", " ".repeat(bytes - 9));
     assert!(!is_refused(&padded(QUERY_BYTES_MAX)));
     assert!(is_refused(&padded(QUERY_BYTES_MAX + 1)));
