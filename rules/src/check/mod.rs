@@ -1,0 +1,29 @@
+//! The checker: from a syntax tree to resolved expressions, with everything that is wrong.
+//!
+//! It goes on after an error (a wrong expression counts as null of any type), so that all findings
+//! of a file come at once. What the language has but this version does not run is an error of the
+//! code `not-yet`: nothing is silently ignored.
+
+mod call;
+mod expression;
+mod findings;
+mod names;
+mod query;
+
+pub(crate) use findings::Findings;
+pub(crate) use names::{Bindings, Slots};
+pub(crate) use query::mark_bound;
+
+use crate::schema::Schema;
+
+/// What an expression is checked against, and what is found.
+pub(crate) struct Checker<'a> {
+    /// The fields that may be named, a package's types among them.
+    pub(crate) schema: &'a Schema,
+    /// The fields that are named, of all rules.
+    pub(crate) slots: &'a mut Slots,
+    /// The named steps of the query.
+    pub(crate) bindings: Bindings,
+    /// What is wrong.
+    pub(crate) findings: Findings,
+}
