@@ -7,11 +7,15 @@
 
 pub mod ast;
 pub mod canonical;
+mod check;
+pub mod compile;
 pub mod diagnostic;
+mod functions;
 pub mod package;
 pub mod plan;
 pub mod program;
 pub mod render;
+pub mod schema;
 pub mod suggest;
 pub mod syntax;
 pub mod template;

@@ -6,6 +6,7 @@
 
 use crate::ast::{Literal, Path, Query};
 use crate::program::Program;
+use crate::schema::FieldType;
 use crate::template::Template;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct RuleSet {
     pub fields: Vec<Path>,
     /// The rules, sorted by (package, name).
     pub rules: Vec<Arc<RulePlan>>,
+    /// What packages declare under `[types]`, sorted by path, each path once.
+    pub types: Vec<(Path, FieldType)>,
 }
 
 /// One rule.
@@ -135,7 +138,7 @@ pub struct SequencePlan {
 pub const STEPS_MAX: usize = 64;
 
 /// What one event must be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StepPlan {
     /// Its name; `None` for any.
     pub name: Option<Box<str>>,
@@ -153,7 +156,7 @@ pub struct StepPlan {
 }
 
 /// One join key of a step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyPlan {
     /// The field.
     pub field: FieldSlot,
