@@ -7,4 +7,5 @@ pub mod dataflow;
 pub mod disk;
 pub mod log;
 pub mod model;
+pub mod pipeline;
 pub mod stage;

@@ -26,7 +26,7 @@ mod graph;
 mod shared;
 mod stage_operator;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use crate::model::{Epoch, EpochInput, EpochOutput};
@@ -145,7 +145,7 @@ pub struct DataflowStats {
 #[derive(Debug)]
 pub struct Dataflow {
     shared: Arc<Shared>,
-    threads: Option<worker::Threads>,
+    threads: worker::Threads,
 }
 
 impl Dataflow {
@@ -170,7 +170,7 @@ impl Dataflow {
         let workers = config.workers;
         let shared = Arc::new(Shared::new(config));
         let threads = worker::start(&shared, workers, make_stage, deliver)?;
-        let dataflow = Self { shared, threads: Some(threads) };
+        let dataflow = Self { shared, threads };
         dataflow.shared.wait_until_built()?;
         Ok(dataflow)
     }
@@ -183,15 +183,13 @@ impl Dataflow {
         self.shared.submit(input)
     }
 
-    /// Delivers everything that was submitted and joins the workers.
+    /// Delivers everything that was submitted and joins the workers; nothing is taken any more.
     ///
     /// # Errors
     /// [`Stopped::Failed`] when a worker failed.
-    pub fn finish(mut self) -> Result<DataflowStats, Stopped> {
+    pub fn finish(&self) -> Result<DataflowStats, Stopped> {
         self.shared.close();
-        if let Some(threads) = self.threads.take() {
-            threads.join();
-        }
+        self.threads.join();
         self.shared.failure().map_or_else(|| Ok(self.shared.stats()), Err)
     }
 
@@ -204,9 +202,7 @@ impl Dataflow {
 
 impl Drop for Dataflow {
     fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            self.shared.give_up();
-            threads.join();
-        }
+        self.shared.give_up();
+        self.threads.join();
     }
 }

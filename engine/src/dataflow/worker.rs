@@ -13,10 +13,11 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
-/// The running threads. The lock makes them shareable, which timely's guards are not.
-pub(super) struct Threads(Mutex<timely::communication::WorkerGuards<()>>);
+/// The running threads, until they are joined.
+pub(super) struct Threads(Mutex<Option<WorkerGuards<()>>>);
 
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,8 +27,9 @@ impl fmt::Debug for Threads {
 
 impl Threads {
     /// Waits for all workers. A panic was caught and told before; one while dropping is told here.
-    pub(super) fn join(self) {
-        for result in self.0.into_inner().unwrap_or_else(PoisonError::into_inner).join() {
+    pub(super) fn join(&self) {
+        let guards = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for result in guards.into_iter().flat_map(WorkerGuards::join) {
             if let Err(reason) = result {
                 tracing::error!(reason, "a dataflow worker panicked while it ended");
             }
@@ -59,7 +61,7 @@ pub(super) fn start(
         }
         drop_dataflows(worker);
     })
-    .map(|guards| Threads(Mutex::new(guards)))
+    .map(|guards| Threads(Mutex::new(Some(guards))))
     .map_err(|reason| StartError::Failed(reason.into()))
 }
 

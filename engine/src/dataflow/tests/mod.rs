@@ -4,7 +4,7 @@
 //! and its building of outputs share nothing with the graph. Random tests print their seed;
 //! `BECKON_TEST_SEED=N` runs that one alone.
 
-mod fake;
+pub(crate) mod fake;
 
 use super::{Dataflow, DataflowConfig, StartError, Stopped};
 use crate::model::{Epoch, EpochInput, EpochOutput, Op};
@@ -139,7 +139,7 @@ fn taken_while_held(config: &DataflowConfig, epochs: Vec<EpochInput>, expect_tak
     assert_eq!((stats.epochs_submitted, stats.epochs_delivered), (expect_taken, 0));
     gate.open();
     submitter.join().expect("the submitter").expect("no worker failed");
-    let stats = Arc::into_inner(dataflow).expect("one owner").finish().expect("no worker failed");
+    let stats = dataflow.finish().expect("no worker failed");
     assert_eq!((stats.epochs_delivered, stats.events_in_flight), (count, 0));
     assert!(stats.events_in_flight_peak <= config.events_in_flight_max.max(9), "{stats:?}");
 }

@@ -1,0 +1,225 @@
+//! The service around the dataflow: log in, outbox out.
+//!
+//! One thread, the feeder, reads whole commit groups from the log, makes each group's mark an epoch
+//! mark, and submits it; `submit` waits while the dataflow has enough under way, so the log is the
+//! only queue, and [`Pipeline::lag_records`] says how long it is. Outputs go to an [`EpochSink`] (the outbox's
+//! writer) on the dataflow's thread.
+//!
+//! **Time.** The watermark is the mark's `now` less `watermark_delay_ms`, never back. Nothing here
+//! reads a clock: while a visit is open or a timer pending and no group came for `tick_interval`,
+//! the feeder asks the log for an empty group, whose mark then says what time it is. With nothing
+//! open it asks for none.
+//!
+//! **Restart.** The log is read from its start: the same groups give the same epochs, and the sink
+//! passes over those that it holds.
+//!
+//! **Failure.** A panic in a stage, damage in the log, a sink that cannot write: told once to
+//! `on_fatal`, and nothing is processed any more. There is no way to go on but a restart.
+
+mod feeder;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartError, Stopped};
+use crate::log::{Log, LogError};
+use crate::model::{Epoch, EpochOutput, LogSeq};
+use progress::Progress;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Takes each epoch's output, once, in order.
+pub trait EpochSink: Send {
+    /// Keeps the output; an epoch that is kept already (after a restart) is passed over.
+    ///
+    /// # Errors
+    /// When it cannot be kept; nothing is appended after that.
+    fn append(
+        &mut self,
+        output: &EpochOutput,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// How a pipeline runs.
+#[derive(Clone, Debug)]
+pub struct PipelineConfig {
+    /// The dataflow's threads and bounds; its `on_fatal` is told of the pipeline's failures too.
+    pub dataflow: DataflowConfig,
+    /// How far the watermark lies behind the server's clock.
+    pub watermark_delay_ms: u32,
+    /// How long the log may be silent before an empty group is asked for, while a visit is open.
+    pub tick_interval: Duration,
+}
+
+/// Two seconds of delay, a tick a second.
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            dataflow: DataflowConfig::default(),
+            watermark_delay_ms: 2_000,
+            tick_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a pipeline connects.
+pub struct PipelineParts {
+    /// Where groups come from.
+    pub log: Arc<dyn Log>,
+    /// Where outputs go.
+    pub sink: Box<dyn EpochSink>,
+    /// Makes each worker's matcher.
+    pub make_stage: MakeStage,
+}
+
+impl fmt::Debug for PipelineParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineParts").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+/// Why a pipeline did not start or stopped before its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The dataflow's configuration, or a stage that could not be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The feeder's thread could not be started.
+    #[error("the feeder's thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// The log could not be read.
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] LogError),
+    /// The dataflow stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The sink could not keep an output.
+    #[error("the output of epoch {epoch} could not be kept: {what}")]
+    Sink {
+        /// The first epoch that is not kept.
+        epoch: Epoch,
+        /// What the sink said.
+        what: Arc<str>,
+    },
+}
+
+/// How far a pipeline has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// The last epoch that the sink took.
+    pub epoch: Epoch,
+    /// The last log sequence up to there.
+    pub seq: LogSeq,
+}
+
+/// What a pipeline has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineStats {
+    /// The dataflow's figures.
+    pub dataflow: DataflowStats,
+    /// How far it has come.
+    pub processed: Processed,
+    /// Empty groups asked for.
+    pub ticks_asked: u64,
+}
+
+/// A running pipeline. Dropping it gives up what is under way.
+pub struct Pipeline {
+    log: Arc<dyn Log>,
+    /// What was on disk when the pipeline started.
+    behind_at_start: Epoch,
+    dataflow: Arc<Dataflow>,
+    progress: Arc<Progress>,
+    feeder: Option<JoinHandle<Result<(), PipelineError>>>,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Starts the dataflow and the feeder, at the start of the log.
+    ///
+    /// # Errors
+    /// [`PipelineError`] when the log cannot be read or the dataflow cannot be started.
+    pub fn start(parts: PipelineParts, config: PipelineConfig) -> Result<Self, PipelineError> {
+        let PipelineParts { log, sink, make_stage } = parts;
+        let PipelineConfig { dataflow, watermark_delay_ms, tick_interval } = config;
+        let behind_at_start = log.durable().map_or(Epoch(0), |mark| mark.epoch);
+        let reader = log.reader(None)?;
+        let progress = Arc::new(Progress::new(Arc::clone(&dataflow.on_fatal)));
+        let deliver = progress::deliver_to(sink, Arc::clone(&progress));
+        let dataflow = Arc::new(Dataflow::start(dataflow, make_stage, deliver)?);
+        let feeder = feeder::Feeder {
+            log: Arc::clone(&log),
+            reader,
+            dataflow: Arc::clone(&dataflow),
+            progress: Arc::clone(&progress),
+            marks: feeder::Marks::new(watermark_delay_ms),
+            tick_interval,
+        };
+        let feeder = std::thread::Builder::new()
+            .name("engine:feeder".to_owned())
+            .spawn(move || feeder.run())
+            .map_err(PipelineError::Thread)?;
+        Ok(Self { log, behind_at_start, dataflow, progress, feeder: Some(feeder) })
+    }
+
+    /// Processes everything that is on disk, then ends. Close the log before: what is appended
+    /// meanwhile is processed too, or after the next start.
+    ///
+    /// # Errors
+    /// The [`PipelineError`] that stopped it earlier.
+    pub fn stop(mut self) -> Result<PipelineStats, PipelineError> {
+        self.progress.end(progress::Ending::Drain);
+        if let Some(feeder) = self.feeder.take() {
+            feeder.join().expect("the feeder returns its errors")?;
+        }
+        Ok(self.stats())
+    }
+
+    /// How far it has come: what the sink holds.
+    #[must_use]
+    pub fn processed(&self) -> Processed {
+        self.progress.processed()
+    }
+
+    /// Records on disk that the sink has not seen the results of.
+    #[must_use]
+    pub fn lag_records(&self) -> u64 {
+        let durable = self.log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
+        durable.0.saturating_sub(self.progress.processed().seq.0)
+    }
+
+    /// Whether everything that was on disk at the start has been processed: ready to serve.
+    #[must_use]
+    pub fn has_caught_up(&self) -> bool {
+        self.progress.processed().epoch >= self.behind_at_start
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn stats(&self) -> PipelineStats {
+        PipelineStats {
+            dataflow: self.dataflow.stats(),
+            processed: self.progress.processed(),
+            ticks_asked: self.progress.ticks_asked(),
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if let Some(feeder) = self.feeder.take() {
+            self.progress.end(progress::Ending::GiveUp);
+            if feeder.join().is_err() {
+                tracing::error!("the feeder panicked");
+            }
+        }
+    }
+}
