@@ -1,3 +1,4 @@
 //! The HTTP doors of Beckon: events in, administration.
 
 pub mod normalise;
+pub mod source;

@@ -1,0 +1,499 @@
+//! Reads events of any number of inputs, one after the other.
+//!
+//! **Invariant:** what is wrong with an input's content is counted and never ends the replay: a bad
+//! line costs itself, damage within a file (a cut gzip) costs the rest of that file. What is wrong
+//! with the request (no such file, no mapping for a CSV, a column that is not there) is an error.
+
+use super::access_event::{AccessMapper, hash_of};
+use super::access_log::AccessLine;
+use super::csv::{CsvLine, CsvLines, delimiter_of};
+use super::format::{Format, format_of};
+use super::input::{Input, Line, Lines};
+use super::mapping::{Mapper, Mapping, RecordFormat};
+use super::record::{Header, MissingColumn, Record};
+use super::report::SourceReport;
+use super::wire::WireEvents;
+use super::{Place, SITE_DEFAULT};
+use beckon_engine::model::Event;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The longest line of an input, and the longest record of a CSV.
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is read, and how.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// The inputs, in order.
+    pub inputs: Vec<Input>,
+    /// What they are; found out from the content of each otherwise.
+    pub format: Option<Format>,
+    /// What their fields mean, where they are not Beckon's own.
+    pub mapping: Option<Arc<Mapping>>,
+    /// The longest line.
+    pub line_bytes_max: usize,
+}
+
+impl SourceConfig {
+    /// Inputs with nothing said about them.
+    #[must_use]
+    pub fn new(inputs: Vec<Input>) -> Self {
+        Self { inputs, format: None, mapping: None, line_bytes_max: LINE_BYTES_MAX }
+    }
+}
+
+/// Why an input cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It cannot be opened.
+    #[error("{input}: {source}")]
+    Open {
+        /// The input.
+        input: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Its format is none that is known.
+    #[error("{0}: not an access log, NDJSON or CSV; say which it is")]
+    UnknownFormat(String),
+    /// A CSV says nothing of what its columns mean.
+    #[error("{0}: a CSV needs a source mapping that says what its columns mean")]
+    NeedsMapping(String),
+    /// Access logs have a mapping of their own.
+    #[error("{0}: an access log takes no source mapping")]
+    TakesNoMapping(String),
+    /// The mapping names a column that the header lacks.
+    #[error("{input}: {what}")]
+    MissingColumn {
+        /// The input.
+        input: String,
+        /// Which, and what to do.
+        what: String,
+    },
+}
+
+/// The events of all inputs.
+pub struct SourceReader {
+    config: SourceConfig,
+    opened: usize,
+    current: Option<Current>,
+    access: Arc<AccessMapper>,
+    wire: Arc<WireEvents>,
+    report: SourceReport,
+    read_bytes: Arc<AtomicU64>,
+    total_bytes: Option<u64>,
+}
+
+impl std::fmt::Debug for SourceReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceReader").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+struct Current {
+    name: String,
+    id_name: String,
+    decoder: Decoder,
+}
+
+enum Decoder {
+    AccessLog(Lines, Arc<AccessMapper>),
+    Wire(Lines, Arc<WireEvents>),
+    Ndjson(Lines, Box<Mapper>),
+    Csv { lines: Box<CsvLines>, mapper: Box<Mapper>, columns: usize },
+}
+
+/// What one step of reading gave.
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would be an allocation an event")]
+enum Step {
+    End,
+    Empty,
+    Event(Event),
+    Bad { lines: u64, reason: String },
+}
+
+impl Step {
+    fn bad(reason: impl Into<String>) -> Self {
+        Self::Bad { lines: 1, reason: reason.into() }
+    }
+}
+
+impl SourceReader {
+    /// Looks at the inputs; they are opened one by one as they are read.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn new(config: SourceConfig) -> Result<Self, SourceError> {
+        let mut total_bytes = Some(0);
+        for input in &config.inputs {
+            let size = input
+                .size_bytes()
+                .map_err(|source| SourceError::Open { input: input.name(), source })?;
+            total_bytes = total_bytes.zip(size).map(|(total, size)| total + size);
+        }
+        Ok(Self {
+            config,
+            opened: 0,
+            current: None,
+            access: Arc::new(AccessMapper::new(SITE_DEFAULT.into())),
+            wire: Arc::new(WireEvents::new(SITE_DEFAULT.into())),
+            report: SourceReport::default(),
+            read_bytes: Arc::default(),
+            total_bytes,
+        })
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn report(&self) -> &SourceReport {
+        &self.report
+    }
+
+    /// Bytes of all inputs before unpacking; `None` with standard input among them.
+    #[must_use]
+    pub fn total_bytes(&self) -> Option<u64> {
+        self.total_bytes
+    }
+
+    /// Bytes read so far, before unpacking.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The next event and where it stood; `None` at the end.
+    ///
+    /// # Errors
+    /// When an input cannot be read at all.
+    pub fn next_event(&mut self) -> Result<Option<(Place, Event)>, SourceError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                if !self.open_next()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let step = current.step();
+            let line = current.decoder.number();
+            match step {
+                Ok(Step::Event(event)) => {
+                    self.report.events += 1;
+                    let input = u32::try_from(self.opened).unwrap_or(u32::MAX);
+                    return Ok(Some((Place { input, line }, event)));
+                }
+                Ok(Step::Empty) => {}
+                Ok(Step::Bad { lines, reason }) => {
+                    self.report.bad_lines += lines - 1;
+                    let first = line + 1 - lines;
+                    self.report.bad(&current.name, first, reason);
+                }
+                Ok(Step::End) => self.close_current(),
+                Err(error) => {
+                    let reason = format!("cannot be read from here on: {error}");
+                    self.report.bad(&current.name, line + 1, reason);
+                    self.close_current();
+                }
+            }
+        }
+    }
+
+    fn close_current(&mut self) {
+        if let Some(mapper) = self.current.take().and_then(|current| current.decoder.into_mapper())
+        {
+            self.report.mismatched_values += mapper.mismatched_values;
+        }
+    }
+
+    fn open_next(&mut self) -> Result<bool, SourceError> {
+        let Some(input) = self.config.inputs.get(self.opened) else { return Ok(false) };
+        self.opened += 1;
+        let name = input.name();
+        let opened = input
+            .open(Arc::clone(&self.read_bytes))
+            .map_err(|source| SourceError::Open { input: name.clone(), source })?;
+        if opened.head.iter().all(u8::is_ascii_whitespace) {
+            // An empty log is a log.
+            return Ok(true);
+        }
+        let format =
+            self.format(&opened.head).ok_or_else(|| SourceError::UnknownFormat(name.clone()))?;
+        let mut lines = Lines::new(opened.content, self.config.line_bytes_max);
+        let missing = |error: MissingColumn| SourceError::MissingColumn {
+            input: name.clone(),
+            what: error.to_string(),
+        };
+        let decoder = match (format, &self.config.mapping) {
+            (Format::AccessLog, None) => Decoder::AccessLog(lines, Arc::clone(&self.access)),
+            (Format::AccessLog, Some(_)) => return Err(SourceError::TakesNoMapping(name)),
+            (Format::Ndjson, None) => Decoder::Wire(lines, Arc::clone(&self.wire)),
+            (Format::Ndjson, Some(mapping)) => {
+                Decoder::Ndjson(lines, Box::new(Mapper::new(mapping, None).map_err(missing)?))
+            }
+            (Format::Csv, None) => return Err(SourceError::NeedsMapping(name)),
+            (Format::Csv, Some(mapping)) => {
+                let header = first_line(&mut lines)
+                    .map_err(|source| SourceError::Open { input: name.clone(), source })?;
+                csv_decoder(&header, lines, mapping, self.config.line_bytes_max).map_err(missing)?
+            }
+        };
+        self.current = Some(Current { id_name: input.id_name(), name, decoder });
+        Ok(true)
+    }
+
+    fn format(&self, head: &[u8]) -> Option<Format> {
+        let mapped = self.config.mapping.as_ref().and_then(|mapping| mapping.format);
+        let mapped = mapped.map(|format| match format {
+            RecordFormat::Csv => Format::Csv,
+            RecordFormat::Ndjson => Format::Ndjson,
+        });
+        self.config.format.or(mapped).or_else(|| format_of(head))
+    }
+}
+
+impl Iterator for SourceReader {
+    type Item = Result<(Place, Event), SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_event().transpose()
+    }
+}
+
+fn first_line(lines: &mut Lines) -> io::Result<Vec<u8>> {
+    loop {
+        match lines.next()? {
+            Some(Line::Bytes(line)) if !line.is_empty() => return Ok(line.to_vec()),
+            Some(Line::Bytes(_)) => {}
+            Some(Line::TooLong) => return Err(io::Error::other("the header is too long")),
+            None => return Ok(Vec::new()),
+        }
+    }
+}
+
+fn csv_decoder(
+    header: &[u8],
+    lines: Lines,
+    mapping: &Arc<Mapping>,
+    record_bytes_max: usize,
+) -> Result<Decoder, MissingColumn> {
+    let delimiter = mapping.delimiter.or_else(|| delimiter_of(header)).unwrap_or(b',');
+    let head = Lines::new(Box::new(io::Cursor::new(header.to_vec())), record_bytes_max);
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut head = CsvLines::new(head, delimiter, record_bytes_max);
+    if let Ok(Some(CsvLine::Record { fields, .. })) = head.next() {
+        names.extend((0..).map_while(|column| fields.field(column)).map(|name| name.trim().into()));
+    }
+    let header: &Header = &names;
+    let mapper = Box::new(Mapper::new(mapping, Some(header))?);
+    let lines = Box::new(CsvLines::new(lines, delimiter, record_bytes_max));
+    Ok(Decoder::Csv { lines, mapper, columns: names.len() })
+}
+
+impl Decoder {
+    /// The number of the last line read.
+    fn number(&self) -> u64 {
+        match self {
+            Self::AccessLog(lines, _) | Self::Wire(lines, _) | Self::Ndjson(lines, _) => {
+                lines.number()
+            }
+            Self::Csv { lines, .. } => lines.number(),
+        }
+    }
+
+    fn into_mapper(self) -> Option<Box<Mapper>> {
+        match self {
+            Self::AccessLog(..) | Self::Wire(..) => None,
+            Self::Ndjson(_, mapper) | Self::Csv { mapper, .. } => Some(mapper),
+        }
+    }
+}
+
+impl Current {
+    fn step(&mut self) -> io::Result<Step> {
+        if let Decoder::Csv { lines, mapper, columns } = &mut self.decoder {
+            return step_csv(&self.id_name, lines, mapper, *columns);
+        }
+        let line_number = self.decoder.number() + 1;
+        let (Decoder::AccessLog(lines, _) | Decoder::Wire(lines, _) | Decoder::Ndjson(lines, _)) =
+            &mut self.decoder
+        else {
+            return Ok(Step::End);
+        };
+        let line = match lines.next()? {
+            None => return Ok(Step::End),
+            Some(Line::TooLong) => return Ok(Step::bad("the line is too long")),
+            Some(Line::Bytes(line)) if line.iter().all(u8::is_ascii_whitespace) => {
+                return Ok(Step::Empty);
+            }
+            Some(Line::Bytes(line)) => line.to_vec(),
+        };
+        let derived_id = || derived_id(&self.id_name, line_number, &line);
+        Ok(match &mut self.decoder {
+            Decoder::AccessLog(_, mapper) => {
+                match AccessLine::parse(&String::from_utf8_lossy(&line)) {
+                    Ok(parsed) => Step::Event(mapper.event(&parsed, derived_id())),
+                    Err(error) => Step::bad(error.to_string()),
+                }
+            }
+            Decoder::Wire(_, wire) => match wire.event(&line, derived_id) {
+                Ok(event) => Step::Event(event),
+                Err(error) => Step::bad(error.to_string()),
+            },
+            Decoder::Ndjson(_, mapper) => match serde_json::from_slice(&line) {
+                Ok(object) => match mapper.event(&Record::Json(&object), derived_id) {
+                    Ok(event) => Step::Event(event),
+                    Err(error) => Step::bad(error.to_string()),
+                },
+                Err(error) => Step::bad(format!("not a JSON object: {error}")),
+            },
+            Decoder::Csv { .. } => Step::End,
+        })
+    }
+}
+
+fn step_csv(
+    id_name: &str,
+    lines: &mut CsvLines,
+    mapper: &mut Mapper,
+    columns: usize,
+) -> io::Result<Step> {
+    let before = lines.number();
+    Ok(match lines.next()? {
+        None => Step::End,
+        Some(CsvLine::Bad { lines, reason }) => Step::Bad { lines, reason: reason.to_owned() },
+        Some(CsvLine::Record { fields, .. }) if fields.ends.len() != columns => {
+            Step::bad(format!("expected {columns} fields, found {}", fields.ends.len()))
+        }
+        Some(CsvLine::Record { fields, raw }) => {
+            let derived = || derived_id(id_name, before + 1, raw);
+            match mapper.event(&Record::Csv(fields), derived) {
+                Ok(event) => Step::Event(event),
+                Err(error) => Step::bad(error.to_string()),
+            }
+        }
+    })
+}
+
+/// An id of what has none: of the file's name, the line's number and its bytes. The bytes keep
+/// equally named files of two folders apart; one file given twice gives the same ids twice.
+fn derived_id(id_name: &str, line: u64, bytes: &[u8]) -> u128 {
+    hash_of(&[b"line of an input", id_name.as_bytes(), &line.to_le_bytes(), bytes])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beckon_engine::model::Id;
+    use std::io::Write;
+    use std::path::PathBuf;
+    use tempfile::TempDir;
+
+    const LOG: &str =
+        "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 1 \"-\" \"x\"";
+    const MAPPING: &str =
+        "event_name = 'event'\nwindow_key = 'user'\n[time]\nfield = 'at'\nformat = 'ms'\n";
+
+    fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a temporary file");
+        path
+    }
+
+    fn config(paths: &[PathBuf], mapping: Option<&str>) -> SourceConfig {
+        SourceConfig {
+            mapping: mapping.map(|text| Arc::new(Mapping::parse(text).expect("a mapping"))),
+            ..SourceConfig::new(paths.iter().map(|path| Input::from_argument(path)).collect())
+        }
+    }
+
+    fn read(config: SourceConfig) -> (Vec<(Place, Event)>, SourceReport) {
+        let mut reader = SourceReader::new(config).expect("inputs");
+        let mut events = Vec::new();
+        while let Some(event) = reader.next_event().expect("an input") {
+            events.push(event);
+        }
+        assert_eq!(reader.read_bytes(), reader.total_bytes().expect("files"));
+        (events, reader.report)
+    }
+
+    #[test]
+    fn bad_lines_cost_themselves() {
+        let folder = TempDir::new().expect("a folder");
+        let path = write(&folder, "a.log", format!("{LOG}\nrubbish\n\n{LOG}\n"));
+        let (events, report) = read(config(&[path], None));
+        let places: Vec<_> = events.iter().map(|(place, _)| (place.input, place.line)).collect();
+        assert_eq!(places, [(1, 1), (1, 4)]);
+        assert_eq!((report.events, report.bad_lines), (2, 1));
+        assert_eq!(report.bad_lines_shown[0].line, 2);
+    }
+
+    #[test]
+    fn equal_lines_have_ids_of_their_own_and_one_file_has_the_same_ids_again() {
+        let folder = TempDir::new().expect("a folder");
+        let plain = write(&folder, "a.log", format!("{LOG}\n{LOG}\n"));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        write!(gzip, "{LOG}\n{LOG}\n").expect("memory");
+        let packed = write(&folder, "a.log.gz", gzip.finish().expect("memory"));
+        let ids = |path| -> Vec<Id> {
+            read(config(&[path], None)).0.into_iter().map(|(_, event)| event.id.0).collect()
+        };
+        let first = ids(plain);
+        assert_ne!(first[0], first[1]);
+        assert_eq!(first, ids(packed));
+    }
+
+    #[test]
+    fn a_cut_file_costs_its_rest() {
+        let folder = TempDir::new().expect("a folder");
+        let text: String = (0..20_000).map(|number| format!("{LOG} {number}\n")).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).expect("memory");
+        let whole = gzip.finish().expect("memory");
+        let cut = write(&folder, "cut.gz", &whole[..whole.len() / 2]);
+        let after = write(&folder, "after.log", LOG);
+        let (events, report) = read(config(&[cut, after], None));
+        assert!(events.len() > 1_000 && events.last().is_some_and(|(place, _)| place.input == 2));
+        assert_eq!(report.bad_lines, 1);
+        assert!(report.bad_lines_shown[0].reason.contains("from here on"));
+    }
+
+    #[test]
+    fn csv_and_ndjson_through_a_mapping() {
+        let folder = TempDir::new().expect("a folder");
+        let csv = write(&folder, "a.csv", "at;event;user\n1;view;u\n2;view\n3;\"a\nb\";u\n4;x;v\n");
+        let (events, report) = read(config(&[csv], Some(MAPPING)));
+        let times: Vec<_> = events.iter().map(|(_, event)| event.timestamp.0).collect();
+        assert_eq!((times, report.bad_lines), (vec![1, 4], 2));
+        let json = write(&folder, "a.json", "{\"at\":1,\"event\":\"v\",\"user\":7}\n[]\n{\n");
+        let (events, report) = read(config(&[json], Some(MAPPING)));
+        assert_eq!(events[0].1.visit.0, Id::Text("7".into()));
+        assert_eq!((events.len(), report.bad_lines), (1, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_read_at_all_is_an_error() {
+        let folder = TempDir::new().expect("a folder");
+        let check = |config: SourceConfig, part: &str| {
+            let error = SourceReader::new(config).and_then(|mut reader| reader.next_event());
+            let message = error.expect_err(part).to_string();
+            assert!(message.contains(part), "{message}");
+        };
+        check(config(&[folder.path().join("none")], None), "none: ");
+        check(config(&[folder.path().to_path_buf()], None), "a folder");
+        let text = write(&folder, "text", "hello\n");
+        check(config(&[text], None), "not an access log");
+        let csv = write(&folder, "a.csv", "at,evnt,user\n");
+        check(config(std::slice::from_ref(&csv), None), "needs a source mapping");
+        check(config(&[csv], Some(MAPPING)), "no column `event`: did you mean `evnt`?");
+        let log = write(&folder, "a.log", LOG);
+        check(config(&[log], Some(MAPPING)), "takes no source mapping");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_source_without_events() {
+        let folder = TempDir::new().expect("a folder");
+        let empty = write(&folder, "a.log", "\n");
+        assert_eq!(read(config(&[empty], None)).0.len(), 0);
+    }
+}
