@@ -1,1 +1,7 @@
-//! (seed)
+//! Where Beckon's results go.
+//!
+//! A sink reads the outbox behind its own durable cursor, off the hot path: it may be down for an
+//! hour, and nothing is lost and nothing grows in memory. A sink knows the engine's rows and
+//! nothing of HTTP or ingest.
+
+pub mod parquet;

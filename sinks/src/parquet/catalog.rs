@@ -1,0 +1,147 @@
+//! The columns of all files so far: appended, never removed, never retyped.
+//!
+//! `_manifest/columns.json` names each table's columns with their types and, for typed columns,
+//! the field they were declared for. A declaration that contradicts it is refused before anything
+//! is written. A typed column stays when its declaration goes, and is filled on. The file is
+//! replaced whole: written beside, synced, renamed.
+
+use super::columns::{ColumnSpec, Kind, Result};
+use super::config::{ParquetConfig, TypedColumn};
+use super::disk::replace_file;
+use super::error::ParquetError;
+use super::events::EVENT_COLUMNS;
+use super::facts::{ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS};
+use super::layout::{MANIFEST, Table};
+use super::typed::typed_specs;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const VERSION: u32 = 1;
+const FILE: &str = "columns.json";
+const ADVICE: &str = "restore it from a copy, or begin with an empty folder";
+
+/// The file's contents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Catalog {
+    version: u32,
+    tables: Vec<TableColumns>,
+    typed: Vec<TypedColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableColumns {
+    table: Box<str>,
+    columns: Vec<(Box<str>, Kind)>,
+}
+
+/// The typed columns of the events table, over all that were ever declared, oldest first.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) declared: Vec<TypedColumn>,
+    pub(super) specs: Vec<ColumnSpec>,
+}
+
+/// Checks what is asked for against what the files have, and writes down what is new.
+pub(super) fn settle(directory: &Path, config: &ParquetConfig) -> Result<Typed> {
+    let path = directory.join(MANIFEST).join(FILE);
+    let before = read(&path)?;
+    let mut typed = before.as_ref().map(|catalog| catalog.typed.clone()).unwrap_or_default();
+    for column in &config.typed_columns {
+        add_typed(&mut typed, column)?;
+    }
+    if typed.len() > config.typed_columns_max {
+        let max = config.typed_columns_max;
+        return Err(ParquetError::TooManyColumns { found: typed.len(), max });
+    }
+    let tables = Table::ALL.map(built_in).to_vec();
+    if let Some(before) = &before {
+        check_built_in(&before.tables, &tables, &path)?;
+    }
+    let catalog = Catalog { version: VERSION, tables, typed };
+    if before.as_ref() != Some(&catalog) {
+        let text = serde_json::to_string_pretty(&catalog).expect("names and types are JSON");
+        replace_file(&path, text.as_bytes())?;
+    }
+    let specs = typed_specs(&catalog.typed)?;
+    Ok(Typed { declared: catalog.typed, specs })
+}
+
+fn read(path: &Path) -> Result<Option<Catalog>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ParquetError::io(path)(error)),
+    };
+    let catalog: Catalog =
+        serde_json::from_slice(&text).map_err(|error| damaged(path, error.to_string()))?;
+    if catalog.version != VERSION {
+        return Err(damaged(path, format!("version {} is not known", catalog.version)));
+    }
+    Ok(Some(catalog))
+}
+
+fn damaged(path: &Path, what: String) -> ParquetError {
+    let path = path.to_string_lossy().into();
+    ParquetError::Damaged { path, what: what.into(), advice: ADVICE }
+}
+
+fn built_in(table: Table) -> TableColumns {
+    let columns = match table {
+        Table::Events => EVENT_COLUMNS,
+        Table::Visits => VISIT_COLUMNS,
+        Table::Actions => ACTION_COLUMNS,
+        Table::Epochs => EPOCH_COLUMNS,
+    };
+    let columns = columns.iter().map(|(name, kind)| ((*name).into(), *kind)).collect();
+    TableColumns { table: table.as_str().into(), columns }
+}
+
+/// One name is one field with one type, for ever.
+fn add_typed(typed: &mut Vec<TypedColumn>, column: &TypedColumn) -> Result<()> {
+    let name =
+        column.column_name().ok_or_else(|| ParquetError::Path { path: column.path.clone() })?;
+    let same_name =
+        typed.iter().find(|known| known.column_name().as_deref() == Some(name.as_str()));
+    match same_name {
+        Some(known) if known == column => Ok(()),
+        Some(known) => Err(ParquetError::Contradiction {
+            table: Table::Events.as_str().into(),
+            column: name.into(),
+            found: describe(known).into(),
+            wanted: describe(column).into(),
+        }),
+        None => {
+            typed.push(column.clone());
+            Ok(())
+        }
+    }
+}
+
+fn describe(column: &TypedColumn) -> String {
+    format!("`{}` as {}", column.path, format!("{:?}", column.kind).to_lowercase())
+}
+
+/// What a newer version wrote has columns that this one does not know: it may not go on.
+fn check_built_in(before: &[TableColumns], now: &[TableColumns], path: &Path) -> Result<()> {
+    for old in before {
+        let new = now.iter().find(|table| table.table == old.table);
+        for (name, kind) in &old.columns {
+            let found = new.and_then(|table| table.columns.iter().find(|(new, _)| new == name));
+            let Some((_, now)) = found else {
+                let what = format!("the column {name} of the table {} is not known", old.table);
+                return Err(damaged(path, what));
+            };
+            if now.data_type() != kind.data_type() {
+                return Err(ParquetError::Contradiction {
+                    table: old.table.clone(),
+                    column: name.clone(),
+                    found: format!("{kind:?}").into(),
+                    wanted: format!("{now:?}").into(),
+                });
+            }
+        }
+    }
+    Ok(())
+}

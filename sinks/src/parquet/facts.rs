@@ -1,0 +1,169 @@
+//! The tables of what the engine concluded: visits, actions, epochs.
+//!
+//! `actions` is append-only: a line says `assert`, `retract`, `suppress` or `correct` of a match.
+//! Lines of one match add up: what holds is the last one said of it.
+
+use super::columns::{Batch, Kind};
+use super::events::write_identity;
+use super::hex::hex_digits;
+use beckon_engine::model::{
+    ActionRow, EpochMark, EpochOutput, EventTimeMs, Fate, Id, Op, VisitChange, VisitRow,
+    partition_of,
+};
+use std::borrow::Cow;
+
+/// Columns of every visits file, in order. Appended, never changed.
+pub(super) const VISIT_COLUMNS: &[(&str, Kind)] = &[
+    ("log_sequence", Kind::Sequence),
+    ("epoch", Kind::Sequence),
+    ("site", Kind::Text),
+    ("partition", Kind::Small),
+    ("visit_id", Kind::UniqueText),
+    ("visit_instance", Kind::Integer),
+    ("global_visit_id", Kind::Text),
+    ("change", Kind::Text),
+    ("resumed", Kind::Boolean),
+    ("close_reason", Kind::Text),
+    ("started", Kind::Time),
+    ("last_event", Kind::Time),
+    ("events", Kind::Integer),
+    ("user_id", Kind::Text),
+    ("visit_scope", Kind::Text),
+    ("verified", Kind::Boolean),
+];
+
+/// Columns of every actions file, in order. Appended, never changed.
+pub(super) const ACTION_COLUMNS: &[(&str, Kind)] = &[
+    ("log_sequence", Kind::Sequence),
+    ("epoch", Kind::Sequence),
+    ("op", Kind::Text),
+    ("suppress_reason", Kind::Text),
+    ("site", Kind::Text),
+    ("partition", Kind::Small),
+    ("package", Kind::Text),
+    ("rule", Kind::Text),
+    ("rule_version", Kind::Text),
+    ("window_kind", Kind::Text),
+    ("window_key", Kind::UniqueText),
+    ("visit_id", Kind::UniqueText),
+    ("visit_instance", Kind::Integer),
+    ("global_visit_id", Kind::Text),
+    ("action_id", Kind::UniqueText),
+    ("match_id", Kind::UniqueText),
+    ("event_ids", Kind::TextList),
+    ("timestamp", Kind::Time),
+    ("kind", Kind::Text),
+    ("channel", Kind::Text),
+    ("endpoint", Kind::Text),
+    ("data", Kind::UniqueText),
+    ("has_null_placeholder", Kind::Boolean),
+    ("priority", Kind::Small),
+];
+
+/// Columns of every epochs file, in order. Appended, never changed.
+pub(super) const EPOCH_COLUMNS: &[(&str, Kind)] = &[
+    ("epoch", Kind::Sequence),
+    ("log_sequence_first", Kind::Sequence),
+    ("log_sequence_last", Kind::Sequence),
+    ("now", Kind::Time),
+    ("watermark", Kind::Time),
+    ("events", Kind::Integer),
+    ("late_events", Kind::Integer),
+    ("visits_opened", Kind::Integer),
+    ("visits_closed", Kind::Integer),
+    ("actions_asserted", Kind::Integer),
+    ("actions_retracted", Kind::Integer),
+    ("actions_suppressed", Kind::Integer),
+    ("actions_corrected", Kind::Integer),
+];
+
+/// A visit's line; `log_sequence` is the last one known when it was said.
+pub(super) fn append_visit(batch: &mut Batch, row: &VisitRow, mark: &EpochMark) {
+    let (change, resumed, reason) = match row.change {
+        VisitChange::Opened { resumed } => ("opened", Some(resumed), None),
+        VisitChange::Closed(reason) => ("closed", None, Some(reason.as_str())),
+    };
+    let mut cells = batch.row();
+    cells
+        .count(Some(mark.last_seq.0))
+        .count(Some(mark.epoch.0))
+        .text(Some(&row.site))
+        .small(Some(i32::from(partition_of(&row.site, &row.visit).0)))
+        .id(Some(&row.visit.0))
+        .count(Some(row.instance.0.0))
+        .id(row.visitor.as_ref().map(|id| &id.0))
+        .text(Some(change))
+        .boolean(resumed)
+        .text(reason)
+        .time_ms(Some(row.started.0))
+        .time_ms(Some(row.last_event.0))
+        .count(Some(row.events));
+    write_identity(&mut cells, &row.identity);
+    cells.done();
+}
+
+/// An action's line; `log_sequence` is that of the match's last event.
+pub(super) fn append_action(batch: &mut Batch, row: &ActionRow, mark: &EpochMark) {
+    let fact = &row.fact;
+    batch
+        .row()
+        .count(Some(fact.seq.0))
+        .count(Some(mark.epoch.0))
+        .text(Some(row.op.as_str()))
+        .text(fact.suppressed.map(|reason| reason.as_str()))
+        .text(Some(&fact.site))
+        .small(Some(i32::from(partition_of(&fact.site, &fact.visit).0)))
+        .text(Some(&fact.package))
+        .text(Some(&fact.rule))
+        .hex(Some(fact.version))
+        .text(Some("visit"))
+        .id(Some(&fact.visit.0))
+        .id(Some(&fact.visit.0))
+        .count(Some(fact.instance.0.0))
+        .id(fact.visitor.as_ref().map(|id| &id.0))
+        .hex(Some(fact.action.0))
+        .hex(Some(fact.matched.0))
+        .texts(Some(fact.events.iter().map(|id| id_text(&id.0))))
+        .time_ms(Some(fact.timestamp.0))
+        .text(Some(&fact.kind))
+        .text(fact.channel.as_deref())
+        .text(fact.endpoint.as_deref())
+        .text(fact.data.as_deref())
+        .boolean(Some(fact.has_null_placeholder))
+        .small(Some(fact.priority))
+        .done();
+}
+
+/// An epoch's line; `watermark` is null before the first event and at the end of the input.
+pub(super) fn append_epoch(batch: &mut Batch, output: &EpochOutput) {
+    let mark = &output.mark;
+    let is_late = |fate| matches!(fate, Fate::LateInVisit | Fate::BeforeHorizon);
+    let late = output.events.iter().filter(|row| is_late(row.fate)).count();
+    let is_opened = |row: &&VisitRow| matches!(row.change, VisitChange::Opened { .. });
+    let opened = output.visits.iter().filter(is_opened).count();
+    let said = |op| Some(output.actions.iter().filter(|row| row.op == op).count() as u64);
+    let is_time = mark.watermark != EventTimeMs::MAX && mark.watermark != EventTimeMs::MIN;
+    batch
+        .row()
+        .count(Some(mark.epoch.0))
+        .count(Some(mark.first_seq.0))
+        .count(Some(mark.last_seq.0))
+        .time_ms(Some(mark.now.0))
+        .time_ms(is_time.then_some(mark.watermark.0))
+        .count(Some(output.events.len() as u64))
+        .count(Some(late as u64))
+        .count(Some(opened as u64))
+        .count(Some((output.visits.len() - opened) as u64))
+        .count(said(Op::Assert))
+        .count(said(Op::Retract))
+        .count(said(Op::Suppress))
+        .count(said(Op::Correct))
+        .done();
+}
+
+fn id_text(id: &Id) -> Cow<'_, str> {
+    match id {
+        Id::Bits(bits) => Cow::Owned(hex_digits(*bits).as_str().to_owned()),
+        Id::Text(text) => Cow::Borrowed(text),
+    }
+}

@@ -1,0 +1,314 @@
+//! The manifest: which files are part of the tables, and through which epoch.
+//!
+//! One entry is one round: all files of all tables that were open together, ended at the end of an
+//! epoch. The round is what is atomic. Its steps, and what a crash behind each leaves:
+//!
+//! 1. files are written, ended and synced in `_tmp`      nothing counts: recovery drops them
+//! 2. the entry is appended to the manifest and synced   the round counts: recovery finishes it
+//! 3. the files are renamed into their tables' folders   some in place, some not: as 2
+//! 4. the folders are synced                             as 2
+//! 5. the caller moves its cursor                        the position comes from the manifest
+//!
+//! `_manifest/rounds-DATE.txt` has a line for each round of a load date: eight hex digits of CRC32C,
+//! a space, JSON. A new round is begun only when the one before is in place, so recovery reads the
+//! newest file and looks at its last line. A last line that is not whole is torn and cut, unless a
+//! file of its round is in place: then it was whole once. Any other line that does not check is
+//! damage. What is kept is rewritten and synced before anything is added: what a failed sync left
+//! in memory only is not taken for durable.
+
+use super::columns::Result;
+use super::disk::{is_there, replace_file, sync_folder};
+use super::error::ParquetError;
+use super::layout::{DayFolders, MANIFEST, TEMPORARY, Table, round_of};
+use beckon_engine::model::{Epoch, LogSeq};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+const VERSION: u32 = 1;
+const PREFIX: &str = "rounds-";
+const SUFFIX: &str = ".txt";
+const ADVICE: &str = "restore the folder from a copy, or move it away and rebuild the tables";
+
+/// Everything through here is in finished files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The last epoch.
+    pub epoch: Epoch,
+    /// Its last log sequence number.
+    pub sequence: LogSeq,
+}
+
+/// A round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RoundEntry {
+    pub(super) version: u32,
+    pub(super) round: u64,
+    pub(super) date: String,
+    pub(super) epoch_first: u64,
+    pub(super) epoch_last: u64,
+    pub(super) sequence_first: u64,
+    pub(super) sequence_last: u64,
+    pub(super) files: Vec<FileEntry>,
+}
+
+/// A file of a round; `path` is relative to the tables' folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileEntry {
+    pub(super) path: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) crc32c: u32,
+    pub(super) sequence_first: u64,
+    pub(super) sequence_last: u64,
+}
+
+impl RoundEntry {
+    pub(super) fn version() -> u32 {
+        VERSION
+    }
+
+    fn position(&self) -> Position {
+        Position { epoch: Epoch(self.epoch_last), sequence: LogSeq(self.sequence_last) }
+    }
+}
+
+/// The manifest of one folder of tables.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    directory: PathBuf,
+    last: Option<RoundEntry>,
+}
+
+/// A manifest file as read.
+struct Lines {
+    entries: Vec<RoundEntry>,
+    /// Bytes of the whole lines.
+    kept: Vec<u8>,
+    is_torn: bool,
+}
+
+impl Manifest {
+    /// Reads the manifest, finishes the last round, drops what is unfinished. Also says which
+    /// event folders the last date has.
+    pub(super) fn open(directory: &Path) -> Result<(Self, DayFolders)> {
+        for folder in [Path::new(""), Path::new(MANIFEST), Path::new(TEMPORARY)] {
+            let folder = directory.join(folder);
+            std::fs::create_dir_all(&folder).map_err(ParquetError::io(&folder))?;
+        }
+        sync_folder(directory)?;
+        let mut manifest = Self { directory: directory.to_owned(), last: None };
+        let mut day = DayFolders::default();
+        let files = manifest.files()?;
+        let mut newest = None;
+        for (age, path) in files.iter().rev().enumerate() {
+            let lines = read_lines(path, age == 0)?;
+            for file in lines.entries.iter().flat_map(|entry| &entry.files) {
+                day.note(&file.path);
+            }
+            manifest.last = lines.entries.last().cloned();
+            newest.get_or_insert((path, lines));
+            if manifest.last.is_some() {
+                break;
+            }
+        }
+        if let Some((path, lines)) = newest {
+            manifest.settle(path, &lines)?;
+        }
+        if let Some(last) = &manifest.last {
+            day.date.clone_from(&last.date);
+            manifest.publish(last, Check::Checksums)?;
+        }
+        manifest.drop_unfinished()?;
+        Ok((manifest, day))
+    }
+
+    /// Everything through here is in finished files.
+    pub(super) fn durable(&self) -> Option<Position> {
+        self.last.as_ref().map(RoundEntry::position)
+    }
+
+    pub(super) fn next_round(&self) -> u64 {
+        self.last.as_ref().map_or(1, |last| last.round + 1)
+    }
+
+    /// Makes a round part of the tables. Its files are ended and synced in the temporary folder.
+    pub(super) fn commit(&mut self, entry: RoundEntry) -> Result<()> {
+        sync_folder(&self.directory.join(TEMPORARY))?;
+        let folder = self.directory.join(MANIFEST);
+        let path = folder.join(format!("{PREFIX}{}{SUFFIX}", entry.date));
+        let is_new = !is_there(&path)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(ParquetError::io(&path))?;
+        file.write_all(line_of(&entry).as_bytes()).map_err(ParquetError::io(&path))?;
+        file.sync_all().map_err(ParquetError::io(&path))?;
+        if is_new {
+            sync_folder(&folder)?;
+        }
+        self.publish(&entry, Check::Nothing)?;
+        self.last = Some(entry);
+        Ok(())
+    }
+
+    /// The manifest's files, oldest date first.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.directory.join(MANIFEST);
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(ParquetError::io(&folder))? {
+            let path = entry.map_err(ParquetError::io(&folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Cuts a torn line of the newest file, and makes durable what stays.
+    fn settle(&self, path: &Path, lines: &Lines) -> Result<()> {
+        if lines.is_torn {
+            let mut in_place = None;
+            for table in Table::ALL {
+                newest_round(&self.directory.join(table.as_str()), &mut in_place)?;
+            }
+            if in_place >= Some(self.next_round()) {
+                let what = "the last line does not check, and files of its round are in place";
+                return Err(damaged(path, what));
+            }
+            tracing::warn!(path = %path.display(), "cut a torn line of the Parquet manifest");
+        }
+        replace_file(path, &lines.kept)
+    }
+
+    /// Moves the files of a round into their folders, those that are not there yet.
+    fn publish(&self, entry: &RoundEntry, check: Check) -> Result<()> {
+        let mut folders = BTreeSet::from([self.directory.clone(), self.directory.join(TEMPORARY)]);
+        for file in &entry.files {
+            let target = self.directory.join(&file.path);
+            let temporary = self.temporary_of(&target);
+            if is_there(&temporary)? {
+                if check == Check::Checksums {
+                    verify(&temporary, file)?;
+                }
+                let folder = target.parent().expect("a file lies in its table's folder");
+                std::fs::create_dir_all(folder).map_err(ParquetError::io(folder))?;
+                std::fs::rename(&temporary, &target).map_err(ParquetError::io(&target))?;
+            } else if !is_there(&target)? {
+                tracing::warn!(path = %target.display(), "a Parquet file was taken away");
+                continue;
+            }
+            let relative = Path::new(&file.path);
+            folders.extend(relative.ancestors().skip(1).map(|up| self.directory.join(up)));
+        }
+        // The deepest first, so that no folder is durable without what it holds.
+        folders.iter().rev().try_for_each(|folder| sync_folder(folder))
+    }
+
+    fn temporary_of(&self, target: &Path) -> PathBuf {
+        let stem = target.file_stem().expect("a file has a name");
+        self.directory.join(TEMPORARY).join(stem).with_extension("part")
+    }
+
+    fn drop_unfinished(&self) -> Result<()> {
+        let folder = self.directory.join(TEMPORARY);
+        for entry in std::fs::read_dir(&folder).map_err(ParquetError::io(&folder))? {
+            let path = entry.map_err(ParquetError::io(&folder))?.path();
+            std::fs::remove_file(&path).map_err(ParquetError::io(&path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether files are read again before they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// Just written, and checked on the way.
+    Nothing,
+    /// Found after a restart.
+    Checksums,
+}
+
+fn damaged(path: &Path, what: impl Into<Box<str>>) -> ParquetError {
+    ParquetError::Damaged { path: path.to_string_lossy().into(), what: what.into(), advice: ADVICE }
+}
+
+fn line_of(entry: &RoundEntry) -> String {
+    let json = serde_json::to_string(entry).expect("names and numbers are JSON");
+    format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()))
+}
+
+/// Reads a manifest file; only the newest may have a torn last line.
+fn read_lines(path: &Path, is_newest: bool) -> Result<Lines> {
+    let bytes = std::fs::read(path).map_err(ParquetError::io(path))?;
+    let mut lines = Lines { entries: Vec::new(), kept: Vec::new(), is_torn: false };
+    let mut pieces = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
+    while let Some((index, piece)) = pieces.next() {
+        match whole_json(piece) {
+            Some(json) => {
+                let entry: RoundEntry = serde_json::from_slice(json)
+                    .map_err(|error| damaged(path, format!("line {}: {error}", index + 1)))?;
+                if entry.version != VERSION {
+                    let what = format!("line {}: version {}", index + 1, entry.version);
+                    return Err(damaged(path, what));
+                }
+                lines.entries.push(entry);
+                lines.kept.extend_from_slice(piece);
+            }
+            None if is_newest && pieces.peek().is_none() => lines.is_torn = true,
+            None => return Err(damaged(path, format!("line {} does not check", index + 1))),
+        }
+    }
+    Ok(lines)
+}
+
+/// The JSON of a line whose checksum is right.
+fn whole_json(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\n")?;
+    let (crc, json) = line.split_at_checked(8)?;
+    let json = json.strip_prefix(b" ")?;
+    let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
+    (crc == crc32c::crc32c(json)).then_some(json)
+}
+
+/// The highest round among the files below `folder`. Tables are three folders deep.
+fn newest_round(folder: &Path, newest: &mut Option<u64>) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ParquetError::io(folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(ParquetError::io(folder))?;
+        if entry.file_type().map_err(ParquetError::io(folder))?.is_dir() {
+            newest_round(&entry.path(), newest)?;
+        } else if let Some(round) = entry.file_name().to_str().and_then(round_of) {
+            *newest = (*newest).max(Some(round));
+        }
+    }
+    Ok(())
+}
+
+fn verify(path: &Path, entry: &FileEntry) -> Result<()> {
+    let mut file = File::open(path).map_err(ParquetError::io(path))?;
+    let mut buffer = vec![0_u8; 1 << 20];
+    let (mut crc, mut bytes) = (0_u32, 0_u64);
+    loop {
+        let count = file.read(&mut buffer).map_err(ParquetError::io(path))?;
+        if count == 0 {
+            break;
+        }
+        let (read, _) = buffer.split_at(count);
+        crc = crc32c::crc32c_append(crc, read);
+        bytes += count as u64;
+    }
+    if crc == entry.crc32c && bytes == entry.bytes {
+        return Ok(());
+    }
+    Err(damaged(path, "it is not what the manifest says, and was synced before"))
+}

@@ -1,0 +1,120 @@
+//! Columns are appended, never removed or retyped.
+
+use super::read::{file_rows, rows};
+use super::{NOON, epoch_of, event, open, row, write_all};
+use crate::parquet::{ColumnType, ParquetConfig, ParquetError, ParquetTables, TypedColumn};
+use beckon_engine::model::{EpochOutput, Value};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use std::fs::File;
+
+fn config(columns: &[(&str, ColumnType)]) -> ParquetConfig {
+    let column =
+        |(path, kind): &(&str, ColumnType)| TypedColumn { path: (*path).into(), kind: *kind };
+    let typed_columns = columns.iter().map(column).collect();
+    ParquetConfig { typed_columns, ..ParquetConfig::default() }
+}
+
+fn priced(seq: u64) -> EpochOutput {
+    let mut event = event("a", seq);
+    let cart = Value::Map(vec![("itemCount".into(), Value::Int(3))]);
+    event.fields = vec![
+        ("status".into(), Value::Int(404)),
+        (
+            "data".into(),
+            Value::Map(vec![
+                ("price".into(), Value::Float(1.5)),
+                ("name".into(), Value::Str("lamp".into())),
+                ("cart".into(), cart),
+                ("gift".into(), Value::Bool(true)),
+            ]),
+        ),
+    ];
+    epoch_of(seq, NOON, vec![row(seq, &event)])
+}
+
+#[test]
+fn declared_fields_get_columns_of_their_type() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&[
+        ("data.price", ColumnType::Number),
+        ("data.cart.itemCount", ColumnType::Number),
+        ("data.name", ColumnType::Integer),
+        ("data.gift", ColumnType::Boolean),
+        ("status", ColumnType::Integer),
+        ("data.missing", ColumnType::String),
+    ]);
+    write_all(folder.path(), config, &[priced(1)]);
+    let found = rows(folder.path(), "events");
+    let check = |column: &str, expected: Field| assert_eq!(found[0][column], expected, "{column}");
+    check("data_price", Field::Double(1.5));
+    check("data_cart_item_count", Field::Double(3.0));
+    check("data_name", Field::Null);
+    check("data_gift", Field::Bool(true));
+    check("field_status", Field::Long(404));
+    check("data_missing", Field::Null);
+}
+
+#[test]
+fn columns_are_appended_and_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), config(&[("data.price", ColumnType::Number)]), &[priced(1)]);
+    write_all(folder.path(), config(&[("data.gift", ColumnType::Boolean)]), &[priced(2)]);
+    let mut files = Vec::new();
+    super::collect(&folder.path().join("events"), &mut files);
+    files.sort();
+    let typed = |index: usize| -> Vec<String> {
+        let row = &file_rows(&files[index])[0];
+        row.keys().filter(|name| name.starts_with("data_")).cloned().collect()
+    };
+    assert_eq!(typed(0), ["data_price"]);
+    assert_eq!(typed(1), ["data_gift", "data_price"]);
+    assert_eq!(file_rows(&files[1])[0]["data_price"], Field::Double(1.5), "it is filled on");
+}
+
+#[test]
+fn a_contradiction_is_refused_and_nothing_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), config(&[("data.price", ColumnType::Number)]), &[priced(1)]);
+    for (path, kind) in [("data.price", ColumnType::String), ("data.Price", ColumnType::Number)] {
+        let opened = ParquetTables::open(folder.path(), config(&[(path, kind)]));
+        assert!(matches!(opened, Err(ParquetError::Contradiction { .. })), "{path}: {opened:?}");
+    }
+    let opened = ParquetTables::open(folder.path(), config(&[("data.", ColumnType::Number)]));
+    assert!(matches!(opened, Err(ParquetError::Path { .. })), "{opened:?}");
+    drop(open(folder.path(), config(&[("data.price", ColumnType::Number)])));
+}
+
+#[test]
+fn there_are_so_many_typed_columns_and_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let two = [("data.a", ColumnType::Number), ("data.b", ColumnType::Number)];
+    let at = ParquetConfig { typed_columns_max: 2, ..config(&two) };
+    drop(open(folder.path(), at));
+    let over = ParquetConfig { typed_columns_max: 2, ..config(&[("data.c", ColumnType::Number)]) };
+    let opened = ParquetTables::open(folder.path(), over);
+    assert!(matches!(opened, Err(ParquetError::TooManyColumns { found: 3, max: 2 })));
+}
+
+/// Names and types that readers rely on. A change here that is not a new line is a break.
+#[test]
+fn the_columns_are_these() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), ParquetConfig::default(), &[priced(1)]);
+    let mut files = Vec::new();
+    super::collect(&folder.path().join("events"), &mut files);
+    let reader = SerializedFileReader::new(File::open(&files[0]).expect("a file"));
+    let reader = reader.expect("Parquet");
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let types: Vec<String> = schema
+        .columns()
+        .iter()
+        .map(|column| format!("{} {:?}", column.path().string(), column.physical_type()))
+        .collect();
+    let expected = include_str!("events_columns.txt");
+    assert_eq!(types.join("\n"), expected.trim_end());
+    let time = schema.columns().iter().find(|column| column.name() == "timestamp");
+    let logical = format!("{:?}", time.expect("a column").logical_type_ref());
+    assert!(logical.contains("is_adjusted_to_u_t_c: true"), "{logical}");
+    assert!(logical.to_lowercase().contains("micros"), "{logical}");
+}
