@@ -1,6 +1,7 @@
 //! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`.
 
 mod tidy;
+mod torture;
 
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -16,11 +17,14 @@ struct Cli {
 enum Command {
     /// Checks sizes, heads, directions of dependencies and words that clippy cannot see
     Tidy,
+    /// Kills a server under load and checks that nothing acknowledged is lost or doubled
+    Torture(torture::TortureArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Tidy => run_tidy(),
+        Command::Torture(args) => torture::run(&root(), &args),
     }
 }
 
@@ -29,13 +33,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
+/// Prints a line.
+#[expect(clippy::print_stdout, reason = "the one place that prints")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
 fn run_tidy() -> anyhow::Result<()> {
     let findings = tidy::check(&root())?;
     for finding in &findings {
-        println!("{finding}");
+        say(&finding.to_string());
     }
     anyhow::ensure!(findings.is_empty(), "{} findings", findings.len());
-    println!("tidy");
+    say("tidy");
     Ok(())
 }

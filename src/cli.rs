@@ -1,0 +1,19 @@
+//! The command line.
+
+use crate::generate::GenerateArgs;
+use clap::{Parser, Subcommand};
+
+/// Recognises in milliseconds the moment that matters on a website, and acts.
+#[derive(Debug, Parser)]
+#[command(name = "beckon", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a realistic stream of visitors, or send it to a server as load
+    Generate(GenerateArgs),
+}

@@ -1,0 +1,131 @@
+//! `beckon generate`: a realistic, seeded stream of visitors, as NDJSON or as HTTP load.
+
+mod load;
+mod visitors;
+mod zipf;
+
+use crate::http_client::HttpClient;
+use crate::output;
+use beckon_engine::clock::{Clock, SystemClock};
+use clap::Args;
+use comfy_table::Table;
+use std::io::Write;
+use std::time::Duration;
+use visitors::{Profile, Visitors};
+
+/// Arguments of `beckon generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// Events to write (without --target)
+    #[arg(long, default_value_t = 10_000)]
+    events: u64,
+    /// Says which stream it is: the same seed gives the same events
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Visits under way at a time
+    #[arg(long, default_value_t = 1_000)]
+    visits: usize,
+    /// Pages of the shop, visited by Zipf's law
+    #[arg(long, default_value_t = 2_000)]
+    pages: u32,
+    /// Mean events of a visit
+    #[arg(long, default_value_t = 12.0)]
+    visit_events: f64,
+    /// Share of late events
+    #[arg(long, default_value_t = 0.01)]
+    late: f64,
+    /// Share of duplicate events
+    #[arg(long, default_value_t = 0.005)]
+    duplicates: f64,
+    /// Share of visits that are bots
+    #[arg(long, default_value_t = 0.02)]
+    bots: f64,
+    /// Send to this server instead (http://127.0.0.1:7700)
+    #[arg(long)]
+    target: Option<String>,
+    /// Write key for --target
+    #[arg(long, requires = "target")]
+    key: Option<String>,
+    /// Events a second; without --target it is event time
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    /// Events a request
+    #[arg(long, default_value_t = 100, requires = "target")]
+    batch: usize,
+    /// Seconds of load
+    #[arg(long, default_value_t = 10, requires = "target")]
+    seconds: u64,
+    /// Requests that may wait for an answer
+    #[arg(long, default_value_t = 1_000, requires = "target")]
+    outstanding: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the output or the server cannot be reached.
+pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(args.rate > 0.0, "--rate must be above zero");
+    anyhow::ensure!(args.batch > 0, "--batch must be above zero");
+    let mut profile = Profile {
+        seed: args.seed,
+        events_per_second: args.rate,
+        visits_open: args.visits,
+        pages: args.pages,
+        visit_events_mean: args.visit_events,
+        late_share: args.late,
+        duplicate_share: args.duplicates,
+        bot_share: args.bots,
+        ..Profile::default()
+    };
+    match &args.target {
+        None => write_events(args.events, Visitors::new(profile)),
+        Some(target) => {
+            profile.start_ms = SystemClock::default().now().0;
+            send_events(args, target, Visitors::new(profile))
+        }
+    }
+}
+
+fn write_events(events: u64, mut visitors: Visitors) -> anyhow::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for _ in 0..events {
+        serde_json::to_writer(&mut out, &visitors.next_event())?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn send_events(args: &GenerateArgs, target: &str, visitors: Visitors) -> anyhow::Result<()> {
+    let client = HttpClient::new(target, args.key.clone())?;
+    let load = load::Load {
+        rate: args.rate,
+        batch_events: args.batch,
+        duration: Duration::from_secs(args.seconds),
+        outstanding_max: args.outstanding.max(1),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(load::run(client, visitors, load))?;
+    report(&outcome)
+}
+
+fn report(outcome: &load::Outcome) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
+    let seconds = outcome.elapsed.as_secs_f64();
+    table.add_row(["events sent".to_owned(), outcome.events.to_string()]);
+    table.add_row(["seconds".to_owned(), format!("{seconds:.2}")]);
+    for (status, count) in &outcome.statuses {
+        table.add_row([format!("answers {status}"), count.to_string()]);
+    }
+    for (result, count) in &outcome.results {
+        table.add_row([format!("events {result}"), count.to_string()]);
+    }
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
+        let latency_us = outcome.latency_us.value_at_quantile(quantile);
+        let text = format!("{}.{:03} ms", latency_us / 1_000, latency_us % 1_000);
+        table.add_row([format!("latency {name}"), text]);
+    }
+    output::line(&table.to_string())
+}

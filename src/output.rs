@@ -1,0 +1,16 @@
+//! The one place that writes to the terminal.
+
+use anyhow::Context;
+use std::io::Write;
+
+/// Writes a line (or several) to standard output; a closed pipe (`| head`) is no error.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}

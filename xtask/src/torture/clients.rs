@@ -1,0 +1,112 @@
+//! Clients that never give up: each sends a batch until it is acknowledged, and writes down what.
+//!
+//! A batch whose answer was lost is sent again with the same ids. So every id that a client noted
+//! was acknowledged, and must be found exactly once in the end.
+
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The server key that the torture's configuration has.
+pub(crate) const KEY: &str = "torture-server-key";
+const BATCH_EVENTS: u64 = 20;
+const VISITS: u64 = 50;
+
+/// What all clients share.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Ids that were acknowledged.
+    pub(crate) acknowledged: Mutex<Vec<String>>,
+    /// Batches acknowledged so far.
+    pub(crate) batches: AtomicU64,
+    /// Batches that were sent again because no answer came.
+    pub(crate) repeated: AtomicU64,
+    /// Events whose first copy had been stored although its answer was lost.
+    pub(crate) duplicates: AtomicU64,
+    /// Set when the clients are to end.
+    pub(crate) ends: AtomicBool,
+}
+
+/// Sends batches until the tally says to end.
+///
+/// # Errors
+/// When the server refuses an event, which none of these deserves.
+pub(crate) fn run(client: u64, base: &str, tally: &Arc<Tally>) -> anyhow::Result<()> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut number = 0;
+    while !tally.ends.load(Ordering::Relaxed) {
+        let batch = batch(client, number);
+        number += 1;
+        let body = serde_json::to_vec(&batch)?;
+        let mut is_repeated = false;
+        while let Some(()) = attempt(&agent, base, &body, &batch, tally)? {
+            if !is_repeated {
+                tally.repeated.fetch_add(1, Ordering::Relaxed);
+                is_repeated = true;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+    Ok(())
+}
+
+/// One try; `Some(())` when the batch has to be sent again.
+fn attempt(
+    agent: &ureq::Agent,
+    base: &str,
+    body: &[u8],
+    batch: &[Value],
+    tally: &Tally,
+) -> anyhow::Result<Option<()>> {
+    let sent = agent
+        .post(format!("{base}/v1/events"))
+        .header("authorization", format!("Bearer {KEY}"))
+        .send(body);
+    let Ok(mut answer) = sent else { return Ok(Some(())) };
+    let status = answer.status().as_u16();
+    if status == 503 || status == 429 {
+        return Ok(Some(()));
+    }
+    let Ok(text) = answer.body_mut().read_to_string() else { return Ok(Some(())) };
+    anyhow::ensure!(status == 200, "status {status}: {text}");
+    let parsed: Value = serde_json::from_str(&text)?;
+    let results = parsed["results"].as_array().map_or(&[][..], Vec::as_slice);
+    anyhow::ensure!(results.len() == batch.len(), "{} results: {text}", results.len());
+    let mut acknowledged = tally.acknowledged.lock().expect("no client panics");
+    for (event, result) in batch.iter().zip(results) {
+        match result["status"].as_str() {
+            Some("ok") => {}
+            Some("duplicate") => {
+                tally.duplicates.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => anyhow::bail!("an event was refused: {result}"),
+        }
+        acknowledged.push(event["eventID"].as_str().unwrap_or_default().to_owned());
+    }
+    drop(acknowledged);
+    tally.batches.fetch_add(1, Ordering::Relaxed);
+    Ok(None)
+}
+
+fn batch(client: u64, number: u64) -> Vec<Value> {
+    (0..BATCH_EVENTS)
+        .map(|place| {
+            let event = number * BATCH_EVENTS + place;
+            let visit = (event / 40) % VISITS + (event / 4_000) * VISITS;
+            let name = if event % 10 == 9 { "AddToCart" } else { "PageEntered" };
+            json!({
+                "eventName": name,
+                "eventID": format!("{:016X}{event:016X}", client + 1),
+                "visitID": format!("{:016X}{visit:016X}", client + 1),
+                "category": "pricing",
+                "url": "https://shop.example/pricing",
+                "data": { "price": event % 300 },
+            })
+        })
+        .collect()
+}

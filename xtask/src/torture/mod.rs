@@ -1,0 +1,179 @@
+//! `cargo xtask torture --kills N`: `kill -9` under load, again and again.
+//!
+//! Clients send without pause while the server is killed at random moments, some of them while it
+//! still recovers, and started again with one or two workers. In the end it is asked to stop, and
+//! the Parquet is held against what was acknowledged: every acknowledged event once, none twice,
+//! no action twice by its id. The seed is printed; it decides when kills come, not what the
+//! machine's scheduler does in between.
+
+mod clients;
+mod reports;
+mod server;
+
+use anyhow::Context;
+use clients::Tally;
+use server::Server;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TortureArgs {
+    /// How often the server is killed
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// Says when kills come
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Clients that send at a time
+    #[arg(long, default_value_t = 3)]
+    clients: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When something that was acknowledged is lost or stands twice, or the server misbehaves.
+pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
+    let binary = build(root)?;
+    let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
+    write_configuration(folder.path())?;
+    super::say(&format!(
+        "seed {}, {} kills, data in {}",
+        args.seed,
+        args.kills,
+        folder.path().display()
+    ));
+    let mut server = Server::new(binary, folder.path(), free_port()?);
+    let tally = Arc::new(Tally::default());
+    server.start(1)?;
+    let clients: Vec<_> = (0..args.clients)
+        .map(|client| {
+            let (base, tally) = (server.base(), Arc::clone(&tally));
+            std::thread::spawn(move || clients::run(client, &base, &tally))
+        })
+        .collect();
+    let killed = kill_often(&mut server, &tally, args);
+    tally.ends.store(true, Ordering::Relaxed);
+    for client in clients {
+        let ended = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+        ended.with_context(|| server.last_words())?;
+    }
+    killed?;
+    server.stop()?;
+    judge(folder.path(), &tally)
+}
+
+fn kill_often(server: &mut Server, tally: &Tally, args: &TortureArgs) -> anyhow::Result<()> {
+    let mut random = fastrand::Rng::with_seed(args.seed);
+    for kill in 1..=args.kills {
+        let seen = tally.batches.load(Ordering::Relaxed);
+        if random.u8(..4) == 0 {
+            std::thread::park_timeout(Duration::from_millis(random.u64(0..300)));
+        } else {
+            wait_for_batches(server, tally, seen + random.u64(1..120))?;
+        }
+        server.kill()?;
+        let workers = random.u32(1..=2);
+        super::say(&format!(
+            "kill {kill} of {}: {} batches acknowledged; starting with {workers} workers",
+            args.kills,
+            tally.batches.load(Ordering::Relaxed)
+        ));
+        server.start(workers)?;
+    }
+    let seen = tally.batches.load(Ordering::Relaxed);
+    wait_for_batches(server, tally, seen + 50)
+}
+
+fn wait_for_batches(server: &Server, tally: &Tally, batches: u64) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while tally.batches.load(Ordering::Relaxed) < batches {
+        anyhow::ensure!(Instant::now() < deadline, "no progress:\n{}", server.last_words());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
+    let acknowledged = tally.acknowledged.lock().expect("no client panics");
+    let events = reports::count(&folder.join("reports/events"), "event_id", None)?;
+    let asserts = ("op", "assert");
+    let actions = reports::count(&folder.join("reports/actions"), "action_id", Some(asserts))?;
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !events.contains_key(*id)).collect();
+    let doubled: Vec<_> = events.iter().filter(|(_, count)| **count > 1).collect();
+    let acted_twice: Vec<_> = actions.iter().filter(|(_, count)| **count > 1).collect();
+    super::say(&format!(
+        "{} events acknowledged, {} in Parquet, {} actions; {} batches sent again, {} duplicates",
+        acknowledged.len(),
+        events.len(),
+        actions.len(),
+        tally.repeated.load(Ordering::Relaxed),
+        tally.duplicates.load(Ordering::Relaxed)
+    ));
+    anyhow::ensure!(!actions.is_empty(), "no rule fired, so nothing was proven about actions");
+    anyhow::ensure!(lost.is_empty(), "{} lost, such as {:?}", lost.len(), lost[0]);
+    anyhow::ensure!(doubled.is_empty(), "{} doubled, such as {:?}", doubled.len(), doubled[0]);
+    anyhow::ensure!(acted_twice.is_empty(), "acted twice: {:?}", acted_twice[0]);
+    super::say("nothing lost, nothing doubled");
+    Ok(())
+}
+
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--package", "beckon"])
+        .current_dir(root)
+        .status()?;
+    anyhow::ensure!(status.success(), "the build failed");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("debug/beckon"))
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn write_configuration(folder: &Path) -> anyhow::Result<()> {
+    let rules = folder.join("rules/com.example.torture");
+    std::fs::create_dir_all(&rules)?;
+    let rule = |name: &str, fire: &str, query: &str| {
+        let text = format!(
+            "name = \"{name}\"\nfire = \"{fire}\"\nquery = '''\n{query}\n'''\n[action]\ntype = \"none\"\n"
+        );
+        std::fs::write(rules.join(format!("{name}.toml")), text)
+    };
+    rule("every-cart", "every", "AddToCart where data.price >= 100")?;
+    rule(
+        "three-pages",
+        "once",
+        "sequence [ PageEntered where category == \"pricing\" ] with runs=3",
+    )?;
+    let text = format!(
+        r#"
+[server]
+data = "{folder}/data"
+rules = "{folder}/rules"
+reports = "{folder}/reports"
+
+[log]
+segment_bytes = 1000000
+
+[reports]
+file_seconds_max = 1
+
+[[site]]
+name = "torture"
+
+[[site.key]]
+kind = "server"
+key = "{key}"
+"#,
+        folder = folder.display(),
+        key = clients::KEY
+    );
+    Ok(std::fs::write(folder.join("beckon.toml"), text)?)
+}
