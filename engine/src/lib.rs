@@ -8,4 +8,5 @@ pub mod disk;
 pub mod log;
 pub mod model;
 pub mod pipeline;
+pub mod reference;
 pub mod stage;
