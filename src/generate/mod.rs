@@ -112,7 +112,7 @@ fn send_events(args: &GenerateArgs, target: &str, visitors: Visitors) -> anyhow:
 
 fn report(outcome: &load::Outcome) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     let seconds = outcome.elapsed.as_secs_f64();
     table.add_row(["events sent".to_owned(), outcome.events.to_string()]);
     table.add_row(["seconds".to_owned(), format!("{seconds:.2}")]);

@@ -274,7 +274,7 @@ mod tests {
                 continue;
             }
             let timestamp = event["timestamp"].as_i64().expect("a number");
-            late += i32::from(timestamp < newest - 10);
+            late += i32::from(timestamp < newest.saturating_sub(10));
             newest = newest.max(timestamp);
         }
         assert!((1_800..2_200).contains(&duplicates), "{duplicates} duplicates");

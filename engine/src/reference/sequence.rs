@@ -37,62 +37,56 @@ fn written_out(sequence: &Sequence) -> Vec<&Term> {
 
 fn sequence_matches(sequence: &Sequence, events: &[Stamped]) -> Vec<Vec<usize>> {
     let steps = written_out(sequence);
-    let mut partials: Vec<Partial> = Vec::new();
-    let mut found = Vec::new();
-    for at in 0..events.len() {
-        for step in (0..steps.len()).rev() {
-            for key in keys(sequence, steps[step], &events[at]) {
-                advance(sequence, &steps, events, Hit { at, step, key }, &mut partials, &mut found);
+    let mut run = Run { sequence, steps, events, partials: Vec::new(), found: Vec::new() };
+    for (at, event) in events.iter().enumerate() {
+        for step in (0..run.steps.len()).rev() {
+            for key in keys(sequence, run.steps[step], event) {
+                run.advance(at, step, key);
             }
         }
     }
-    found
+    run.found
 }
 
-struct Hit {
-    at: usize,
-    step: usize,
-    key: Vec<Value>,
+struct Run<'a> {
+    sequence: &'a Sequence,
+    steps: Vec<&'a Term>,
+    events: &'a [Stamped],
+    partials: Vec<Partial>,
+    found: Vec<Vec<usize>>,
 }
 
-fn advance(
-    sequence: &Sequence,
-    steps: &[&Term],
-    events: &[Stamped],
-    Hit { at, step, key }: Hit,
-    partials: &mut Vec<Partial>,
-    found: &mut Vec<Vec<usize>>,
-) {
-    let term = steps[step];
-    let before = partials.iter().position(|partial| partial.step + 1 == step && partial.key == key);
-    if step > 0 && before.is_none() {
-        return;
-    }
-    let taken = before.map_or(&[][..], |index| &partials[index].events);
-    let named: Vec<(&str, &Stamped)> = taken
-        .iter()
-        .zip(steps)
-        .filter_map(|(event, term)| Some((&*term.name.as_ref()?.node, &events[*event])))
-        .rev()
-        .collect();
-    if !passes(&term.filter, &events[at], &named) {
-        return;
-    }
-    let mut reached = match before {
-        Some(index) if step > 0 => partials.remove(index).events,
-        _ => Vec::new(),
-    };
-    let first = reached.first().map_or(at, |first| *first);
-    let span_ms = events[at].event.timestamp.0 - events[first].event.timestamp.0;
-    if sequence.maxspan_ms.as_ref().is_some_and(|maxspan| span_ms > maxspan.node) {
-        return;
-    }
-    reached.push(at);
-    if step + 1 == steps.len() {
-        found.push(reached);
-    } else {
-        partials.retain(|partial| partial.step != step || partial.key != key);
-        partials.push(Partial { step, key, events: reached });
+impl Run<'_> {
+    /// Tries the event at a position on a step, under one key.
+    fn advance(&mut self, at: usize, step: usize, key: Vec<Value>) {
+        let waits = |partial: &Partial| partial.step + 1 == step && partial.key == key;
+        let before = self.partials.iter().position(waits);
+        if step > 0 && before.is_none() {
+            return;
+        }
+        let taken = before.map_or(&[][..], |index| &self.partials[index].events);
+        let named: Vec<(&str, &Stamped)> = taken
+            .iter()
+            .zip(&self.steps)
+            .filter_map(|(event, term)| Some((&*term.name.as_ref()?.node, &self.events[*event])))
+            .rev()
+            .collect();
+        if !passes(&self.steps[step].filter, &self.events[at], &named) {
+            return;
+        }
+        let mut reached = before.map_or_else(Vec::new, |index| self.partials.remove(index).events);
+        let first = reached.first().map_or(at, |first| *first);
+        let span_ms = self.events[at].event.timestamp.0 - self.events[first].event.timestamp.0;
+        if self.sequence.maxspan_ms.as_ref().is_some_and(|maxspan| span_ms > maxspan.node) {
+            return;
+        }
+        reached.push(at);
+        if step + 1 == self.steps.len() {
+            self.found.push(reached);
+        } else {
+            self.partials.retain(|partial| partial.step != step || partial.key != key);
+            self.partials.push(Partial { step, key, events: reached });
+        }
     }
 }
 
@@ -114,7 +108,7 @@ fn keys(sequence: &Sequence, term: &Term, event: &Stamped) -> Vec<Vec<Value>> {
         keys = keys
             .iter()
             .flat_map(|key| {
-                distinct.iter().map(|value| [key.as_slice(), &[value.clone()]].concat())
+                distinct.iter().map(|value| [key.as_slice(), std::slice::from_ref(value)].concat())
             })
             .collect();
     }
