@@ -225,7 +225,7 @@ impl Visitors {
         };
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a run fit 52 bits")]
         let timestamp = self.profile.start_ms + self.clock_ms as i64 - late;
-        json!({
+        let mut event = json!({
             "eventName": name,
             "eventID": hex(self.random.u128(..)),
             "visitID": hex(visit),
@@ -236,8 +236,9 @@ impl Visitors {
             "url": url,
             "category": category,
             "languageCode": "en-US",
-            "data": data,
-        })
+        });
+        event["data"] = data;
+        event
     }
 }
 
