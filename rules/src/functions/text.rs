@@ -107,7 +107,7 @@ pub(super) fn index_of(
     };
     let start = match start {
         Datum::Null => 0,
-        Datum::Int(start) => usize::try_from(start).unwrap_or(0),
+        Datum::Int(start) => usize::try_from(start).unwrap_or(0).min(text.chars().count()),
         _ => return Value::NULL,
     };
     let (text, part) = (in_case(text, case), in_case(part, case));
@@ -177,6 +177,8 @@ mod tests {
         check(9, 12, "");
         let none = index_of(Case::Sensitive, Datum::Str("abc"), Datum::Str("c"), Datum::Int(9));
         assert_eq!(none, Value::NULL);
+        let end = index_of(Case::Sensitive, Datum::Str("abc"), Datum::Str(""), Datum::Int(9));
+        assert_eq!(end, Value::One(Datum::Int(3)));
         let any = index_of(Case::Sensitive, Datum::Str("abc"), Datum::Str("c"), Datum::Int(-9));
         assert_eq!(any, Value::One(Datum::Int(2)));
     }

@@ -137,11 +137,22 @@ impl Node {
                 other => flat.push(other),
             }
         }
-        match flat.len() {
-            0 => Self::truth(!deciding),
-            1 => flat.pop().expect("there is one"),
+        match flat.as_slice() {
+            [] => Self::truth(!deciding),
+            [one] if one.is_truth() => flat.pop().expect("there is one"),
             _ if deciding => Self::Any(flat).folded(),
             _ => Self::All(flat).folded(),
+        }
+    }
+
+    /// Whether its value is true, false or null whatever is read: `and` and `or` make that of any
+    /// value, so they may be left out only around such a part.
+    fn is_truth(&self) -> bool {
+        match self {
+            Self::Constant(literal) => matches!(literal, Literal::Bool(_) | Literal::Null),
+            Self::Not(_) | Self::All(_) | Self::Any(_) | Self::IsNull(_) => true,
+            Self::Relate { .. } | Self::Member { .. } | Self::Fits { .. } => true,
+            Self::Field(_) | Self::Negate(_) | Self::Arithmetic { .. } | Self::Call { .. } => false,
         }
     }
 
