@@ -115,9 +115,41 @@ pub enum LogError {
         /// What can be done.
         advice: Box<str>,
     },
+    /// Another process has the log open.
+    #[error("{path} is locked: another beckon has this data folder open; stop it, or take another")]
+    Locked {
+        /// The lock file.
+        path: Box<str>,
+    },
+    /// A newer Beckon wrote it.
+    #[error("segment {segment} has version {version}, this beckon reads version {known}")]
+    Version {
+        /// The segment's file name.
+        segment: Box<str>,
+        /// Its version.
+        version: u16,
+        /// The version that is known.
+        known: u16,
+    },
+    /// The log ends before what a durable cursor or manifest names.
+    #[error(
+        "segment {segment} ends at byte {offset}, before {what}; restore the log's folder from a \
+         copy, or move the whole data folder away to start anew"
+    )]
+    Lost {
+        /// The last segment's file name.
+        segment: Box<str>,
+        /// Where its last whole group ends.
+        offset: u64,
+        /// What is named, and how far the log goes.
+        what: Box<str>,
+    },
     /// The records asked for were deleted by retention.
     #[error("epoch {0} is no longer in the log")]
     Gone(Epoch),
+    /// A reader is ahead of the log: the log lost its end, or is another one.
+    #[error("epoch {0} is not in the log yet, so nothing can be read behind it")]
+    Ahead(Epoch),
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
