@@ -1,0 +1,176 @@
+//! The log in files of this machine: opening, the thread, and the trait.
+
+use super::LogConfig;
+use super::api::{Acknowledge, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, Refused};
+use super::reader::FileReader;
+use super::recover::{Named, recover};
+use super::segment::io_error;
+use super::state::{Shared, Work};
+use super::writer::GroupWriter;
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskLock};
+use crate::model::Epoch;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Called once, on the log's thread, with the reason, when a write or sync failed: the process
+/// should end.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What opening a log takes.
+#[derive(Clone)]
+pub struct OpenLog {
+    /// Where its files are.
+    pub disk: Arc<dyn Disk>,
+    /// The folder of its own; made where it is missing.
+    pub dir: PathBuf,
+    /// What its marks take their time from.
+    pub clock: Arc<dyn Clock>,
+    /// Its bounds.
+    pub config: LogConfig,
+    /// How far it must reach.
+    pub named: Named,
+    /// See [`OnFatal`].
+    pub on_fatal: OnFatal,
+}
+
+impl std::fmt::Debug for OpenLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenLog").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// The log in files of this machine. Dropping it closes it.
+#[derive(Debug)]
+pub struct EmbeddedLog {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    cut_bytes: u64,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl EmbeddedLog {
+    /// Opens the log, checks and repairs it, and starts its thread.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`], [`LogError::Damaged`], [`LogError::Lost`], or what the file system
+    /// says.
+    pub fn open(open: OpenLog) -> Result<Self, LogError> {
+        let fail = |source| io_error(&open.dir, source);
+        open.disk.create_dir_all(&open.dir).map_err(fail)?;
+        let lock_path = open.dir.join("lock");
+        let lock = open.disk.lock(&lock_path).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::WouldBlock {
+                LogError::Locked { path: lock_path.display().to_string().into() }
+            } else {
+                io_error(&lock_path, source)
+            }
+        })?;
+        let ids_max = open.config.dedup_ids_max;
+        let mut recovered = recover(&*open.disk, &open.dir, open.named, ids_max)?;
+        let (disk, clock) = (Arc::clone(&open.disk), Arc::clone(&open.clock));
+        let writer = GroupWriter::new(disk, open.dir.clone(), clock, &open.config, &mut recovered);
+        let mut writer = writer.map_err(fail)?;
+        let shared = Arc::new(Shared::new(open, recovered.segments, recovered.last));
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || run(&for_thread, &mut writer))
+            .map_err(|source| io_error(&shared.open().dir, source))?;
+        let cut_bytes = recovered.cut_bytes;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), cut_bytes, _lock: lock })
+    }
+
+    /// Bytes of a torn group that opening cut off; none of them was acknowledged.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
+    }
+}
+
+/// The log's thread.
+fn run(shared: &Shared, writer: &mut GroupWriter) {
+    let ending = Ending { shared };
+    while let Some(work) = shared.take_work() {
+        let appends = work.appends.iter().map(|append| append.records.as_slice());
+        match writer.write_group(appends, work.empty) {
+            Ok(written) => {
+                shared.publish(&work, &written, writer);
+                for (append, answer) in work.appends.into_iter().zip(written.answers) {
+                    (append.done)(Ok(answer));
+                }
+            }
+            Err(error) => {
+                refuse(work);
+                drop(ending);
+                let dir = shared.open().dir.display();
+                let message = format!("the log in {dir} cannot be written: {error}");
+                tracing::error!(%error, "{message}");
+                (shared.open().on_fatal)(&message);
+                return;
+            }
+        }
+    }
+}
+
+fn refuse(work: Work) {
+    for append in work.appends {
+        (append.done)(Err(Refused::Closed));
+    }
+}
+
+/// Ends the log however its thread ends, be it by a panic.
+struct Ending<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for append in self.shared.end() {
+            (append.done)(Err(Refused::Closed));
+        }
+        if std::thread::panicking() {
+            (self.shared.open().on_fatal)("the log's thread panicked");
+        }
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
+        self.shared.push(records, done)
+    }
+
+    fn tick(&self) {
+        self.shared.tick();
+    }
+
+    fn durable(&self) -> Option<CommitMark> {
+        self.shared.durable()
+    }
+
+    fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError> {
+        Ok(Box::new(FileReader::open(Arc::clone(&self.shared), after)?))
+    }
+
+    fn close(&self) {
+        self.shared.begin_close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's thread panicked");
+        }
+    }
+
+    fn stats(&self) -> LogStats {
+        self.shared.stats()
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

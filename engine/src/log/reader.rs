@@ -1,0 +1,102 @@
+//! Follows the log from its files. What was just written comes from the page cache.
+
+use super::api::{Group, LogError, LogReader, LoggedRecord};
+use super::format::{HeaderFlaw, VERSION, to_body};
+use super::scan::{GroupScan, ScanError, read_header};
+use super::segment::{io_error, segment_name, segment_path};
+use super::state::{Readable, Shared};
+use crate::model::Epoch;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ADVICE: &str = "the disk changed what was synced: stop, look at it, and restore the segment \
+                      from a copy";
+
+/// A place in the log's files.
+#[derive(Debug)]
+pub(super) struct FileReader {
+    shared: Arc<Shared>,
+    segment: u64,
+    scan: GroupScan,
+    /// How far the segment was known to be on disk when last asked.
+    end: u64,
+}
+
+impl FileReader {
+    /// A reader from the group behind `after` on.
+    pub(super) fn open(shared: Arc<Shared>, after: Option<Epoch>) -> Result<Self, LogError> {
+        let after = after.unwrap_or(Epoch(0));
+        if after > shared.durable().map_or(Epoch(0), |durable| durable.epoch) {
+            return Err(LogError::Ahead(after));
+        }
+        let segment = shared.segment_of(after.next()).ok_or(LogError::Gone(after.next()))?;
+        let scan = open_segment(&shared, segment.number)?;
+        let mut reader = Self { shared, segment: segment.number, scan, end: segment.bytes };
+        while reader.scan.next_epoch() <= after {
+            match reader.scan.next_group(reader.end) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return Err(scan_error(&reader.shared, segment.number, error)),
+            }
+        }
+        Ok(reader)
+    }
+
+    fn buffered(&mut self) -> Result<Option<Group>, LogError> {
+        match self.scan.next_group(self.end) {
+            Ok(None) => Ok(None),
+            Ok(Some(view)) => {
+                let records = view.records().filter_map(|record| {
+                    Some(LoggedRecord { seq: record.seq, body: to_body(record.body)? })
+                });
+                Ok(Some(Group { mark: view.mark, records: records.collect() }))
+            }
+            Err(error) => Err(scan_error(&self.shared, self.segment, error)),
+        }
+    }
+}
+
+impl LogReader for FileReader {
+    fn next(&mut self, wait: Duration) -> Result<Option<Group>, LogError> {
+        loop {
+            if let Some(group) = self.buffered()? {
+                return Ok(Some(group));
+            }
+            match self.shared.wait_readable(self.segment, self.scan.offset(), wait) {
+                Readable::Bytes(end) => self.end = end,
+                Readable::Next(segment) => {
+                    self.scan = open_segment(&self.shared, segment.number)?;
+                    self.segment = segment.number;
+                    self.end = segment.bytes;
+                }
+                Readable::Nothing => return Ok(None),
+                Readable::Closed => return Err(LogError::Closed),
+            }
+        }
+    }
+}
+
+fn scan_error(shared: &Shared, segment: u64, error: ScanError) -> LogError {
+    match error {
+        ScanError::Io(source) => io_error(&segment_path(&shared.open().dir, segment), source),
+        ScanError::Flawed(stop, what) => damaged(segment, stop.offset, what),
+    }
+}
+
+fn damaged(segment: u64, offset: u64, what: &str) -> LogError {
+    let segment = segment_name(segment).into();
+    LogError::Damaged { segment, offset, what: what.into(), advice: ADVICE.into() }
+}
+
+fn open_segment(shared: &Shared, number: u64) -> Result<GroupScan, LogError> {
+    let path = segment_path(&shared.open().dir, number);
+    let fail = |source| io_error(&path, source);
+    let file = shared.open().disk.open(&path).map_err(fail)?;
+    match read_header(&*file).map_err(fail)? {
+        Ok(header) => Ok(GroupScan::new(file, &header)),
+        Err(HeaderFlaw::Damaged) => Err(damaged(number, 0, "its header is damaged")),
+        Err(HeaderFlaw::Version(version)) => {
+            Err(LogError::Version { segment: segment_name(number).into(), version, known: VERSION })
+        }
+    }
+}

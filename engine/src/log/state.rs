@@ -1,0 +1,276 @@
+//! What appenders, the log thread and readers share: the queue, how far the log is on disk, counts.
+//!
+//! One lock, held for a few instructions and never over I/O (but for `statvfs`, at most every
+//! `disk_check_interval_ms`).
+
+use super::api::{Acknowledge, CommitMark, LogStats, NewRecord, Refused};
+use super::format::{RECORD_BYTES_MAX, commit_bytes, record_bytes};
+use super::segment::SegmentInfo;
+use super::writer::{EmptyGroup, GroupWriter, Written};
+use super::{LogConfig, OpenLog};
+use crate::model::{Epoch, ServerTimeMs};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Room above `log_bytes_max` that only groups without records use.
+const TICK_BYTES_MAX: u64 = 16 << 20;
+
+/// An append that waits.
+pub(super) struct Append {
+    pub(super) records: Vec<NewRecord>,
+    pub(super) done: Acknowledge,
+    bytes: usize,
+}
+
+/// What the log thread is to do next.
+pub(super) struct Work {
+    pub(super) appends: Vec<Append>,
+    pub(super) empty: EmptyGroup,
+    bytes: usize,
+}
+
+/// How far a reader may go.
+pub(super) enum Readable {
+    /// The reader's segment is on disk up to here.
+    Bytes(u64),
+    /// The reader's segment is read; this one follows.
+    Next(SegmentInfo),
+    /// Nothing came in time.
+    Nothing,
+    /// The log is closed and all is read.
+    Closed,
+}
+
+struct State {
+    queue: VecDeque<Append>,
+    queued_bytes: usize,
+    tick: bool,
+    /// Nothing is accepted any more.
+    closing: bool,
+    /// Nothing is written any more.
+    closed: bool,
+    durable: Option<CommitMark>,
+    segments: Vec<SegmentInfo>,
+    free: FreeSpace,
+    stats: LogStats,
+}
+
+/// The last answer about free space, counted down.
+#[derive(Default)]
+struct FreeSpace {
+    bytes: u64,
+    asked: Option<ServerTimeMs>,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// The log thread waits here.
+    work: Condvar,
+    /// Readers wait here.
+    grown: Condvar,
+    config: LogConfig,
+    open: OpenLog,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("dir", &self.open.dir).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        open: OpenLog,
+        segments: Vec<SegmentInfo>,
+        durable: Option<CommitMark>,
+    ) -> Self {
+        let bytes = segments.iter().map(|segment| segment.bytes).sum();
+        let stats = LogStats { bytes, segments: segments.len() as u64, ..LogStats::default() };
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                queued_bytes: 0,
+                tick: false,
+                closing: false,
+                closed: false,
+                durable,
+                segments,
+                free: FreeSpace::default(),
+                stats,
+            }),
+            work: Condvar::new(),
+            grown: Condvar::new(),
+            config: open.config.clone(),
+            open,
+        }
+    }
+
+    pub(super) fn open(&self) -> &OpenLog {
+        &self.open
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // State is changed in whole steps, so a thread that panicked left it consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an append.
+    pub(super) fn push(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
+        let bytes = records.iter().map(record_bytes).sum::<usize>();
+        let mut state = self.state();
+        if state.closing {
+            return Err(Refused::Closed);
+        }
+        let queue_max = self.config.append_queue_bytes_max.min(RECORD_BYTES_MAX);
+        if bytes > queue_max.saturating_sub(state.queued_bytes) {
+            return Err(Refused::Busy);
+        }
+        let group_bytes = (bytes + commit_bytes()) as u64;
+        if state.stats.bytes + state.queued_bytes as u64 + group_bytes > self.config.log_bytes_max {
+            return Err(Refused::LogFull);
+        }
+        self.take_free_space(&mut state.free, group_bytes)?;
+        state.queued_bytes += bytes;
+        state.queue.push_back(Append { records, done, bytes });
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn take_free_space(&self, free: &mut FreeSpace, bytes: u64) -> Result<(), Refused> {
+        let now = self.open.clock.now();
+        let interval_ms = i64::from(self.config.disk_check_interval_ms);
+        if free.asked.is_none_or(|asked| now.0 - asked.0 >= interval_ms) {
+            // A file system that cannot say how full it is, is taken for full.
+            free.bytes = self.open.disk.free_bytes(&self.open.dir).unwrap_or(0);
+            free.asked = Some(now);
+        }
+        let left = free.bytes.checked_sub(bytes).ok_or(Refused::DiskFull)?;
+        if left < self.config.disk_free_bytes_min {
+            return Err(Refused::DiskFull);
+        }
+        free.bytes = left;
+        Ok(())
+    }
+
+    /// Asks for a group without records.
+    pub(super) fn tick(&self) {
+        let mut state = self.state();
+        if state.stats.bytes < self.config.log_bytes_max.saturating_add(TICK_BYTES_MAX) {
+            state.tick = true;
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits for work; `None` once the log is closing and nothing is left to do.
+    pub(super) fn take_work(&self) -> Option<Work> {
+        let mut state = self.state();
+        while state.queue.is_empty() && !state.tick {
+            if state.closing {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let empty = if state.tick { EmptyGroup::Write } else { EmptyGroup::Skip };
+        state.tick = false;
+        let mut work = Work { appends: Vec::new(), empty, bytes: 0 };
+        while let Some(append) = state.queue.pop_front() {
+            work.bytes += append.bytes;
+            work.appends.push(append);
+            if work.bytes >= self.config.group_bytes_max {
+                break;
+            }
+        }
+        Some(work)
+    }
+
+    /// Lets everybody know that a group is on disk.
+    pub(super) fn publish(&self, work: &Work, written: &Written, writer: &GroupWriter) {
+        let (dedup_ids, dedup_window_ms) = writer.dedup_held();
+        let segment = writer.segment();
+        let sync_nanos = u64::try_from(written.sync_time.as_nanos()).unwrap_or(u64::MAX);
+        let mut state = self.state();
+        state.queued_bytes -= work.bytes;
+        match state.segments.last_mut().filter(|last| last.number == segment.number) {
+            Some(last) => *last = segment,
+            None => state.segments.push(segment),
+        }
+        let bytes = state.segments.iter().map(|segment| segment.bytes).sum();
+        let segments = state.segments.len() as u64;
+        let stats = &mut state.stats;
+        stats.bytes = bytes;
+        stats.segments = segments;
+        stats.records += written.records;
+        stats.duplicates += written.duplicates;
+        stats.dedup_ids = dedup_ids;
+        stats.dedup_window_ms = dedup_window_ms;
+        if written.mark.is_some() {
+            stats.groups += 1;
+            stats.sync_nanos += sync_nanos;
+            stats.sync_nanos_max = stats.sync_nanos_max.max(sync_nanos);
+            state.durable = written.mark;
+            drop(state);
+            self.grown.notify_all();
+        }
+    }
+
+    /// Stops accepting; what is queued is still written.
+    pub(super) fn begin_close(&self) {
+        self.state().closing = true;
+        self.work.notify_one();
+    }
+
+    /// Nothing is written any more; gives back what was queued.
+    pub(super) fn end(&self) -> Vec<Append> {
+        let mut state = self.state();
+        state.closing = true;
+        state.closed = true;
+        state.queued_bytes = 0;
+        let left = state.queue.drain(..).collect();
+        drop(state);
+        self.grown.notify_all();
+        left
+    }
+
+    pub(super) fn durable(&self) -> Option<CommitMark> {
+        self.state().durable
+    }
+
+    pub(super) fn stats(&self) -> LogStats {
+        let state = self.state();
+        LogStats { queued_bytes: state.queued_bytes as u64, ..state.stats }
+    }
+
+    /// The segment that holds the epoch, or the last one when it is still to come.
+    pub(super) fn segment_of(&self, epoch: Epoch) -> Option<SegmentInfo> {
+        let state = self.state();
+        let behind = state.segments.partition_point(|it| it.header.first_epoch <= epoch);
+        state.segments.get(behind.checked_sub(1)?).copied()
+    }
+
+    /// Waits up to `wait` until there is more than `offset` bytes of a segment, or a next one.
+    pub(super) fn wait_readable(&self, number: u64, offset: u64, wait: Duration) -> Readable {
+        let started = Instant::now();
+        let mut state = self.state();
+        loop {
+            let position = state.segments.partition_point(|segment| segment.number < number);
+            if state.segments[position].bytes > offset {
+                return Readable::Bytes(state.segments[position].bytes);
+            }
+            if let Some(next) = state.segments.get(position + 1) {
+                return Readable::Next(*next);
+            }
+            if state.closed {
+                return Readable::Closed;
+            }
+            let Some(left) = wait.checked_sub(started.elapsed()).filter(|left| !left.is_zero())
+            else {
+                return Readable::Nothing;
+            };
+            let waited = self.grown.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

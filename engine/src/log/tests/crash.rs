@@ -1,0 +1,194 @@
+//! Crashes at every point: what was acknowledged is there, nothing is there twice.
+
+use super::*;
+use crate::model::LogSeq;
+use std::collections::BTreeMap;
+
+/// What the senders of a test know: for each event whether it was acknowledged, and where.
+type Sent = BTreeMap<u64, Option<LogSeq>>;
+
+/// Sends events until the log ends; a pinch of everything, in few writes.
+fn send_some(log: &EmbeddedLog, sent: &mut Sent, random: &mut Random) {
+    for _ in 0..8 {
+        let first = sent.len() as u64;
+        let numbers = (first..first + random.below(4)).collect::<Vec<_>>();
+        let repeated = random.below(first.max(1));
+        let mut records = numbers.iter().map(|it| record(*it, size_of(*it))).collect::<Vec<_>>();
+        if sent.contains_key(&repeated) {
+            records.push(record(repeated, size_of(repeated)));
+        }
+        if random.below(5) == 0 {
+            log.tick();
+        }
+        sent.extend(numbers.iter().map(|number| (*number, None)));
+        let Ok(answers) = append(log, records) else { return };
+        for (number, answer) in numbers.iter().zip(&answers) {
+            let Appended::Stored(seq) = answer else { panic!("{number} was sent once") };
+            sent.insert(*number, Some(*seq));
+        }
+        if let Some(Appended::Stored(seq)) = answers.get(numbers.len()) {
+            let known = sent.insert(repeated, Some(*seq)).expect("sent before");
+            assert_eq!(known, None, "{repeated} was acknowledged and is stored again");
+        }
+    }
+}
+
+/// Some fit a sector, some span several.
+fn size_of(number: u64) -> usize {
+    usize::try_from(number * 37 % 1_500).expect("small")
+}
+
+/// Opens what is left and compares it with what the senders know.
+fn check_recovered(disk: &SimDisk, sent: &Sent) -> EmbeddedLog {
+    let log = EmbeddedLog::open(setup(disk).open).expect("recovered");
+    let records = read_all(&log).into_iter().collect::<BTreeMap<_, _>>();
+    let mut found = 0;
+    for (number, seq) in sent {
+        let body = RecordBody::Event(packed(*number, size_of(*number)));
+        let places = records.iter().filter(|(_, it)| **it == body).map(|(seq, _)| *seq);
+        let places = places.collect::<Vec<_>>();
+        match seq {
+            Some(seq) => assert_eq!(places, [*seq], "event {number} was acknowledged"),
+            None => assert!(places.len() <= 1, "event {number} is there twice"),
+        }
+        found += places.len();
+    }
+    assert_eq!(found, records.len(), "records that nobody sent");
+    log
+}
+
+/// Sends again all that was not acknowledged, and some that was.
+fn send_again(log: &EmbeddedLog, sent: &mut Sent) {
+    for (number, seq) in sent {
+        let answer = append(log, vec![record(*number, size_of(*number))]).expect("taken");
+        match (answer.as_slice(), &seq) {
+            ([Appended::Duplicate], _) => {}
+            ([Appended::Stored(new)], None) => *seq = Some(*new),
+            other => panic!("event {number}: {other:?}"),
+        }
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+#[test]
+fn a_crash_at_every_change_of_the_disk_loses_and_doubles_nothing() {
+    let mut point = 1;
+    loop {
+        let disk = SimDisk::default();
+        disk.fail_from_change(point);
+        let mut sent = Sent::new();
+        if let Ok(log) = EmbeddedLog::open(setup(&disk).open) {
+            send_some(&log, &mut sent, &mut Random(7));
+        }
+        let is_beyond = disk.changes() < point;
+        for seed in 0..12 {
+            let crashed = disk.crash(seed * 1_000 + point);
+            let mut sent = sent.clone();
+            let log = check_recovered(&crashed, &sent);
+            send_again(&log, &mut sent);
+            drop(log);
+            check_recovered(&crashed.crash(seed), &sent);
+        }
+        if is_beyond {
+            break;
+        }
+        point += 1;
+    }
+    assert!(point > 25, "the points are in the middle of things: {point}");
+}
+
+/// Crashes, again and again, also of recovery itself. `BECKON_TEST_SEED` replays one seed.
+#[test]
+fn histories_of_crashes_lose_and_double_nothing() {
+    let replayed = std::env::var("BECKON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    for seed in replayed.map_or(0..150, |seed: u64| seed..seed + 1) {
+        let run = std::panic::catch_unwind(|| history(seed));
+        assert!(run.is_ok(), "replay with BECKON_TEST_SEED={seed}");
+    }
+}
+
+fn history(seed: u64) {
+    let mut random = Random(seed);
+    let mut disk = SimDisk::default();
+    let mut sent = Sent::new();
+    for _ in 0..6 {
+        if random.below(3) == 0 {
+            disk.fail_sync(1 + random.below(10));
+        } else {
+            disk.fail_from_change(disk.changes() + 1 + random.below(20));
+        }
+        if let Ok(log) = EmbeddedLog::open(setup(&disk).open) {
+            send_some(&log, &mut sent, &mut random);
+        }
+        // Often the process ends and the machine does not.
+        disk = if random.below(2) == 0 { disk.exit() } else { disk.crash(random.next()) };
+        let log = check_recovered(&disk, &sent);
+        send_again(&log, &mut sent);
+        drop(log);
+        disk = disk.crash(random.next());
+    }
+    check_recovered(&disk, &sent);
+}
+
+#[test]
+fn a_group_that_is_only_in_the_page_cache_is_written_again() {
+    let disk = SimDisk::default();
+    let log = open(&disk);
+    append(&log, vec![record(1, 10)]).expect("taken");
+    disk.fail_sync(1);
+    assert_eq!(append(&log, vec![record(2, 10)]), Err(Refused::Closed));
+    drop(log);
+    let disk = disk.exit();
+    let log = open(&disk);
+    let again = append(&log, vec![record(2, 10)]);
+    assert_eq!(again, Ok(vec![Appended::Duplicate]), "it is whole in the cache");
+    drop(log);
+    assert_eq!(read_all(&open(&disk.crash(0))).len(), 2, "and so it must be on disk");
+}
+
+#[test]
+fn a_torn_group_that_a_cursor_names_is_not_cut() {
+    let disk = SimDisk::default();
+    let log = open(&disk);
+    for number in 1..=3 {
+        append(&log, vec![record(number, 10)]).expect("taken");
+    }
+    let last = log.durable().expect("not empty");
+    drop(log);
+    let path = Path::new(DIR).join("0000000001.seg");
+    let file = disk.open(&path).expect("there");
+    file.truncate(file.bytes().expect("known") - 1).expect("cut");
+    let open_named = |named| {
+        let open = OpenLog { named, ..setup(&disk).open };
+        EmbeddedLog::open(open)
+    };
+    for named in [
+        Named { epoch_max: last.epoch, ..Named::default() },
+        Named { seq_max: last.last_seq, ..Named::default() },
+    ] {
+        let error = open_named(named).expect_err("named");
+        assert!(matches!(error, LogError::Lost { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("0000000001.seg") && said.contains("byte"), "{said}");
+    }
+    let log = open_named(Named { epoch_max: crate::model::Epoch(2), seq_max: LogSeq(2) });
+    let log = log.expect("only the third is cut");
+    assert!(log.cut_bytes() > 0);
+    assert_eq!(read_all(&log).len(), 2);
+}
