@@ -47,6 +47,11 @@ pub struct StageStats {
     pub visits_evicted: u64,
     /// Kept events dropped because of `visit_events_max`.
     pub kept_events_dropped: u64,
+    /// Partial matches dropped because of `rule_partials_max`, and join keys passed over because
+    /// of `key_combinations_max`.
+    pub partials_dropped: u64,
+    /// Events whose bytes could not be read.
+    pub events_unreadable: u64,
     /// Matches found.
     pub matches: u64,
 }

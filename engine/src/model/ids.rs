@@ -124,11 +124,16 @@ id! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartitionId(pub u8);
 
+/// The stable 64-bit hash (XXH3) of a visit's window key; its lowest byte is the partition.
+#[must_use]
+pub fn window_hash(site: &str, visit: &VisitId) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(site.as_bytes(), visit.0.stable_hash())
+}
+
 /// The virtual partition of a visit: stable over versions, machines and numbers of workers.
 #[must_use]
 pub fn partition_of(site: &str, visit: &VisitId) -> PartitionId {
-    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(site.as_bytes(), visit.0.stable_hash());
-    PartitionId(hash.to_le_bytes()[0])
+    PartitionId(window_hash(site, visit).to_le_bytes()[0])
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub use event::{Event, Flags, SiteName, system};
 pub use identity::{RuleWindow, made_up_visit_started};
 pub use ids::{
     EventId, ID_TEXT_BYTES_MAX, Id, IdError, PARTITIONS, PageId, PartitionId, VisitId, VisitorId,
-    partition_of,
+    partition_of, window_hash,
 };
 pub use json::{write_json, write_json_str};
 pub use mark::{EpochInput, EpochMark, LoggedEvent};
