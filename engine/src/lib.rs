@@ -6,6 +6,7 @@ pub mod clock;
 pub mod dataflow;
 pub mod disk;
 pub mod log;
+pub mod matcher;
 pub mod model;
 pub mod pipeline;
 pub mod reference;

@@ -1,0 +1,62 @@
+//! The figures that decide what a visit is, and how much of it is remembered.
+
+use crate::model::PARTITIONS;
+
+/// Configuration of a [`Matcher`](super::Matcher). All that changes results is the same on every
+/// worker; limits over many visits are shares of a virtual partition, so that results do not
+/// depend on how partitions are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatcherConfig {
+    /// Horizon = watermark - lateness: an event before the horizon is not matched.
+    pub lateness_ms: i64,
+    /// A visit without events for so long is over; `None`: never (some mapped sources).
+    pub inactivity_ms: Option<i64>,
+    /// Events kept for each visit, newest first.
+    pub visit_events_max: u32,
+    /// Events of a visit beyond this are recorded, not matched.
+    pub visit_events_matched_max: u32,
+    /// Open visits in all partitions together; each partition has an equal share, rounded up.
+    pub visits_open_max: u64,
+    /// Ended visits that are remembered, so that a later event of one is told as `resumed`; shared
+    /// out as `visits_open_max` is.
+    pub closed_visits_max: u64,
+    /// Partial matches of one rule in one window; over it the one that waits longest is dropped.
+    pub rule_partials_max: u32,
+    /// Join keys of one event at one step, where fields have several values; the rest is passed
+    /// over.
+    pub key_combinations_max: u32,
+    /// Whether a missing `VisitStarted` is made up; false for a mapped source that does not ask.
+    pub makes_visit_started: bool,
+}
+
+impl Default for MatcherConfig {
+    fn default() -> Self {
+        Self {
+            lateness_ms: 120_000,
+            inactivity_ms: Some(30 * 60 * 1_000),
+            visit_events_max: 500,
+            visit_events_matched_max: 10_000,
+            visits_open_max: 1_000_000,
+            closed_visits_max: 1_000_000,
+            rule_partials_max: 256,
+            key_combinations_max: 64,
+            makes_visit_started: true,
+        }
+    }
+}
+
+impl MatcherConfig {
+    /// Open visits that one partition may have; at least one.
+    pub(super) fn partition_visits_max(&self) -> usize {
+        share(self.visits_open_max).max(1)
+    }
+
+    /// Ended visits that one partition remembers.
+    pub(super) fn partition_closed_max(&self) -> usize {
+        share(self.closed_visits_max)
+    }
+}
+
+fn share(total: u64) -> usize {
+    usize::try_from(total.div_ceil(u64::from(PARTITIONS))).unwrap_or(usize::MAX)
+}

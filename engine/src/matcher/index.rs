@@ -1,0 +1,321 @@
+//! The predicate index: which steps of which rules an event satisfies by itself.
+//!
+//! By event name, then by the hash of an equality constant: of a step's `equals` the one whose
+//! field has the most distinct constants among all steps of that name, as the most selective. What
+//! the look-up finds is tested in full (a hash may lie), cheap equalities before programs. Steps
+//! without equalities are tested one by one. Steps of `any` stand in an index of their own, tried
+//! on every event.
+//!
+//! Cost: one hash and one look-up for each indexed field and value of the event, whatever the
+//! number of rules, and one test for each step found.
+
+use super::fields::{Captures, Extractor};
+use super::names::Names;
+use beckon_rules::ast::Literal;
+use beckon_rules::plan::{
+    BindingSlot, FieldSlot, QueryPlan, RuleIndex, RulePlan, RuleSet, StepPlan,
+};
+use beckon_rules::program::{Datum, Fields, Program};
+use hashbrown::HashTable;
+use std::collections::{BTreeMap, BTreeSet};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A step that an event satisfies. In ascending order: by rule, and within a rule the last step
+/// first, which is the order in which an event is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hit(u64);
+
+impl Hit {
+    fn new(rule: RuleIndex, step: u8) -> Self {
+        Self(u64::from(rule.0) << 8 | u64::from(u8::MAX - step))
+    }
+
+    /// The rule.
+    pub(super) fn rule(self) -> usize {
+        usize::try_from(self.0 >> 8).expect("an index of the rules")
+    }
+
+    /// The step, 0 is the first.
+    pub(super) fn step(self) -> u8 {
+        u8::MAX - self.0.to_le_bytes()[0]
+    }
+}
+
+/// What is read of events of one name, and what they are tested on.
+#[derive(Debug)]
+pub(super) struct NameEntry {
+    extractor: Extractor,
+    /// By field slot: its place in the extractor; `usize::MAX` where no rule reads it here.
+    places: Vec<usize>,
+    tests: Tests,
+}
+
+impl NameEntry {
+    /// Takes out of an event what its rules read.
+    pub(super) fn extractor(&self) -> &Extractor {
+        &self.extractor
+    }
+
+    /// The fields as programs read them.
+    pub(super) fn fields<'x>(&'x self, captures: &'x Captures<'x>) -> EventFields<'x> {
+        EventFields { places: &self.places, captures, bound: &[] }
+    }
+}
+
+/// The index of a rule set.
+#[derive(Debug)]
+pub(super) struct Index {
+    names: Names<NameEntry>,
+    /// For events of a name that no rule mentions.
+    other: NameEntry,
+    any: Tests,
+}
+
+impl Index {
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        let mut by_name: BTreeMap<Option<&str>, Vec<Target<'_>>> = BTreeMap::new();
+        for (rule, plan) in (0_u32..).map(RuleIndex).zip(&rules.rules) {
+            for (step, step_plan) in (0_u8..).zip(steps(plan)) {
+                let target = Target { hit: Hit::new(rule, step), step: step_plan };
+                by_name.entry(step_plan.name.as_deref()).or_default().push(target);
+            }
+        }
+        let any = by_name.remove(&None).unwrap_or_default();
+        let mut names = Names::default();
+        for (name, targets) in by_name {
+            let name = name.expect("`None` was taken out");
+            names.entry(name, || name_entry(rules, &targets, &any));
+        }
+        Self { names, other: name_entry(rules, &[], &any), any: Tests::new(&any) }
+    }
+
+    /// What is known of events of this name.
+    pub(super) fn entry(&self, name: &str) -> &NameEntry {
+        self.names.find(name).unwrap_or(&self.other)
+    }
+
+    /// Writes the steps that the event satisfies by itself to `hits`: sorted, each once.
+    pub(super) fn select(&self, entry: &NameEntry, captures: &Captures<'_>, hits: &mut Vec<Hit>) {
+        hits.clear();
+        let fields = entry.fields(captures);
+        entry.tests.select(&fields, hits);
+        self.any.select(&fields, hits);
+        hits.sort_unstable();
+        hits.dedup();
+    }
+}
+
+/// The steps of a rule, in order.
+pub(super) fn steps(plan: &RulePlan) -> &[StepPlan] {
+    match &plan.query {
+        QueryPlan::Event(step) => std::slice::from_ref(step),
+        QueryPlan::Sequence(sequence) => &sequence.steps,
+    }
+}
+
+struct Target<'r> {
+    hit: Hit,
+    step: &'r StepPlan,
+}
+
+fn name_entry(rules: &RuleSet, targets: &[Target<'_>], any: &[Target<'_>]) -> NameEntry {
+    let read: BTreeSet<FieldSlot> =
+        targets.iter().chain(any).flat_map(|target| reads(rules, target.step)).collect();
+    let mut places = vec![usize::MAX; rules.fields.len()];
+    for (place, slot) in read.iter().enumerate() {
+        places[usize::from(slot.0)] = place;
+    }
+    let paths = read.iter().map(|slot| &rules.fields[usize::from(slot.0)]);
+    NameEntry { extractor: Extractor::new(paths), places, tests: Tests::new(targets) }
+}
+
+/// The fields that a step reads of its own event.
+fn reads(rules: &RuleSet, step: &StepPlan) -> Vec<FieldSlot> {
+    if step.condition.is_some() || step.across.is_some() {
+        return (0..rules.fields.len())
+            .filter_map(|slot| u16::try_from(slot).ok())
+            .map(FieldSlot)
+            .collect();
+    }
+    let equals = step.equals.iter().map(|(slot, _)| *slot);
+    equals.chain(step.keys.iter().map(|key| key.field)).collect()
+}
+
+/// What events of one name are tested on.
+#[derive(Debug)]
+struct Tests {
+    /// The indexed fields.
+    probes: Vec<FieldSlot>,
+    /// Hash of an indexed field and constant, to nodes.
+    buckets: HashTable<(u64, Vec<usize>)>,
+    /// Nodes without an equality.
+    unindexed: Vec<usize>,
+    nodes: Vec<Node>,
+}
+
+/// One step's own conditions.
+#[derive(Debug)]
+struct Node {
+    equals: Vec<(FieldSlot, Literal)>,
+    condition: Option<Program>,
+    hit: Hit,
+}
+
+impl Tests {
+    fn new(targets: &[Target<'_>]) -> Self {
+        let mut constants: BTreeMap<FieldSlot, BTreeSet<u64>> = BTreeMap::new();
+        for (slot, constant) in targets.iter().flat_map(|target| &target.step.equals) {
+            constants.entry(*slot).or_default().extend(hash(*slot, literal_datum(constant)));
+        }
+        let mut tests = Self {
+            probes: Vec::new(),
+            buckets: HashTable::new(),
+            unindexed: Vec::new(),
+            nodes: Vec::new(),
+        };
+        for target in targets {
+            let selective = target.step.equals.iter().max_by_key(|(slot, _)| constants[slot].len());
+            tests.add(target, selective);
+        }
+        tests.probes.sort_unstable();
+        tests.probes.dedup();
+        tests
+    }
+
+    fn add(&mut self, target: &Target<'_>, selective: Option<&(FieldSlot, Literal)>) {
+        let node = self.nodes.len();
+        self.nodes.push(Node {
+            equals: target.step.equals.clone(),
+            condition: target.step.condition.clone(),
+            hit: target.hit,
+        });
+        let indexed = selective
+            .and_then(|(slot, constant)| Some((*slot, hash(*slot, literal_datum(constant))?)));
+        let Some((slot, hash)) = indexed else {
+            self.unindexed.push(node);
+            return;
+        };
+        self.probes.push(slot);
+        let entry = self.buckets.entry(hash, |(known, _)| *known == hash, |(known, _)| *known);
+        entry.or_insert_with(|| (hash, Vec::new())).into_mut().1.push(node);
+    }
+
+    fn select(&self, fields: &EventFields<'_>, hits: &mut Vec<Hit>) {
+        for slot in &self.probes {
+            match fields.field(*slot) {
+                Datum::Many(values) => {
+                    for value in values {
+                        self.probe(*slot, *value, fields, hits);
+                    }
+                }
+                value => self.probe(*slot, value, fields, hits),
+            }
+        }
+        self.test(&self.unindexed, fields, hits);
+    }
+
+    fn probe(
+        &self,
+        slot: FieldSlot,
+        value: Datum<'_>,
+        fields: &EventFields<'_>,
+        hits: &mut Vec<Hit>,
+    ) {
+        let Some(hash) = hash(slot, value) else { return };
+        if let Some((_, nodes)) = self.buckets.find(hash, |(known, _)| *known == hash) {
+            self.test(nodes, fields, hits);
+        }
+    }
+
+    fn test(&self, nodes: &[usize], fields: &EventFields<'_>, hits: &mut Vec<Hit>) {
+        for node in nodes {
+            let Node { equals, condition, hit } = &self.nodes[*node];
+            let is_hit = equals.iter().all(|(slot, constant)| equal(fields.field(*slot), constant))
+                && condition.as_ref().is_none_or(|condition| condition.matches(fields));
+            if is_hit {
+                hits.push(*hit);
+            }
+        }
+    }
+}
+
+/// The hash of a field and one value of it: equal values have equal hashes, 1 and 1.0 too. Null has
+/// none: nothing equals it.
+#[expect(clippy::cast_precision_loss, reason = "what is equal stays equal; the rest is tested")]
+fn hash(slot: FieldSlot, value: Datum<'_>) -> Option<u64> {
+    let seed = u64::from(slot.0);
+    let number = |float: f64| xxh3_64_with_seed(&(float + 0.0).to_bits().to_le_bytes(), seed);
+    Some(match value {
+        Datum::Null | Datum::Many(_) => return None,
+        Datum::Bool(bool) => xxh3_64_with_seed(&[u8::from(bool)], seed),
+        Datum::Int(int) => number(int as f64),
+        Datum::Float(float) => number(float),
+        Datum::Str(text) => xxh3_64_with_seed(text.as_bytes(), seed),
+    })
+}
+
+fn literal_datum(literal: &Literal) -> Datum<'_> {
+    match literal {
+        Literal::Null => Datum::Null,
+        Literal::Bool(bool) => Datum::Bool(*bool),
+        Literal::Int(int) => Datum::Int(*int),
+        Literal::Float(float) => Datum::Float(*float),
+        Literal::Str(text) => Datum::Str(text),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a comparison with a float is one of floats")]
+#[expect(clippy::float_cmp, reason = "the language's own `==`")]
+fn equal(value: Datum<'_>, constant: &Literal) -> bool {
+    match (value, literal_datum(constant)) {
+        (Datum::Many(values), _) => values.iter().any(|value| equal(*value, constant)),
+        (Datum::Int(a), Datum::Int(b)) => a == b,
+        (Datum::Float(a), Datum::Float(b)) => a == b,
+        (Datum::Int(a), Datum::Float(b)) | (Datum::Float(b), Datum::Int(a)) => a as f64 == b,
+        (Datum::Bool(a), Datum::Bool(b)) => a == b,
+        (Datum::Str(a), Datum::Str(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Fields of an event an earlier step took.
+#[derive(Debug)]
+pub(super) struct BoundFields<'x> {
+    /// The step.
+    pub(super) step: u8,
+    /// By field slot: the place in `captures`.
+    pub(super) places: &'x [usize],
+    /// The values.
+    pub(super) captures: Captures<'x>,
+}
+
+/// An event's captured fields, as programs read them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventFields<'x> {
+    places: &'x [usize],
+    captures: &'x Captures<'x>,
+    bound: &'x [BoundFields<'x>],
+}
+
+impl<'x> EventFields<'x> {
+    /// The same event, with events of earlier steps beside it.
+    pub(super) fn with_bound<'y>(self, bound: &'y [BoundFields<'y>]) -> EventFields<'y>
+    where
+        'x: 'y,
+    {
+        EventFields { bound, ..self }
+    }
+}
+
+impl Fields for EventFields<'_> {
+    fn field(&self, slot: FieldSlot) -> Datum<'_> {
+        self.captures.value(self.places[usize::from(slot.0)])
+    }
+
+    fn bound(&self, step: BindingSlot, slot: FieldSlot) -> Datum<'_> {
+        match self.bound.iter().find(|bound| bound.step == step.0) {
+            Some(bound) => bound.captures.value(bound.places[usize::from(slot.0)]),
+            None => Datum::Null,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The matcher: stage 1, partitioned by visit. Visits, identity, and the rules that see a visit.
+//!
+//! Plain Rust, `(state, event or mark) -> effects`. State is divided into 256 virtual partitions; a
+//! matcher holds those that it gets events for, and nothing that it says depends on which they are.
+//!
+//! What becomes of an event, in this order:
+//!
+//! 1. bytes that cannot be read: `Unreadable`;
+//! 2. `Flags::RECORD_ONLY`: `Unproven`, it belongs to no visit;
+//! 3. before the horizon of the last mark: `BeforeHorizon`, it opens no visit;
+//! 4. no open visit: it opens one (the longest idle of the partition is evicted if there are too
+//!    many), and a missing `VisitStarted` is made up before it;
+//! 5. a `VisitStarted` behind a made-up one: `Superseded`, wherever it sorts;
+//! 6. it sorts before an event of its visit already seen: `LateInVisit`;
+//! 7. it stamps the visitor's identity; the visit had `visit_events_matched_max` before:
+//!    `OverVisitLimit`;
+//! 8. `Matched`: it is kept and tried on the rules.
+//!
+//! A `VisitEnded` of 7 or 8 then ends the visit. Events of 1 to 6 move nothing, but that a superseded
+//! one may make the visit last longer. At a mark, visits end whose last event plus inactivity lies
+//! before the mark's horizon, and all of them where the watermark is the end of time.
+//!
+//! Cost for each event: one pass over its bytes, one look-up for each indexed field (`index`), one
+//! look-up of its visit, and then only what the hits touch. Nothing is logged for an event.
+
+mod action;
+mod closed;
+mod config;
+mod fields;
+mod identity;
+mod idle;
+mod index;
+mod kept;
+mod keys;
+mod names;
+mod partition;
+mod prepared;
+mod sequence;
+mod suppress;
+mod visit;
+mod windows;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use config::MatcherConfig;
+
+use crate::model::{
+    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
+    LoggedEvent, PARTITIONS, PackedEvent, VisitChange, made_up_visit_started, system, window_hash,
+};
+use crate::stage::{Effect, Stage, StageStats};
+use beckon_rules::plan::RuleSet;
+use fields::Captures;
+use index::Hit;
+use names::Names;
+use partition::Partition;
+use prepared::Prepared;
+use sequence::Trial;
+use std::sync::Arc;
+use visit::Visit;
+
+/// Stage 1 on one worker.
+#[derive(Debug)]
+pub struct Matcher {
+    shared: Shared,
+    /// By partition; those that had no event yet are not there.
+    partitions: Vec<Option<Box<Partition>>>,
+}
+
+/// What all partitions of a worker use.
+#[derive(Debug)]
+struct Shared {
+    config: MatcherConfig,
+    prepared: Prepared,
+    sites: Names<Arc<str>>,
+    /// What lies before it is final.
+    horizon: EventTimeMs,
+    stats: StageStats,
+    /// Used again for each event.
+    hits: Vec<Hit>,
+}
+
+impl Matcher {
+    /// A matcher without visits, before the first mark.
+    #[must_use]
+    pub fn new(rules: Arc<RuleSet>, config: MatcherConfig) -> Self {
+        let shared = Shared {
+            config,
+            prepared: Prepared::new(rules),
+            sites: Names::default(),
+            horizon: EventTimeMs::MIN,
+            stats: StageStats::default(),
+            hits: Vec::new(),
+        };
+        Self { shared, partitions: (0..PARTITIONS).map(|_| None).collect() }
+    }
+}
+
+impl Stage for Matcher {
+    fn event(&mut self, event: &LoggedEvent, out: &mut Vec<Effect>) {
+        let Self { shared, partitions } = self;
+        let Ok(view) = event.event.view() else {
+            return shared.pass_over(event, Fate::Unreadable, out);
+        };
+        let hash = window_hash(view.site, &view.visit());
+        let partition = partitions[usize::from(hash.to_le_bytes()[0])]
+            .get_or_insert_with(|| Box::new(Partition::new(&shared.config)));
+        shared.event(Arrival { logged: event, view, hash }, partition, out);
+    }
+
+    fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>) {
+        let Self { shared, partitions } = self;
+        let is_end = mark.watermark == EventTimeMs::MAX;
+        let horizon = if is_end {
+            mark.watermark
+        } else {
+            mark.watermark.saturating_add(-shared.config.lateness_ms)
+        };
+        shared.horizon = shared.horizon.max(horizon);
+        for partition in partitions.iter_mut().flatten() {
+            while let Some(visit) = partition.pop_idle(|last| is_end || shared.is_over(last)) {
+                let reason = if is_end { CloseReason::EndOfInput } else { CloseReason::Inactive };
+                shared.closed(&visit, reason, out);
+            }
+        }
+    }
+
+    fn stats(&self) -> StageStats {
+        let Self { shared, partitions } = self;
+        let first =
+            partitions.iter().flatten().filter_map(|partition| partition.first_idle()).min();
+        let next_timer_ms = first
+            .zip(shared.config.inactivity_ms)
+            .map(|(last, inactivity_ms)| last.0.saturating_add(inactivity_ms).saturating_add(1));
+        StageStats { next_timer_ms, ..shared.stats }
+    }
+}
+
+/// An event that could be read.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'a> {
+    logged: &'a LoggedEvent,
+    view: EventView<'a>,
+    /// Of its window key.
+    hash: u64,
+}
+
+/// What rules read of an event.
+#[derive(Debug)]
+struct Reading<'a> {
+    view: EventView<'a>,
+    captures: Captures<'a>,
+}
+
+impl Arrival<'_> {
+    fn row(&self, fate: Fate, visit: Option<&Visit>) -> EventRow {
+        EventRow {
+            seq: self.logged.seq,
+            event: self.logged.event.clone(),
+            instance: visit.map(|visit| visit.instance),
+            fate,
+            identity: visit.map_or_else(Identity::default, |visit| visit.identity.clone()),
+        }
+    }
+}
+
+impl Shared {
+    fn event(&mut self, arrival: Arrival<'_>, partition: &mut Partition, out: &mut Vec<Effect>) {
+        let Arrival { logged, view, hash } = arrival;
+        let entry = self.prepared.index.entry(view.name);
+        let Ok(captures) = entry.extractor().capture(&view) else {
+            return self.pass_over(logged, Fate::Unreadable, out);
+        };
+        if view.flags.has(Flags::RECORD_ONLY) {
+            return self.pass_over(logged, Fate::Unproven, out);
+        }
+        let id = view.visit();
+        if view.timestamp < self.horizon {
+            self.stats.events_late += 1;
+            let mut visit = partition.find(hash, view.site, &id);
+            if let Some(visit) = &mut visit {
+                visit.events += 1;
+            }
+            return out.push(Effect::Event(arrival.row(Fate::BeforeHorizon, visit.as_deref())));
+        }
+        let visit = match partition.find(hash, view.site, &id) {
+            Some(visit) => visit,
+            None => self.open(&arrival, partition, out),
+        };
+        visit.events += 1;
+        let order = visit::order(&view, logged.seq);
+        if visit.is_made_up && view.name == system::VISIT_STARTED {
+            visit.newest = visit.newest.max(order);
+            return out.push(Effect::Event(arrival.row(Fate::Superseded, Some(visit))));
+        }
+        if order < visit.newest {
+            self.stats.events_late += 1;
+            return out.push(Effect::Event(arrival.row(Fate::LateInVisit, Some(visit))));
+        }
+        visit.newest = order;
+        self.take(&arrival, captures, visit, out);
+        if view.name == system::VISIT_ENDED
+            && let Some(visit) = partition.remove(hash, view.site, &id)
+        {
+            self.closed(&visit, CloseReason::Ended, out);
+        }
+    }
+
+    /// Takes an event of a visit that comes in order.
+    fn take(
+        &mut self,
+        arrival: &Arrival<'_>,
+        captures: Captures<'_>,
+        visit: &mut Visit,
+        out: &mut Vec<Effect>,
+    ) {
+        identity::advance(&mut visit.identity, &arrival.view);
+        if let Some(visitor) = arrival.view.visitor() {
+            visit.visitor = Some(visitor);
+        }
+        if visit.matchable >= self.config.visit_events_matched_max {
+            self.stats.events_over_limit += 1;
+            return out.push(Effect::Event(arrival.row(Fate::OverVisitLimit, Some(visit))));
+        }
+        visit.matchable += 1;
+        self.stats.events_matched += 1;
+        let row = arrival.row(Fate::Matched, Some(visit));
+        self.try_rules(row, Reading { view: arrival.view, captures }, visit, out);
+    }
+
+    /// Tries an event on the rules.
+    fn try_rules(
+        &mut self,
+        row: EventRow,
+        reading: Reading<'_>,
+        visit: &mut Visit,
+        out: &mut Vec<Effect>,
+    ) {
+        let Self { config, prepared, stats, hits, .. } = self;
+        let Reading { view, mut captures } = reading;
+        let entry = prepared.index.entry(view.name);
+        entry.extractor().stamp(&mut captures, &row.identity);
+        prepared.index.select(entry, &captures, hits);
+        let fields = entry.fields(&captures);
+        let before = visit.bytes();
+        let trial = Trial { prepared, config, row: &row, view: &view, fields };
+        trial.run(hits, visit, stats, out);
+        stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(before);
+        out.push(Effect::Event(row));
+    }
+
+    /// Opens the visit of an event, and makes up its beginning if that is missing.
+    fn open<'p>(
+        &mut self,
+        arrival: &Arrival<'_>,
+        partition: &'p mut Partition,
+        out: &mut Vec<Effect>,
+    ) -> &'p mut Visit {
+        while partition.len() >= self.config.partition_visits_max()
+            && let Some(visit) = partition.pop_idle(|_| true)
+        {
+            self.stats.visits_evicted += 1;
+            self.closed(&visit, CloseReason::Evicted, out);
+        }
+        let Arrival { logged, view, hash } = arrival;
+        let site = Arc::clone(self.sites.entry(view.site, || view.site.into()));
+        let resumed = partition.is_closed(*hash);
+        let visit = partition.insert(*hash, Visit::open(site, view, logged.seq));
+        self.stats.visits_open += 1;
+        self.stats.state_bytes += visit.bytes();
+        visit.visitor = view.visitor();
+        visit.events = 1;
+        out.push(Effect::Visit(visit.row(VisitChange::Opened { resumed })));
+        visit.events = 0;
+        if self.config.makes_visit_started && view.name != system::VISIT_STARTED {
+            visit.is_made_up = true;
+            let event = made_up_visit_started(view, visit.instance);
+            self.take_made_up(&event, logged.seq, visit, out);
+        }
+        visit
+    }
+
+    fn take_made_up(
+        &mut self,
+        event: &PackedEvent,
+        seq: LogSeq,
+        visit: &mut Visit,
+        out: &mut Vec<Effect>,
+    ) {
+        let view = event.view().expect("just packed");
+        let entry = self.prepared.index.entry(view.name);
+        let captures = entry.extractor().capture(&view).expect("just packed");
+        let row = EventRow {
+            seq,
+            event: event.clone(),
+            instance: Some(visit.instance),
+            fate: Fate::Matched,
+            identity: visit.identity.clone(),
+        };
+        self.try_rules(row, Reading { view, captures }, visit, out);
+    }
+
+    /// Records an event that belongs to no visit.
+    fn pass_over(&mut self, event: &LoggedEvent, fate: Fate, out: &mut Vec<Effect>) {
+        self.stats.events_unreadable += u64::from(fate == Fate::Unreadable);
+        out.push(Effect::Event(EventRow {
+            seq: event.seq,
+            event: event.event.clone(),
+            instance: None,
+            fate,
+            identity: Identity::default(),
+        }));
+    }
+
+    /// Whether a visit with this last event is over by the horizon.
+    fn is_over(&self, last_event: EventTimeMs) -> bool {
+        self.config
+            .inactivity_ms
+            .is_some_and(|inactivity_ms| last_event.saturating_add(inactivity_ms) < self.horizon)
+    }
+
+    /// Tells of a visit that was taken out.
+    fn closed(&mut self, visit: &Visit, reason: CloseReason, out: &mut Vec<Effect>) {
+        self.stats.visits_open -= 1;
+        self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
+        out.push(Effect::Visit(visit.row(VisitChange::Closed(reason))));
+    }
+}

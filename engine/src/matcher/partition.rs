@@ -1,0 +1,93 @@
+//! The open visits of one virtual partition.
+//!
+//! The unit of limits, and of what moves between workers: nothing here depends on another partition.
+
+use super::closed::{ClosedVisits, spread};
+use super::config::MatcherConfig;
+use super::idle::{Idle, IdleOrder};
+use super::visit::Visit;
+use crate::model::{EventTimeMs, VisitId};
+use hashbrown::HashTable;
+
+/// A visit, and the hash of its window key.
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    visit: Box<Visit>,
+}
+
+/// The visits of one partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    visits: HashTable<Slot>,
+    idle: IdleOrder,
+    closed: ClosedVisits,
+}
+
+impl Partition {
+    pub(super) fn new(config: &MatcherConfig) -> Self {
+        Self {
+            visits: HashTable::new(),
+            idle: IdleOrder::default(),
+            closed: ClosedVisits::new(config.partition_closed_max()),
+        }
+    }
+
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.visits.len()
+    }
+
+    /// An open visit.
+    pub(super) fn find(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<&mut Visit> {
+        let is_it =
+            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
+        self.visits.find_mut(spread(hash), is_it).map(|slot| &mut *slot.visit)
+    }
+
+    /// Adds a visit that is not open yet.
+    pub(super) fn insert(&mut self, hash: u64, visit: Visit) -> &mut Visit {
+        self.idle.push(Idle { last_event: visit.last_event(), instance: visit.instance, hash });
+        let slot = Slot { hash, visit: Box::new(visit) };
+        let entry = self.visits.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
+        &mut entry.into_mut().visit
+    }
+
+    /// Takes out a visit that ends; it is remembered.
+    pub(super) fn remove(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<Box<Visit>> {
+        let is_it =
+            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
+        let entry = self.visits.find_entry(spread(hash), is_it).ok()?;
+        let visit = entry.remove().0.visit;
+        self.closed.insert(hash);
+        let Self { visits, idle, .. } = self;
+        idle.sweep(visits.len(), |idle| last_event(visits, idle).is_some());
+        Some(visit)
+    }
+
+    /// Whether a visit of this key ended and is remembered.
+    pub(super) fn is_closed(&self, hash: u64) -> bool {
+        self.closed.contains(hash)
+    }
+
+    /// Takes out the visit that is idle longest, if `is_due` says so of its last event (and of all
+    /// earlier times); it is remembered.
+    pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Box<Visit>> {
+        let Self { visits, idle, closed } = self;
+        let idle = idle.pop(is_due, |idle| last_event(visits, idle))?;
+        let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
+        let entry = visits.find_entry(spread(idle.hash), is_it).ok()?;
+        closed.insert(idle.hash);
+        Some(entry.remove().0.visit)
+    }
+
+    /// No open visit has its last event before this.
+    pub(super) fn first_idle(&self) -> Option<EventTimeMs> {
+        self.idle.first()
+    }
+}
+
+fn last_event(visits: &HashTable<Slot>, idle: &Idle) -> Option<EventTimeMs> {
+    let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
+    visits.find(spread(idle.hash), is_it).map(|slot| slot.visit.last_event())
+}

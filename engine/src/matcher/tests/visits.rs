@@ -1,0 +1,270 @@
+//! Visits: what opens, extends and ends them, and what becomes of each event.
+
+use crate::matcher::MatcherConfig;
+use crate::matcher::testing::{Run, Sample, is_made_up, map, rule, rule_set, step, text};
+use crate::model::{
+    CloseReason, EventTimeMs, Fate, Flags, Instance, LogSeq, LoggedEvent, PackedEvent, VisitChange,
+    VisitScope,
+};
+use crate::stage::Stage;
+
+const NONE_MADE_UP: MatcherConfig = MatcherConfig {
+    lateness_ms: 100,
+    inactivity_ms: Some(1_000),
+    visit_events_max: 500,
+    visit_events_matched_max: 10_000,
+    visits_open_max: 256 * 100,
+    closed_visits_max: 256 * 100,
+    rule_partials_max: 256,
+    key_combinations_max: 64,
+    makes_visit_started: false,
+};
+
+fn run(config: MatcherConfig) -> Run {
+    Run::new(&rule_set(vec![rule("any", &[step("any")])]), config)
+}
+
+fn closed(run: &Run) -> Vec<(Instance, CloseReason, u64)> {
+    let closed = run.visits().into_iter().filter_map(|row| match row.change {
+        VisitChange::Closed(reason) => Some((row.instance, reason, row.events)),
+        VisitChange::Opened { .. } => None,
+    });
+    closed.collect()
+}
+
+fn instance(seq: u64) -> Instance {
+    Instance(LogSeq(seq))
+}
+
+#[test]
+fn a_visit_ends_once_the_horizon_has_passed_its_inactivity() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0)).event(&Sample::new("A", 500));
+    assert_eq!(run.matcher.stats().next_timer_ms, Some(1_001), "a lower bound");
+    run.mark(1_600);
+    assert_eq!(closed(&run), [], "the horizon is 1,500: at the deadline, not behind it");
+    assert_eq!(run.matcher.stats().next_timer_ms, Some(1_501));
+    run.mark(1_601);
+    assert_eq!(closed(&run), [(instance(1), CloseReason::Inactive, 2)]);
+    assert_eq!(run.matcher.stats().visits_open, 0);
+    assert_eq!(run.matcher.stats().state_bytes, 0);
+    assert_eq!(run.matcher.stats().next_timer_ms, None);
+}
+
+#[test]
+fn an_event_after_the_end_opens_a_new_instance_that_is_resumed() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0)).mark(2_000);
+    run.event(&Sample::new("A", 2_000)).event(&Sample::new("A", 2_000).visit(2));
+    let opened: Vec<_> = run
+        .visits()
+        .into_iter()
+        .filter_map(|row| match row.change {
+            VisitChange::Opened { resumed } => Some((row.instance, resumed, row.events)),
+            VisitChange::Closed(_) => None,
+        })
+        .collect();
+    assert_eq!(opened, [(instance(1), false, 1), (instance(2), true, 1), (instance(3), false, 1)]);
+}
+
+#[test]
+fn the_end_of_input_ends_every_visit() {
+    let mut run = run(MatcherConfig { inactivity_ms: None, ..NONE_MADE_UP });
+    run.event(&Sample::new("A", 0)).mark(i64::MAX - 1);
+    assert_eq!(closed(&run), [], "without inactivity a visit lasts");
+    run.mark(i64::MAX);
+    assert_eq!(closed(&run), [(instance(1), CloseReason::EndOfInput, 1)]);
+}
+
+#[test]
+fn visit_ended_is_matched_and_then_ends_the_visit() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0)).event(&Sample::new("VisitEnded", 5));
+    run.event(&Sample::new("A", 6)).mark(0);
+    assert_eq!(closed(&run), [(instance(1), CloseReason::Ended, 2)]);
+    assert_eq!(run.matches(), ["any: 1", "any: 2", "any: 3"]);
+    assert_eq!(run.facts()[2].instance, instance(3));
+}
+
+#[test]
+fn events_are_late_by_what_their_visit_saw_and_by_the_horizon() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 200).tie(1));
+    run.event(&Sample::new("A", 200));
+    run.event(&Sample::new("A", 199));
+    run.event(&Sample::new("A", 200).tie(1));
+    run.event(&Sample::new("A", 100).visit(2)).mark(250);
+    run.event(&Sample::new("A", 149).visit(2)).event(&Sample::new("A", 149).visit(3));
+    run.event(&Sample::new("A", 150).visit(3));
+    assert_eq!(
+        run.fates(),
+        [
+            Fate::Matched,
+            Fate::LateInVisit,
+            Fate::LateInVisit,
+            Fate::Matched,
+            Fate::Matched,
+            Fate::BeforeHorizon,
+            Fate::BeforeHorizon,
+            Fate::Matched,
+        ]
+    );
+    let instances: Vec<_> = run.rows().map(|row| row.instance.map(|it| it.0.0)).collect();
+    assert_eq!(instances, [1, 1, 1, 1, 5, 5, 0, 8].map(|seq| (seq > 0).then_some(seq)));
+    assert_eq!(run.matches(), ["any: 1", "any: 4", "any: 5", "any: 8"]);
+    assert_eq!(run.matcher.stats().events_late, 4);
+}
+
+#[test]
+fn a_late_event_neither_extends_a_visit_nor_stamps_it() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 100));
+    run.event(&Sample::new("SignIn", 99).data("userID", text("ada")));
+    run.event(&Sample::new("A", 101)).mark(1_201);
+    assert!(run.rows().all(|row| row.identity.user.is_none()));
+    assert_eq!(closed(&run), []);
+    run.mark(1_202);
+    assert_eq!(closed(&run), [(instance(1), CloseReason::Inactive, 3)]);
+}
+
+#[test]
+fn a_missing_start_is_made_up_and_seen_by_rules() {
+    let rules = rule_set(vec![rule("landing", &[step("VisitStarted"), step("PageEntered")])]);
+    let mut run = Run::new(&rules, MatcherConfig { makes_visit_started: true, ..NONE_MADE_UP });
+    run.event(&Sample::new("PageEntered", 10).visitor(4));
+    assert_eq!(run.matches(), ["landing: * 1"]);
+    let made_up: Vec<_> = run.rows().filter(|row| is_made_up(row)).collect();
+    let [made_up] = made_up.as_slice() else { panic!("one start is made up") };
+    assert_eq!((made_up.seq, made_up.fate), (LogSeq(1), Fate::Matched));
+    assert_eq!(made_up.instance, Some(instance(1)));
+    let view = made_up.event.view().expect("packed by the matcher");
+    assert_eq!((view.name, view.timestamp), ("VisitStarted", EventTimeMs(10)));
+    assert_eq!(run.visits()[0].events, 1, "what is made up is not counted");
+}
+
+#[test]
+fn a_real_start_behind_a_made_up_one_is_superseded() {
+    let config = MatcherConfig { makes_visit_started: true, ..NONE_MADE_UP };
+    let mut run = run(config);
+    run.event(&Sample::new("A", 10));
+    run.event(&Sample::new("VisitStarted", 9)).event(&Sample::new("VisitStarted", 11));
+    run.event(&Sample::new("VisitStarted", 10).visit(2));
+    run.event(&Sample::new("VisitStarted", 11).visit(2));
+    assert_eq!(
+        run.fates(),
+        [Fate::Matched, Fate::Superseded, Fate::Superseded, Fate::Matched, Fate::Matched,]
+    );
+    assert_eq!(run.matches(), ["any: *", "any: 1", "any: 4", "any: 5"]);
+}
+
+#[test]
+fn unproven_events_open_no_visit() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0).flags(Flags::UNPROVEN.with(Flags::RECORD_ONLY)));
+    assert_eq!(run.fates(), [Fate::Unproven]);
+    run.event(&Sample::new("A", 0).flags(Flags::UNPROVEN));
+    assert_eq!(run.fates(), [Fate::Unproven, Fate::Matched]);
+    assert_eq!(run.visits()[0].instance, instance(2));
+}
+
+#[test]
+fn what_cannot_be_read_is_recorded() {
+    let rules =
+        vec![rule("deep", &[step("A").equals("data.x", beckon_rules::ast::Literal::Int(1))])];
+    let mut run = Run::new(&rule_set(rules), NONE_MADE_UP);
+    let whole = Sample::new("A", 0).with("data", map(&[("x", text("y"))])).pack(1);
+    for length in 0..whole.event.as_bytes().len() {
+        let seq = LogSeq(length as u64 + 1);
+        let event = PackedEvent::from_bytes(&whole.event.as_bytes()[..length]);
+        run.logged(&LoggedEvent { seq, event });
+    }
+    assert!(run.fates().iter().all(|fate| *fate == Fate::Unreadable), "{:?}", run.fates());
+    assert_eq!(run.visits(), Vec::<&crate::model::VisitRow>::new());
+    assert_eq!(run.matcher.stats().events_unreadable, run.fates().len() as u64);
+}
+
+#[test]
+fn events_over_the_limit_of_a_visit_are_recorded() {
+    let mut run = run(MatcherConfig { visit_events_matched_max: 2, ..NONE_MADE_UP });
+    for timestamp in 0..3 {
+        run.event(&Sample::new("A", timestamp));
+    }
+    run.event(&Sample::new("SignIn", 3).data("userID", text("ada")));
+    run.event(&Sample::new("VisitEnded", 4));
+    let over = Fate::OverVisitLimit;
+    assert_eq!(run.fates(), [Fate::Matched, Fate::Matched, over, over, over]);
+    assert_eq!(run.matches(), ["any: 1", "any: 2"]);
+    assert_eq!(run.matcher.stats().events_over_limit, 3);
+    assert_eq!(closed(&run), [(instance(1), CloseReason::Ended, 5)]);
+    assert_eq!(run.visits()[1].identity.user.as_deref(), Some("ada"));
+}
+
+#[test]
+fn over_the_limit_of_open_visits_the_longest_idle_of_the_partition_goes() {
+    let mut run = run(MatcherConfig { visits_open_max: 256, ..NONE_MADE_UP });
+    let mut seen = [const { Vec::new() }; 256];
+    for visit in 1..=2_000_u64 {
+        let sample = Sample::new("A", 0).visit(u128::from(visit));
+        let id = &sample.0.visit;
+        seen[usize::from(crate::model::partition_of("shop", id).0)].push(visit);
+        run.event(&sample);
+    }
+    let last: Vec<u64> = seen.iter().filter_map(|visits| visits.last().copied()).collect();
+    let evicted = closed(&run);
+    assert_eq!(run.matcher.stats().visits_open, last.len() as u64);
+    assert_eq!(run.matcher.stats().visits_evicted, 2_000 - last.len() as u64);
+    assert_eq!(evicted.len(), 2_000 - last.len());
+    assert!(evicted.iter().all(|(_, reason, _)| *reason == CloseReason::Evicted));
+    assert!(evicted.iter().all(|(instance, ..)| !last.contains(&instance.0.0)));
+}
+
+#[test]
+fn kept_events_are_bounded_and_long_matches_survive_them() {
+    let long: Vec<_> = (0..4).map(|_| step("B")).chain([step("C")]).collect();
+    let rules = rule_set(vec![rule("long", &long)]);
+    let mut run = Run::new(&rules, MatcherConfig { visit_events_max: 2, ..NONE_MADE_UP });
+    for _ in 0..4 {
+        run.event(&Sample::new("B", 0));
+        for _ in 0..100 {
+            run.event(&Sample::new("A", 0));
+        }
+    }
+    let bytes = run.matcher.stats().state_bytes;
+    run.event(&Sample::new("C", 0));
+    assert_eq!(run.matches(), ["long: 1 102 203 304 405"]);
+    assert_eq!(run.matcher.stats().kept_events_dropped, 405 - 2);
+    assert!(bytes < 10_000, "{bytes} bytes for a visit that keeps two events");
+}
+
+#[test]
+fn identity_follows_the_table_and_the_stamping_event_carries_it() {
+    let user = |name, user: &'static str| Sample::new(name, 0).data("userID", text(user));
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0));
+    run.event(&Sample::new("SignOut", 0));
+    run.event(&user("UserInfo", "ada").flags(Flags::VERIFIED));
+    run.event(&user("SignIn", "eve"));
+    run.event(&user("UserInfo", "bob"));
+    run.event(&Sample::new("SignIn", 0));
+    run.event(&Sample::new("SignOut", 0));
+    run.event(&Sample::new("A", 0));
+    let (anonymous, recognized, authenticated) =
+        (VisitScope::Anonymous, VisitScope::Recognized, VisitScope::Authenticated);
+    let identities: Vec<_> = run
+        .rows()
+        .map(|row| (row.identity.scope, row.identity.user.as_deref(), row.identity.verified))
+        .collect();
+    assert_eq!(
+        identities,
+        [
+            (anonymous, None, false),
+            (anonymous, None, false),
+            (recognized, Some("ada"), true),
+            (authenticated, Some("eve"), false),
+            (authenticated, Some("eve"), false),
+            (authenticated, Some("eve"), false),
+            (recognized, Some("eve"), false),
+            (recognized, Some("eve"), false),
+        ]
+    );
+}
