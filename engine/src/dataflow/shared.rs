@@ -303,6 +303,8 @@ fn sum(total: StageStats, one: &StageStats) -> StageStats {
         events_over_limit: total.events_over_limit + one.events_over_limit,
         visits_evicted: total.visits_evicted + one.visits_evicted,
         kept_events_dropped: total.kept_events_dropped + one.kept_events_dropped,
+        partials_dropped: total.partials_dropped + one.partials_dropped,
+        events_unreadable: total.events_unreadable + one.events_unreadable,
         matches: total.matches + one.matches,
     }
 }
