@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod dataflow;
 pub mod disk;
+pub mod live;
 pub mod log;
 pub mod matcher;
 pub mod model;

@@ -8,6 +8,7 @@ use super::Deliver;
 use super::graph::{Diff, Time};
 use super::shared::Shared;
 use super::stage_operator::Row;
+use crate::live::LiveHandle;
 use crate::model::{
     ActionFact, ActionId, ActionRow, EpochMark, EpochOutput, EventRow, Flags, Op, VisitRow,
 };
@@ -18,6 +19,7 @@ use std::sync::Arc;
 /// Gathers epochs until they are complete; worker 0's.
 pub(super) struct Collector {
     deliver: Deliver,
+    live: Option<LiveHandle>,
     shared: Arc<Shared>,
     epochs: BTreeMap<Time, Gathered>,
 }
@@ -31,8 +33,8 @@ struct Gathered {
 }
 
 impl Collector {
-    pub(super) fn new(deliver: Deliver, shared: Arc<Shared>) -> Self {
-        Self { deliver, shared, epochs: BTreeMap::new() }
+    pub(super) fn new(deliver: Deliver, live: Option<LiveHandle>, shared: Arc<Shared>) -> Self {
+        Self { deliver, live, shared, epochs: BTreeMap::new() }
     }
 
     pub(super) fn rows(&mut self, epoch: Time, rows: impl Iterator<Item = Row>) {
@@ -60,6 +62,9 @@ impl Collector {
             }
             let output = entry.remove().into_output();
             let epoch = output.mark.epoch;
+            if let Some(live) = &self.live {
+                live.add_output(&output);
+            }
             (self.deliver)(output);
             self.shared.delivered(epoch);
         }

@@ -4,9 +4,11 @@
 //! takes whatever is queued when it is scheduled, one timely session for each epoch.
 
 use super::collect::Collector;
+use super::live::Tally;
 use super::shared::{Feed, Shared, Taken};
-use super::stage_operator::{self, Row};
-use super::{Deliver, WorkerIndex};
+use super::stage_operator::{self, Row, Runner};
+use super::{Deliver, WorkerIndex, live};
+use crate::live::LiveHandle;
 use crate::model::ActionFact;
 use crate::stage::Stage;
 use differential_dataflow::VecCollection;
@@ -30,15 +32,22 @@ pub(super) struct Parts {
     pub(super) stage: Box<dyn Stage>,
     /// Worker 0's only.
     pub(super) deliver: Option<Deliver>,
+    pub(super) live: Option<LiveHandle>,
 }
 
 /// Builds one worker's part and says that it is built.
 pub(super) fn build(worker: &mut Worker, parts: Parts) {
-    let Parts { shared, index, stage, deliver } = parts;
+    let Parts { shared, index, stage, deliver, live } = parts;
     worker.dataflow_named::<Time, _, _>("beckon", |scope| {
         let input = feed(scope, &shared, index);
-        let outputs = stage_operator::build(input, stage, &shared, index);
-        collect(outputs.rows, outputs.facts, deliver, &shared);
+        let tally = live.as_ref().map(|live| Tally::new(live.config().live_names_max));
+        let runner = Runner::new(stage, index, Arc::clone(&shared), tally);
+        let outputs = stage_operator::build(input, runner);
+        if let Some(live) = &live {
+            live::maintain(outputs.live, live.clone());
+        }
+        let collector = deliver.map(|deliver| Collector::new(deliver, live, shared));
+        collect(outputs.rows, outputs.facts, collector);
     });
 }
 
@@ -84,14 +93,11 @@ fn feed<'scope>(
 fn collect<'scope>(
     rows: StreamVec<'scope, Time, Row>,
     facts: VecCollection<'scope, Time, ActionFact, Diff>,
-    deliver: Option<Deliver>,
-    shared: &Arc<Shared>,
+    mut collector: Option<Collector>,
 ) {
     let mut builder = OperatorBuilder::new("Collect".to_owned(), rows.scope());
     let mut rows = builder.new_input(rows, Exchange::new(|_: &Row| 0));
     let mut facts = builder.new_input(facts.inner, Exchange::new(|_: &(ActionFact, Time, Diff)| 0));
-    let shared = Arc::clone(shared);
-    let mut collector = deliver.map(|deliver| Collector::new(deliver, shared));
     builder.build(move |_| {
         move |frontiers| {
             let Some(collector) = &mut collector else { return };

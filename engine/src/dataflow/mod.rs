@@ -4,6 +4,7 @@
 //! submit -> [feed, worker 0] -(exchange by partition)-> [stage, each worker]
 //!               rows (plain stream) ---------------------> [collect, worker 0] -> deliver
 //!               facts (differential collection: fact, epoch, +-1) --^
+//!               changes of live counts -> [count, by key] -> LiveHandle
 //! ```
 //!
 //! The epoch is timely's time. A worker's stage gets an epoch when timely's frontier says that it is
@@ -18,17 +19,19 @@
 //! parks, and is woken by timely or by `submit`. A panic in a worker stops all of them and is
 //! reported once; nothing waits for a worker that is gone.
 //!
-//! Differential traces: none is held by a handle outside the graph, so nothing has to be compacted
-//! by hand.
+//! Differential traces: that of the live counts is compacted by its one reader as the frontier
+//! moves; none is held by a handle outside the graph.
 
 mod collect;
 mod graph;
+mod live;
 mod shared;
 mod stage_operator;
 #[cfg(test)]
 pub(crate) mod tests;
 mod worker;
 
+use crate::live::{LiveConfig, LiveHandle};
 use crate::model::{Epoch, EpochInput, EpochOutput};
 use crate::stage::{Stage, StageStats};
 use shared::Shared;
@@ -58,6 +61,8 @@ pub struct DataflowConfig {
     pub epochs_in_flight_max: usize,
     /// Events between submit and deliver, at most; an epoch with more of them passes alone.
     pub events_in_flight_max: usize,
+    /// Bounds of live counts; `None` keeps none (a replay has nobody to watch).
+    pub live: Option<LiveConfig>,
     /// Told when a worker panics.
     pub on_fatal: OnFatal,
 }
@@ -65,13 +70,14 @@ pub struct DataflowConfig {
 /// The most workers; state is divided into 256 virtual partitions, of which each has some.
 pub const WORKERS_MAX: usize = 64;
 
-/// One worker, four epochs, 65,536 events; a failure is logged.
+/// One worker, four epochs, 65,536 events, nothing live; a failure is logged.
 impl Default for DataflowConfig {
     fn default() -> Self {
         Self {
             workers: 1,
             epochs_in_flight_max: 4,
             events_in_flight_max: 65_536,
+            live: None,
             on_fatal: Arc::new(|reason| tracing::error!(reason, "the dataflow stopped")),
         }
     }
@@ -83,6 +89,7 @@ impl fmt::Debug for DataflowConfig {
             .field("workers", &self.workers)
             .field("epochs_in_flight_max", &self.epochs_in_flight_max)
             .field("events_in_flight_max", &self.events_in_flight_max)
+            .field("live", &self.live)
             .finish_non_exhaustive()
     }
 }
@@ -146,6 +153,7 @@ pub struct DataflowStats {
 pub struct Dataflow {
     shared: Arc<Shared>,
     threads: worker::Threads,
+    live: Option<LiveHandle>,
 }
 
 impl Dataflow {
@@ -167,10 +175,10 @@ impl Dataflow {
         if config.events_in_flight_max == 0 {
             return Err(StartError::Bound("events_in_flight_max"));
         }
-        let workers = config.workers;
+        let live = config.live.map(LiveHandle::new);
         let shared = Arc::new(Shared::new(config));
-        let threads = worker::start(&shared, workers, make_stage, deliver)?;
-        let dataflow = Self { shared, threads };
+        let threads = worker::start(Arc::clone(&shared), make_stage, deliver, live.clone())?;
+        let dataflow = Self { shared, threads, live };
         dataflow.shared.wait_until_built()?;
         Ok(dataflow)
     }
@@ -197,6 +205,12 @@ impl Dataflow {
     #[must_use]
     pub fn stats(&self) -> DataflowStats {
         self.shared.stats()
+    }
+
+    /// What is live, where the configuration asks for it.
+    #[must_use]
+    pub fn live(&self) -> Option<LiveHandle> {
+        self.live.clone()
     }
 }
 

@@ -99,6 +99,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn workers(&self) -> usize {
+        self.config.workers
+    }
+
     /// A worker's panic may poison the lock; what it guards stays whole, as nothing under it panics
     /// half way.
     fn lock(&self) -> MutexGuard<'_, State> {

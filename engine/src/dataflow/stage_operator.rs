@@ -1,12 +1,14 @@
 //! A [`Stage`] as a timely operator.
 //!
 //! Buffers an epoch until its frontier has passed, sorts its events by log sequence, gives them to
-//! the stage, ends the epoch. Effects leave by two ports: rows as they are, matches as a signed
-//! collection. The figures of the stage are published after each epoch.
+//! the stage, ends the epoch. Effects leave by three ports: rows as they are, matches as a signed
+//! collection, and changes of live counts. The figures of the stage are published after each epoch.
 
 use super::WorkerIndex;
 use super::graph::{Diff, Time};
+use super::live::Tally;
 use super::shared::{Feed, Shared};
+use crate::live::LiveKey;
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
 use crate::stage::{Effect, Stage};
 use differential_dataflow::{AsCollection, VecCollection};
@@ -34,69 +36,78 @@ pub(super) enum Row {
 pub(super) struct Outputs<'scope> {
     pub(super) rows: StreamVec<'scope, Time, Row>,
     pub(super) facts: VecCollection<'scope, Time, ActionFact, Diff>,
+    pub(super) live: StreamVec<'scope, Time, (LiveKey, Time, Diff)>,
+}
+
+/// Capabilities to say something of one epoch.
+struct Ports {
+    rows: Capability<Time>,
+    facts: Capability<Time>,
+    live: Capability<Time>,
 }
 
 /// An epoch that is not complete yet.
+#[derive(Default)]
 struct Pending {
-    to_rows: Capability<Time>,
-    to_facts: Capability<Time>,
     mark: Option<EpochMark>,
     events: Vec<LoggedEvent>,
 }
 
 pub(super) fn build<'scope>(
     input: StreamVec<'scope, Time, Feed>,
-    mut stage: Box<dyn Stage>,
-    shared: &Arc<Shared>,
-    index: WorkerIndex,
+    mut runner: Runner,
 ) -> Outputs<'scope> {
     let mut builder = OperatorBuilder::new("Stage".to_owned(), input.scope());
     let mut input = builder.new_input(input, Exchange::new(Feed::route));
     builder.set_notify_for(0, FrontierInterest::IfCapability);
     let (to_rows, rows) = builder.new_output::<Vec<Row>>();
     let (to_facts, facts) = builder.new_output::<Vec<(ActionFact, Time, Diff)>>();
-    let mut to_rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Row>>>::from(to_rows);
-    let mut to_facts = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(to_facts);
-    let shared = Arc::clone(shared);
+    let (to_live, live) = builder.new_output::<Vec<(LiveKey, Time, Diff)>>();
+    let mut to_rows = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_rows);
+    let mut to_facts = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_facts);
+    let mut to_live = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_live);
     builder.build(move |_| {
-        let mut epochs = BTreeMap::<Time, Pending>::new();
-        let mut effects = Vec::new();
+        let mut epochs = BTreeMap::<Time, (Ports, Pending)>::new();
         move |frontiers| {
             input.for_each_stamp(|capability, containers| {
-                let epoch = *capability.least().expect("the feed stamps with the epoch");
-                let pending = epochs.entry(epoch).or_insert_with(|| Pending {
-                    to_rows: capability.retain_least(0).expect("the feed stamps with the epoch"),
-                    to_facts: capability.retain_least(1).expect("the feed stamps with the epoch"),
-                    mark: None,
-                    events: Vec::new(),
+                let epoch = *capability.least().expect(STAMPED);
+                let port = |port| capability.retain_least(port).expect(STAMPED);
+                let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
+                    let ports = Ports { rows: port(0), facts: port(1), live: port(2) };
+                    (ports, Pending::default())
                 });
                 containers.for_each(|feeds| pending.extend(feeds.drain(..)));
             });
             let (mut to_rows, mut to_facts) = (to_rows.activate(), to_facts.activate());
+            let mut to_live = to_live.activate();
             while let Some(entry) = epochs.first_entry() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let pending = entry.remove();
-                let mark = apply(&mut *stage, &pending.mark, pending.events, &mut effects);
-                let mut rows = to_rows.session(&pending.to_rows);
-                let mut facts = to_facts.session(&pending.to_facts);
-                if index.0 == 0 {
+                let (epoch, (ports, pending)) = entry.remove_entry();
+                let mark = runner.run(pending);
+                let mut session = to_live.session(&ports.live);
+                runner.say_live(&mark, |key, change| session.give((key, epoch, change)));
+                drop(session);
+                let mut rows = to_rows.session(&ports.rows);
+                let mut facts = to_facts.session(&ports.facts);
+                if runner.index.0 == 0 {
                     rows.give(Row::Mark(mark));
                 }
-                for effect in effects.drain(..) {
+                for effect in runner.effects.drain(..) {
                     match effect {
                         Effect::Event(row) => rows.give(Row::Event(row)),
                         Effect::Visit(row) => rows.give(Row::Visit(row)),
-                        Effect::Match(fact, sign) => facts.give((fact, mark.epoch.0, sign)),
+                        Effect::Match(fact, sign) => facts.give((fact, epoch, sign)),
                     }
                 }
-                shared.set_stage_stats(index, stage.stats());
             }
         }
     });
-    Outputs { rows, facts: facts.as_collection() }
+    Outputs { rows, facts: facts.as_collection(), live }
 }
+
+const STAMPED: &str = "the feed stamps with the epoch";
 
 impl Pending {
     fn extend(&mut self, feeds: impl Iterator<Item = Feed>) {
@@ -109,18 +120,45 @@ impl Pending {
     }
 }
 
-/// Runs one complete epoch through the stage.
-fn apply(
-    stage: &mut dyn Stage,
-    mark: &Option<EpochMark>,
-    mut events: Vec<LoggedEvent>,
-    effects: &mut Vec<Effect>,
-) -> EpochMark {
-    let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
-    events.sort_unstable_by_key(|event| event.seq);
-    for event in &events {
-        stage.event(event, effects);
+/// Runs complete epochs through a stage.
+pub(super) struct Runner {
+    stage: Box<dyn Stage>,
+    index: WorkerIndex,
+    shared: Arc<Shared>,
+    tally: Option<Tally>,
+    /// Of the epoch under way.
+    effects: Vec<Effect>,
+}
+
+impl Runner {
+    /// `tally`: none where nobody watches live.
+    pub(super) fn new(
+        stage: Box<dyn Stage>,
+        index: WorkerIndex,
+        shared: Arc<Shared>,
+        tally: Option<Tally>,
+    ) -> Self {
+        Self { stage, index, shared, tally, effects: Vec::new() }
     }
-    stage.end_epoch(&mark, effects);
-    mark
+
+    /// Leaves the epoch's effects in `effects`.
+    fn run(&mut self, pending: Pending) -> EpochMark {
+        let Pending { mark, mut events } = pending;
+        let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
+        events.sort_unstable_by_key(|event| event.seq);
+        for event in &events {
+            self.stage.event(event, &mut self.effects);
+        }
+        self.stage.end_epoch(&mark, &mut self.effects);
+        self.shared.set_stage_stats(self.index, self.stage.stats());
+        mark
+    }
+
+    fn say_live(&mut self, mark: &EpochMark, say: impl FnMut(LiveKey, i64)) {
+        let Some(tally) = &mut self.tally else { return };
+        for effect in &self.effects {
+            tally.add(effect);
+        }
+        tally.end_epoch(mark, say);
+    }
 }

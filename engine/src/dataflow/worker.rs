@@ -9,6 +9,7 @@
 use super::graph::{self, Parts};
 use super::shared::Shared;
 use super::{Deliver, MakeStage, StartError, WorkerIndex};
+use crate::live::LiveHandle;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,14 +39,13 @@ impl Threads {
 }
 
 pub(super) fn start(
-    shared: &Arc<Shared>,
-    workers: usize,
+    shared: Arc<Shared>,
     make_stage: MakeStage,
     deliver: Deliver,
+    live: Option<LiveHandle>,
 ) -> Result<Threads, StartError> {
-    let shared = Arc::clone(shared);
     let deliver = Mutex::new(Some(deliver));
-    let config = timely::Config::process(workers);
+    let config = timely::Config::process(shared.workers());
     timely::execute(config, move |worker| {
         let turned = catch_unwind(AssertUnwindSafe(|| {
             let index = WorkerIndex(worker.index());
@@ -53,7 +53,11 @@ pub(super) fn start(
                 .then(|| deliver.lock().unwrap_or_else(PoisonError::into_inner).take())
                 .flatten();
             let stage = make_stage(index);
-            graph::build(worker, Parts { shared: Arc::clone(&shared), index, stage, deliver });
+            let (shared, live) = (Arc::clone(&shared), live.clone());
+            graph::build(
+                worker,
+                Parts { shared: Arc::clone(&shared), index, stage, deliver, live },
+            );
             while shared.turn() && worker.step_or_park(None) {}
         }));
         if let Err(panic) = turned {

@@ -22,6 +22,7 @@ mod progress;
 mod tests;
 
 use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartError, Stopped};
+use crate::live::{LiveConfig, LiveHandle};
 use crate::log::{Log, LogError};
 use crate::model::{Epoch, EpochOutput, LogSeq};
 use progress::Progress;
@@ -53,11 +54,14 @@ pub struct PipelineConfig {
     pub tick_interval: Duration,
 }
 
-/// Two seconds of delay, a tick a second.
+/// Two seconds of delay, a tick a second, live counts.
 impl Default for PipelineConfig {
     fn default() -> Self {
         Self {
-            dataflow: DataflowConfig::default(),
+            dataflow: DataflowConfig {
+                live: Some(LiveConfig::default()),
+                ..DataflowConfig::default()
+            },
             watermark_delay_ms: 2_000,
             tick_interval: Duration::from_secs(1),
         }
@@ -200,6 +204,12 @@ impl Pipeline {
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.progress.processed().epoch >= self.behind_at_start
+    }
+
+    /// What is live, where the configuration asks for it.
+    #[must_use]
+    pub fn live(&self) -> Option<LiveHandle> {
+        self.dataflow.live()
     }
 
     /// What it has counted.

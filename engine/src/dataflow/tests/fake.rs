@@ -228,20 +228,23 @@ fn event_row(logged: &LoggedEvent, event: PackedEvent, instance: Instance) -> Ev
     }
 }
 
-/// One stage, one thread, events in log order; outputs built by the book.
-pub(crate) fn expected(epochs: &[EpochInput]) -> Vec<EpochOutput> {
+/// One stage, one thread, events in log order.
+pub(crate) fn effects(epochs: &[EpochInput]) -> Vec<(EpochMark, Vec<Effect>)> {
     let mut stage = FakeStage::default();
-    epochs
-        .iter()
-        .map(|input| {
-            let mut effects = Vec::new();
-            let mut events: Vec<_> = input.events.iter().collect();
-            events.sort_by_key(|event| event.seq);
-            events.into_iter().for_each(|event| stage.event(event, &mut effects));
-            stage.end_epoch(&input.mark, &mut effects);
-            output(input.mark, effects)
-        })
-        .collect()
+    let apply = |input: &EpochInput| {
+        let mut effects = Vec::new();
+        let mut events: Vec<_> = input.events.iter().collect();
+        events.sort_by_key(|event| event.seq);
+        events.into_iter().for_each(|event| stage.event(event, &mut effects));
+        stage.end_epoch(&input.mark, &mut effects);
+        (input.mark, effects)
+    };
+    epochs.iter().map(apply).collect()
+}
+
+/// Its effects as outputs, built by the book.
+pub(crate) fn expected(epochs: &[EpochInput]) -> Vec<EpochOutput> {
+    effects(epochs).into_iter().map(|(mark, effects)| output(mark, effects)).collect()
 }
 
 fn output(mark: EpochMark, effects: Vec<Effect>) -> EpochOutput {

@@ -1,12 +1,14 @@
 //! The dataflow against a plain loop over the same stage: order, exactly once, bounds, endings.
 //!
-//! The stage is a made one whose output depends on the order of events in a visit. The plain loop
+//! The stage is a made one (`fake`) whose output depends on the order of events in a visit. The plain loop
 //! and its building of outputs share nothing with the graph. Random tests print their seed;
 //! `BECKON_TEST_SEED=N` runs that one alone.
 
 pub(crate) mod fake;
+mod live;
 
 use super::{Dataflow, DataflowConfig, StartError, Stopped};
+use crate::live::LiveHandle;
 use crate::model::{Epoch, EpochInput, EpochOutput, Op};
 use fake::{FakeStage, Random, epoch, event, expected, random_epochs};
 use std::sync::{Arc, Condvar, Mutex};
@@ -29,18 +31,30 @@ fn start(config: DataflowConfig) -> (Dataflow, Outputs) {
     (dataflow.expect("the dataflow starts"), outputs)
 }
 
-fn run(config: DataflowConfig, epochs: &[EpochInput]) -> Vec<EpochOutput> {
+fn run_with(
+    config: DataflowConfig,
+    epochs: &[EpochInput],
+) -> (Vec<EpochOutput>, Option<LiveHandle>) {
     let (dataflow, outputs) = start(config);
     for input in epochs {
         dataflow.submit(input.clone()).expect("the dataflow runs");
     }
     dataflow.finish().expect("no worker failed");
-    std::mem::take(&mut *outputs.lock().expect("no test panics here"))
+    let outputs = std::mem::take(&mut *outputs.lock().expect("no test panics here"));
+    (outputs, dataflow.live())
+}
+
+/// Seeds of random cases: `count` of them, or the one that is asked for.
+fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("BECKON_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (1..=count).collect(),
+    }
 }
 
 /// The same outputs, byte for byte, as the plain loop's.
 fn check(config: DataflowConfig, epochs: &[EpochInput], what: &str) {
-    let (found, wanted) = (run(config, epochs), expected(epochs));
+    let (found, wanted) = (run_with(config, epochs).0, expected(epochs));
     assert_eq!(found.len(), wanted.len(), "{what}: epochs");
     for (found, wanted) in found.iter().zip(&wanted) {
         assert_eq!(found, wanted, "{what}: epoch {}", wanted.mark.epoch);
@@ -51,12 +65,8 @@ fn check(config: DataflowConfig, epochs: &[EpochInput], what: &str) {
 
 #[test]
 fn any_number_of_workers_says_the_same() {
-    let seeds = match std::env::var("BECKON_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("a number")],
-        Err(_) => (1..=40).collect::<Vec<u64>>(),
-    };
     let mut ops = Vec::new();
-    for seed in seeds {
+    for seed in seeds(40) {
         let mut random = Random(seed);
         let epochs = random_epochs(&mut random);
         for workers in 1..=3 {
