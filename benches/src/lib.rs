@@ -1,1 +1,3 @@
-//! (seed)
+//! What the benches share.
+
+pub mod cpu;
