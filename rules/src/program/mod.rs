@@ -20,6 +20,7 @@ mod fold;
 mod lucene;
 mod node;
 mod pattern;
+mod reads;
 mod run;
 mod set;
 mod value;
