@@ -17,6 +17,7 @@ use beckon_rules::plan::{
 };
 use beckon_rules::program::{Datum, Fields, Program};
 use hashbrown::HashTable;
+use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -120,7 +121,7 @@ struct Target<'r> {
 
 fn name_entry(rules: &RuleSet, targets: &[Target<'_>], any: &[Target<'_>]) -> NameEntry {
     let read: BTreeSet<FieldSlot> =
-        targets.iter().chain(any).flat_map(|target| reads(rules, target.step)).collect();
+        targets.iter().chain(any).flat_map(|target| reads(target.step)).collect();
     let mut places = vec![usize::MAX; rules.fields.len()];
     for (place, slot) in read.iter().enumerate() {
         places[usize::from(slot.0)] = place;
@@ -130,15 +131,17 @@ fn name_entry(rules: &RuleSet, targets: &[Target<'_>], any: &[Target<'_>]) -> Na
 }
 
 /// The fields that a step reads of its own event.
-fn reads(rules: &RuleSet, step: &StepPlan) -> Vec<FieldSlot> {
-    if step.condition.is_some() || step.across.is_some() {
-        return (0..rules.fields.len())
-            .filter_map(|slot| u16::try_from(slot).ok())
-            .map(FieldSlot)
-            .collect();
+fn reads(step: &StepPlan) -> BTreeSet<FieldSlot> {
+    let mut read: BTreeSet<FieldSlot> = step.equals.iter().map(|(slot, _)| *slot).collect();
+    read.extend(step.keys.iter().map(|key| key.field));
+    for program in step.condition.iter().chain(&step.across) {
+        program.for_each_read(|bound, slot| {
+            if bound.is_none() {
+                read.insert(slot);
+            }
+        });
     }
-    let equals = step.equals.iter().map(|(slot, _)| *slot);
-    equals.chain(step.keys.iter().map(|key| key.field)).collect()
+    read
 }
 
 /// What events of one name are tested on.
@@ -153,19 +156,41 @@ struct Tests {
     nodes: Vec<Node>,
 }
 
-/// One step's own conditions.
+/// A step's own conditions.
 #[derive(Debug)]
 struct Node {
     equals: Vec<(FieldSlot, Literal)>,
     condition: Option<Program>,
-    hit: Hit,
+    /// The step; all equal steps of `with runs=n`.
+    hits: SmallVec<[Hit; 2]>,
+}
+
+impl Node {
+    fn new(target: &Target<'_>) -> Self {
+        Self {
+            equals: target.step.equals.clone(),
+            condition: target.step.condition.clone(),
+            hits: smallvec![target.hit],
+        }
+    }
+
+    /// Whether this is the same test for another step of the same rule.
+    fn is_same(&self, target: &Target<'_>) -> bool {
+        let same_condition = match (&self.condition, &target.step.condition) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        };
+        let same_rule = self.hits.iter().all(|hit| hit.rule() == target.hit.rule());
+        same_rule && same_condition && self.equals == target.step.equals
+    }
 }
 
 impl Tests {
     fn new(targets: &[Target<'_>]) -> Self {
         let mut constants: BTreeMap<FieldSlot, BTreeSet<u64>> = BTreeMap::new();
         for (slot, constant) in targets.iter().flat_map(|target| &target.step.equals) {
-            constants.entry(*slot).or_default().extend(hash(*slot, literal_datum(constant)));
+            constants.entry(*slot).or_default().extend(hash(*slot, Datum::of_literal(constant)));
         }
         let mut tests = Self {
             probes: Vec::new(),
@@ -183,14 +208,15 @@ impl Tests {
     }
 
     fn add(&mut self, target: &Target<'_>, selective: Option<&(FieldSlot, Literal)>) {
+        if let Some(last) = self.nodes.last_mut()
+            && last.is_same(target)
+        {
+            return last.hits.push(target.hit);
+        }
         let node = self.nodes.len();
-        self.nodes.push(Node {
-            equals: target.step.equals.clone(),
-            condition: target.step.condition.clone(),
-            hit: target.hit,
-        });
+        self.nodes.push(Node::new(target));
         let indexed = selective
-            .and_then(|(slot, constant)| Some((*slot, hash(*slot, literal_datum(constant))?)));
+            .and_then(|(slot, constant)| Some((*slot, hash(*slot, Datum::of_literal(constant))?)));
         let Some((slot, hash)) = indexed else {
             self.unindexed.push(node);
             return;
@@ -229,11 +255,11 @@ impl Tests {
 
     fn test(&self, nodes: &[usize], fields: &EventFields<'_>, hits: &mut Vec<Hit>) {
         for node in nodes {
-            let Node { equals, condition, hit } = &self.nodes[*node];
-            let is_hit = equals.iter().all(|(slot, constant)| equal(fields.field(*slot), constant))
+            let Node { equals, condition, hits: steps } = &self.nodes[*node];
+            let is_hit = equals.iter().all(|(slot, constant)| fields.field(*slot).equals(constant))
                 && condition.as_ref().is_none_or(|condition| condition.matches(fields));
             if is_hit {
-                hits.push(*hit);
+                hits.extend_from_slice(steps);
             }
         }
     }
@@ -254,37 +280,41 @@ fn hash(slot: FieldSlot, value: Datum<'_>) -> Option<u64> {
     })
 }
 
-fn literal_datum(literal: &Literal) -> Datum<'_> {
-    match literal {
-        Literal::Null => Datum::Null,
-        Literal::Bool(bool) => Datum::Bool(*bool),
-        Literal::Int(int) => Datum::Int(*int),
-        Literal::Float(float) => Datum::Float(*float),
-        Literal::Str(text) => Datum::Str(text),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a comparison with a float is one of floats")]
-#[expect(clippy::float_cmp, reason = "the language's own `==`")]
-fn equal(value: Datum<'_>, constant: &Literal) -> bool {
-    match (value, literal_datum(constant)) {
-        (Datum::Many(values), _) => values.iter().any(|value| equal(*value, constant)),
-        (Datum::Int(a), Datum::Int(b)) => a == b,
-        (Datum::Float(a), Datum::Float(b)) => a == b,
-        (Datum::Int(a), Datum::Float(b)) | (Datum::Float(b), Datum::Int(a)) => a as f64 == b,
-        (Datum::Bool(a), Datum::Bool(b)) => a == b,
-        (Datum::Str(a), Datum::Str(b)) => a == b,
-        _ => false,
-    }
-}
-
-/// Fields of an event an earlier step took.
+/// What is read of the events of one earlier step.
 #[derive(Debug)]
-pub(super) struct BoundFields<'x> {
+pub(super) struct BoundReads {
     /// The step.
     pub(super) step: u8,
-    /// By field slot: the place in `captures`.
-    pub(super) places: &'x [usize],
+    /// Sorted; a slot's place in the extractor is its position.
+    slots: Vec<FieldSlot>,
+    /// Takes them out.
+    pub(super) extractor: Extractor,
+}
+
+impl BoundReads {
+    /// What the conditions across steps of a rule read, by step.
+    pub(super) fn of(rules: &RuleSet, plan: &RulePlan) -> Vec<Self> {
+        let mut read: BTreeMap<u8, BTreeSet<FieldSlot>> = BTreeMap::new();
+        for across in steps(plan).iter().filter_map(|step| step.across.as_ref()) {
+            across.for_each_read(|bound, slot| {
+                if let Some(step) = bound {
+                    read.entry(step.0).or_default().insert(slot);
+                }
+            });
+        }
+        let reads = read.into_iter().map(|(step, slots)| {
+            let paths = slots.iter().map(|slot| &rules.fields[usize::from(slot.0)]);
+            Self { step, extractor: Extractor::new(paths), slots: slots.into_iter().collect() }
+        });
+        reads.collect()
+    }
+}
+
+/// Fields of an event that an earlier step took.
+#[derive(Debug)]
+pub(super) struct BoundFields<'x> {
+    /// What is read.
+    pub(super) reads: &'x BoundReads,
     /// The values.
     pub(super) captures: Captures<'x>,
 }
@@ -313,9 +343,10 @@ impl Fields for EventFields<'_> {
     }
 
     fn bound(&self, step: BindingSlot, slot: FieldSlot) -> Datum<'_> {
-        match self.bound.iter().find(|bound| bound.step == step.0) {
-            Some(bound) => bound.captures.value(bound.places[usize::from(slot.0)]),
-            None => Datum::Null,
-        }
+        let fields = self.bound.iter().find(|fields| fields.reads.step == step.0);
+        let value = fields.and_then(|BoundFields { reads, captures }| {
+            reads.slots.binary_search(&slot).ok().map(|place| captures.value(place))
+        });
+        value.unwrap_or(Datum::Null)
     }
 }

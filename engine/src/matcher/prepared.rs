@@ -1,8 +1,7 @@
 //! A rule set made ready to run: its index, its actions, and what its conditions across steps read.
 
 use super::action::Action;
-use super::fields::Extractor;
-use super::index::{BoundFields, EventFields, Index};
+use super::index::{BoundFields, BoundReads, EventFields, Index};
 use super::windows::BoundEvent;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::program::Program;
@@ -15,9 +14,8 @@ pub(super) struct Prepared {
     pub(super) index: Index,
     /// By rule.
     pub(super) actions: Vec<Action>,
-    /// Every field, for events of earlier steps.
-    bound_extractor: Extractor,
-    bound_places: Vec<usize>,
+    /// By rule: what is read of events of earlier steps.
+    bound_reads: Vec<Vec<BoundReads>>,
 }
 
 impl Prepared {
@@ -25,27 +23,29 @@ impl Prepared {
         Self {
             index: Index::new(&rules),
             actions: rules.rules.iter().map(|rule| Action::new(&rule.action)).collect(),
-            bound_extractor: Extractor::new(&rules.fields),
-            bound_places: (0..rules.fields.len()).collect(),
+            bound_reads: rules.rules.iter().map(|rule| BoundReads::of(&rules, rule)).collect(),
             rules,
         }
     }
 
-    /// Whether a condition that names earlier events is true.
+    /// Whether a condition of a rule that names earlier events is true.
     pub(super) fn is_true_across(
         &self,
-        across: &Program,
+        (rule, across): (usize, &Program),
         fields: EventFields<'_>,
         bound: &[BoundEvent],
     ) -> bool {
-        let views: Vec<_> = bound.iter().filter_map(|event| event.event.view().ok()).collect();
-        let bound: Vec<BoundFields<'_>> = bound
+        let read = self.bound_reads[rule].iter().filter_map(|reads| {
+            let event = bound.iter().find(|event| event.step == reads.step)?;
+            Some((reads, event, event.event.view().ok()?))
+        });
+        let read: Vec<_> = read.collect();
+        let bound: Vec<BoundFields<'_>> = read
             .iter()
-            .zip(&views)
-            .filter_map(|(event, view)| {
-                let mut captures = self.bound_extractor.capture(view).ok()?;
-                self.bound_extractor.stamp(&mut captures, &event.identity);
-                Some(BoundFields { step: event.step, places: &self.bound_places, captures })
+            .filter_map(|(reads, event, view)| {
+                let mut captures = reads.extractor.capture(view).ok()?;
+                reads.extractor.stamp(&mut captures, &event.identity);
+                Some(BoundFields { reads, captures })
             })
             .collect();
         across.matches(&fields.with_bound(&bound))

@@ -52,6 +52,7 @@ impl Trial<'_> {
             let mut window = Window {
                 trial: self,
                 plan,
+                index: rule,
                 rule: number,
                 ordinal,
                 windows: &mut visit.windows,
@@ -126,6 +127,8 @@ fn ids(kept: &KeptEvents, events: &[Ordinal]) -> Vec<EventId> {
 struct Window<'a, 'b> {
     trial: &'a Trial<'b>,
     plan: &'a RulePlan,
+    /// The rule's index, and the same in 32 bits.
+    index: usize,
     rule: u32,
     ordinal: Ordinal,
     windows: &'a mut Windows,
@@ -182,7 +185,7 @@ impl Window<'_, '_> {
                 let waiting = self.windows.find(self.rule, before, key)?;
                 if let Some(across) = &plan.across
                     && !self.trial.prepared.is_true_across(
-                        across,
+                        (self.index, across),
                         self.trial.fields,
                         waiting.bound(),
                     )

@@ -7,10 +7,12 @@ use crate::model::{
 };
 use crate::stage::{Effect, Stage};
 use beckon_rules::ast::{EventFilter, Expr, Literal, Path, Query, QueryBody, Span, Spanned};
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::{
     ActionKind, ActionPlan, FieldSlot, Fire, KeyPlan, QueryPlan, RulePlan, RuleSet, RuleVersion,
     SequencePlan, StepPlan,
 };
+use beckon_rules::schema::Schema;
 use beckon_rules::template::Template;
 use std::sync::Arc;
 
@@ -290,4 +292,17 @@ fn nothing() -> Query {
     let node = Literal::Bool(true);
     let condition = Expr::Literal(Spanned { node, span: Span::default() });
     Query { body: QueryBody::Event(EventFilter { name: None, condition }), pipes: Vec::new() }
+}
+
+/// One rule `r` as its author writes it; `more` is the rest of its file.
+pub(super) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
+    let action = if more.contains("[action]") { "" } else { "\n[action]\ntype = \"none\"\n" };
+    let file = SourceFile {
+        file: "r.toml".to_owned(),
+        text: format!("name = \"r\"\nquery = '''{query}'''\n{more}{action}"),
+    };
+    let package =
+        PackageSources { name: "com.example".to_owned(), package_file: None, rules: vec![file] };
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
+    Arc::new(rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")))
 }

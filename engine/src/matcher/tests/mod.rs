@@ -1,6 +1,7 @@
 //! Tests of the whole matcher, by subject.
 
 mod facts;
+mod language;
 mod naive;
 mod sequences;
 mod visits;
