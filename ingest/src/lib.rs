@@ -2,3 +2,4 @@
 
 pub mod normalise;
 pub mod source;
+pub mod tokens;
