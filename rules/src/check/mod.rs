@@ -10,6 +10,9 @@ mod findings;
 mod names;
 mod query;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use findings::Findings;
 pub(crate) use names::{Bindings, Slots};
 pub(crate) use query::mark_bound;
