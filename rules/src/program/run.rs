@@ -7,6 +7,7 @@ use crate::program::datum::{Datum, Relation, any, relate};
 use crate::program::node::Load;
 use crate::program::value::{Value, calculate, map_over, negate, relate_values};
 use crate::schema::FieldType;
+use smallvec::SmallVec;
 
 impl Program {
     /// Whether the condition is true (not false and not null).
@@ -84,38 +85,38 @@ fn is_null(load: Load, fields: &impl Fields) -> bool {
     }
 }
 
+/// Values under way; deeper expressions than the inline ones allocate.
+type Stack<'a> = SmallVec<[Value<'a>; 4]>;
+
 /// The value that a stretch of postfix operations leaves; null for none.
 #[inline(never)]
 pub(super) fn evaluate<'a>(operations: &'a [Operation], fields: &'a impl Fields) -> Value<'a> {
-    let mut stack: Vec<Value<'a>> = Vec::with_capacity(operations.len().min(16));
+    let mut stack = Stack::new();
     for operation in operations {
         let value = match operation {
             Operation::Constant(literal) => Value::One(Datum::of_literal(literal)),
             Operation::Field(load) => Value::of_datum(load_raw(*load, fields), load.kind),
             Operation::All(count) => {
-                let parts = take(&mut stack, *count);
-                Value::of_truth(joined(&parts, false))
+                apply_to_last(&mut stack, *count, |parts| Value::of_truth(joined(parts, false)))
             }
             Operation::Any(count) => {
-                let parts = take(&mut stack, *count);
-                Value::of_truth(joined(&parts, true))
+                apply_to_last(&mut stack, *count, |parts| Value::of_truth(joined(parts, true)))
             }
             Operation::Call { function, case, count } => {
-                let arguments = take(&mut stack, *count);
-                map_over(&arguments, |single| functions::apply(*function, *case, single))
+                apply_to_last(&mut stack, *count, |arguments| {
+                    map_over(arguments, |single| functions::apply(*function, *case, single))
+                })
             }
             Operation::Relate { relation, both_absent } => {
                 let (right, left) = (pop(&mut stack), pop(&mut stack));
                 Value::of_truth(relate_or_absent(*relation, &left, &right, *both_absent))
             }
-            Operation::Arithmetic(operator) => {
-                let right = pop(&mut stack);
-                let sides = [pop(&mut stack), right];
-                map_over(&sides, |single| match single {
+            Operation::Arithmetic(operator) => apply_to_last(&mut stack, 2, |sides| {
+                map_over(sides, |single| match single {
                     [left, right] => calculate(*operator, *left, *right),
                     _ => Value::NULL,
                 })
-            }
+            }),
             single => apply_to_one(single, &pop(&mut stack)),
         };
         stack.push(value);
@@ -123,8 +124,20 @@ pub(super) fn evaluate<'a>(operations: &'a [Operation], fields: &'a impl Fields)
     pop(&mut stack)
 }
 
+/// Takes the last `count` values off the stack for an operation.
+fn apply_to_last<'a>(
+    stack: &mut Stack<'a>,
+    count: u32,
+    operation: impl FnOnce(&[Value<'a>]) -> Value<'static>,
+) -> Value<'a> {
+    let start = stack.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+    let result = operation(stack.get(start..).unwrap_or_default());
+    stack.truncate(start);
+    result
+}
+
 /// The operations of one operand.
-fn apply_to_one<'a>(operation: &Operation, operand: &Value<'_>) -> Value<'a> {
+fn apply_to_one(operation: &Operation, operand: &Value<'_>) -> Value<'static> {
     match operation {
         Operation::Not => Value::of_truth(operand.truth().map(|truth| !truth)),
         Operation::IsNull => Value::of_truth(Some(operand.is_null())),
@@ -168,11 +181,6 @@ fn relate_or_absent(
     }
 }
 
-fn pop<'a>(stack: &mut Vec<Value<'a>>) -> Value<'a> {
+fn pop<'a>(stack: &mut Stack<'a>) -> Value<'a> {
     stack.pop().unwrap_or(Value::NULL)
-}
-
-fn take<'a>(stack: &mut Vec<Value<'a>>, count: u32) -> Vec<Value<'a>> {
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    stack.split_off(stack.len().saturating_sub(count))
 }

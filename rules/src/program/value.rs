@@ -6,6 +6,7 @@
 use crate::ast::Literal;
 use crate::program::datum::{Datum, Relation, any, int_to_float, relate};
 use crate::schema::FieldType;
+use smallvec::SmallVec;
 
 /// The most values that a function of several-valued arguments gives; over it the result is null.
 pub(crate) const MAPPED_VALUES_MAX: usize = 1024;
@@ -54,17 +55,22 @@ impl<'a> Value<'a> {
         matches!(self, Self::One(Datum::Null))
     }
 
+    /// The value as a borrowed one; `None` for several.
+    fn as_single(&self) -> Option<Datum<'_>> {
+        match self {
+            Self::One(datum) => Some(*datum),
+            Self::Text(text) => Some(Datum::Str(text)),
+            Self::Many(_) => None,
+        }
+    }
+
     /// The values as borrowed ones: one for a single value.
     pub(crate) fn each(&self) -> impl Iterator<Item = Datum<'_>> + Clone {
         let values = match self {
             Self::Many(values) => values.as_slice(),
             one => std::slice::from_ref(one),
         };
-        values.iter().map(|value| match value {
-            Self::One(datum) => *datum,
-            Self::Text(text) => Datum::Str(text),
-            Self::Many(_) => Datum::Null,
-        })
+        values.iter().map(|value| value.as_single().unwrap_or(Datum::Null))
     }
 
     /// True if any value is true, false if none is, null if none is a truth value.
@@ -173,16 +179,21 @@ pub(crate) fn map_over<'a>(
     arguments: &[Value<'_>],
     apply: impl Fn(&[Datum<'_>]) -> Value<'a>,
 ) -> Value<'a> {
-    let mut combination: Vec<Datum<'_>> = Vec::with_capacity(arguments.len());
+    let mut combination: SmallVec<[Datum<'_>; 4]> = SmallVec::new();
+    for argument in arguments {
+        match argument.as_single() {
+            Some(single) => combination.push(single),
+            None => break,
+        }
+    }
+    if combination.len() == arguments.len() {
+        return apply(&combination);
+    }
     let combinations = arguments
         .iter()
         .map(|argument| argument.each().count())
         .try_fold(1_usize, usize::checked_mul);
     match combinations {
-        Some(1) => {
-            combination.extend(arguments.iter().filter_map(|argument| argument.each().next()));
-            apply(&combination)
-        }
         Some(count) if count <= MAPPED_VALUES_MAX => Value::of_values((0..count).map(|index| {
             combination.clear();
             let mut rest = index;
