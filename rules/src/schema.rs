@@ -168,6 +168,15 @@ impl Schema {
             "title",
             "languageCode",
             "userAgent",
+            "userAgent.name",
+            "userAgent.version",
+            "userAgent.os",
+            "userAgent.device",
+            "campaign.source",
+            "campaign.medium",
+            "campaign.name",
+            "campaign.term",
+            "campaign.content",
             "ip",
         ];
         texts
@@ -181,8 +190,6 @@ impl Schema {
             .field("seq", FieldSpec::one(Int))
             .field("isBot", FieldSpec::one(Bool))
             .open_map("url.query", FieldSpec::one(Str))
-            .open_map("userAgent", FieldSpec::one(Str))
-            .open_map("campaign", FieldSpec::one(Str))
             .open_map("data", FieldSpec::one(Any))
     }
 

@@ -231,7 +231,8 @@ impl Checker<'_> {
             };
             match self.add_equality((slot, constant), &mut equals, &mut name) {
                 Equality::Kept => {}
-                Equality::Contradicts => {
+                Equality::Contradicts => self.warn_of_contradiction(slot, span),
+                Equality::ContradictsName => {
                     self.warn_of_contradiction(slot, span);
                     own.push(Node::truth(false));
                 }
@@ -260,7 +261,7 @@ impl Checker<'_> {
         {
             let contradicts = name.as_ref().is_some_and(|name| name != text);
             *name = Some(text.clone());
-            return if contradicts { Equality::Contradicts } else { Equality::Kept };
+            return if contradicts { Equality::ContradictsName } else { Equality::Kept };
         }
         let holds_one =
             matches!(self.schema.resolve(path), Resolved::Declared(spec) if !spec.several);
@@ -287,8 +288,11 @@ impl Checker<'_> {
 
 enum Equality {
     Kept,
-    /// The field holds one value and must already equal another.
+    /// The field should hold one value and must already equal another. It may still hold a list,
+    /// so both are tested.
     Contradicts,
+    /// The event must already have another name.
+    ContradictsName,
 }
 
 /// Marks the steps whose events are read by later steps or the action.

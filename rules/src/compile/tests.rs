@@ -98,6 +98,7 @@ fn conditions_that_say_nothing_are_warned_of() {
         &[("never-matches", "title == \"a\" and title == \"b\"")],
     );
     check("A where category == \"a\" and category == \"b\"", &[]);
+    check("A where data.x == 1 and data.x == 2", &[]);
     check("A where category != \"a\"", &[("several-values-ne", "category != \"a\"")]);
     check("A where eventName == \"B\"", &[("never-matches", "eventName == \"B\"")]);
     check("A where ?nowhere == 1", &[("never-matches", "nowhere == 1")]);
