@@ -67,8 +67,8 @@ impl Feeder {
     fn feed(&mut self) -> Result<(), PipelineError> {
         loop {
             self.progress.check_sink()?;
-            if self.progress.ending() == Ending::GiveUp {
-                return Ok(());
+            if self.progress.ending() == Ending::GiveUp || self.progress.is_cut_off() {
+                break;
             }
             match self.reader.next(self.tick_interval) {
                 Ok(Some(group)) => self.dataflow.submit(self.marks.epoch(group))?,

@@ -13,6 +13,9 @@
 //! **Restart.** The log is read from its start: the same groups give the same epochs, and the sink
 //! passes over those that it holds.
 //!
+//! **A full sink** holds the dataflow, which holds the feeder, and the log fills up. Stopping does
+//! not wait for it: what it has not taken is derived again after the next start.
+//!
 //! **Failure.** A panic in a stage, damage in the log, a sink that cannot write: told once to
 //! `on_fatal`, and nothing is processed any more. There is no way to go on but a restart.
 
@@ -31,16 +34,29 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Takes each epoch's output, once, in order.
+/// What became of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept, or was before (after a restart).
+    Yes,
+    /// There is no room, and nothing of it was kept.
+    Full,
+}
+
+/// Why a sink cannot go on.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Takes each epoch's output, in order.
 pub trait EpochSink: Send {
-    /// Keeps the output; an epoch that is kept already (after a restart) is passed over.
+    /// Keeps the output. The pipeline gives one again for which there was no room, and nothing
+    /// behind it before.
     ///
     /// # Errors
     /// When it cannot be kept; nothing is appended after that.
-    fn append(
-        &mut self,
-        output: &EpochOutput,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    fn append(&mut self, output: &EpochOutput) -> Result<Kept, SinkError>;
+
+    /// Waits up to `wait` until there is room.
+    fn wait_for_room(&mut self, wait: Duration);
 }
 
 /// How a pipeline runs.
@@ -130,7 +146,7 @@ pub struct PipelineStats {
     pub ticks_asked: u64,
 }
 
-/// A running pipeline. Dropping it gives up what is under way.
+/// A running pipeline. Dropping it ends it behind what is under way.
 pub struct Pipeline {
     log: Arc<dyn Log>,
     /// What was on disk when the pipeline started.
@@ -174,8 +190,8 @@ impl Pipeline {
         Ok(Self { log, behind_at_start, dataflow, progress, feeder: Some(feeder) })
     }
 
-    /// Processes everything that is on disk, then ends. Close the log before: what is appended
-    /// meanwhile is processed too, or after the next start.
+    /// Processes everything that is on disk, unless the sink is full, then ends. Close the log
+    /// before: what is appended meanwhile is processed too, or after the next start.
     ///
     /// # Errors
     /// The [`PipelineError`] that stopped it earlier.

@@ -1,11 +1,12 @@
 //! What the feeder, the delivery and those outside share: how far, whether to end, what failed.
 
-use super::{EpochSink, PipelineError, Processed};
+use super::{EpochSink, Kept, PipelineError, Processed};
 use crate::dataflow::{Deliver, OnFatal};
 use crate::model::{Epoch, EpochMark};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How the feeder is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ struct State {
     processed: Processed,
     ending: Ending,
     sink_failure: Option<(Epoch, Arc<str>)>,
+    /// The sink was full when the pipeline ended: it is given nothing more.
+    is_cut_off: bool,
 }
 
 pub(super) struct Progress {
@@ -39,8 +42,12 @@ impl fmt::Debug for Progress {
 
 impl Progress {
     pub(super) fn new(on_fatal: OnFatal) -> Self {
-        let state =
-            State { processed: Processed::default(), ending: Ending::GoOn, sink_failure: None };
+        let state = State {
+            processed: Processed::default(),
+            ending: Ending::GoOn,
+            sink_failure: None,
+            is_cut_off: false,
+        };
         Self { state: Mutex::new(state), ticks_asked: AtomicU64::new(0), on_fatal }
     }
 
@@ -77,6 +84,11 @@ impl Progress {
             .map_or(Ok(()), |(epoch, what)| Err(PipelineError::Sink { epoch, what }))
     }
 
+    /// Whether outputs lead nowhere any more.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.lock().is_cut_off
+    }
+
     /// Tells why the pipeline cannot go on.
     pub(super) fn tell(&self, error: &PipelineError) {
         (self.on_fatal)(&error.to_string());
@@ -86,25 +98,34 @@ impl Progress {
         self.lock().processed = Processed { epoch: mark.epoch, seq: mark.last_seq };
     }
 
+    fn takes_outputs(&self) -> bool {
+        let state = self.lock();
+        state.sink_failure.is_none() && !state.is_cut_off
+    }
+
     fn sink_failed(&self, epoch: Epoch, what: &str) {
         self.lock().sink_failure = Some((epoch, what.into()));
+        if let Err(error) = self.check_sink() {
+            self.tell(&error);
+        }
     }
 }
 
-/// Gives outputs to the sink until it fails; after that nothing is given, so that the sink never
-/// has a gap.
+/// How long to wait for room before looking whether to end.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+
+/// Gives outputs to the sink until it fails, or is full at the end; after that nothing is given, so
+/// that the sink never has a gap.
 pub(super) fn deliver_to(mut sink: Box<dyn EpochSink>, progress: Arc<Progress>) -> Deliver {
     Box::new(move |output| {
-        if progress.check_sink().is_err() {
-            return;
-        }
-        match sink.append(&output) {
-            Ok(()) => progress.kept(&output.mark),
-            Err(error) => {
-                progress.sink_failed(output.mark.epoch, &error.to_string());
-                if let Err(error) = progress.check_sink() {
-                    progress.tell(&error);
+        while progress.takes_outputs() {
+            match sink.append(&output) {
+                Ok(Kept::Yes) => return progress.kept(&output.mark),
+                Ok(Kept::Full) if progress.ending() == Ending::GoOn => {
+                    sink.wait_for_room(ROOM_WAIT);
                 }
+                Ok(Kept::Full) => progress.lock().is_cut_off = true,
+                Err(error) => progress.sink_failed(output.mark.epoch, &error.to_string()),
             }
         }
     })

@@ -1,6 +1,8 @@
 //! The pipeline over a log in memory: what is derived, when time is asked for, how it ends.
 
-use super::{EpochSink, Pipeline, PipelineConfig, PipelineError, PipelineParts, Processed};
+use super::{
+    EpochSink, Kept, Pipeline, PipelineConfig, PipelineError, PipelineParts, Processed, SinkError,
+};
 use crate::clock::{Clock, ManualClock};
 use crate::dataflow::tests::fake::{FakeStage, PANIC, event, expected};
 use crate::dataflow::{DataflowConfig, Stopped};
@@ -12,7 +14,7 @@ use crate::model::{
     Epoch, EpochInput, EpochOutput, EventTimeMs, LogSeq, LoggedEvent, ServerTimeMs,
 };
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -129,23 +131,38 @@ impl LogReader for Reader {
     }
 }
 
-/// Keeps outputs, and refuses one epoch.
-#[derive(Clone, Default)]
-struct Kept {
+/// Keeps outputs, refuses one epoch, and has room for so many.
+#[derive(Clone)]
+struct Sink {
     outputs: Arc<Mutex<Vec<EpochOutput>>>,
     refused: Option<Epoch>,
+    room: Arc<AtomicUsize>,
+    waits: Arc<AtomicU64>,
 }
 
-impl EpochSink for Kept {
-    fn append(
-        &mut self,
-        output: &EpochOutput,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+impl Default for Sink {
+    fn default() -> Self {
+        let room = Arc::new(AtomicUsize::new(usize::MAX));
+        Self { outputs: Arc::default(), refused: None, room, waits: Arc::default() }
+    }
+}
+
+impl EpochSink for Sink {
+    fn append(&mut self, output: &EpochOutput) -> Result<Kept, SinkError> {
         if self.refused == Some(output.mark.epoch) {
             return Err("no space left".into());
         }
-        self.outputs.lock().expect("no test panics here").push(output.clone());
-        Ok(())
+        let mut outputs = self.outputs.lock().expect("no test panics here");
+        if outputs.len() >= self.room.load(Ordering::Relaxed) {
+            return Ok(Kept::Full);
+        }
+        outputs.push(output.clone());
+        Ok(Kept::Yes)
+    }
+
+    fn wait_for_room(&mut self, _: Duration) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        thread::yield_now();
     }
 }
 
@@ -154,7 +171,7 @@ struct Running {
     told: Arc<Mutex<Vec<String>>>,
 }
 
-fn start(log: &MemoryLog, sink: &Kept) -> Running {
+fn start(log: &MemoryLog, sink: &Sink) -> Running {
     let told = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&told);
     let config = PipelineConfig {
@@ -183,7 +200,7 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
 }
 
 /// What the sink has is what a plain loop over the log's groups says.
-fn check_outputs(log: &MemoryLog, sink: &Kept) {
+fn check_outputs(log: &MemoryLog, sink: &Sink) {
     let outputs = sink.outputs.lock().expect("no test panics here");
     assert_eq!(*outputs, expected(&log.epochs()));
 }
@@ -195,13 +212,13 @@ fn groups_become_epochs_and_stop_drains() {
         log.clock.advance(100);
         log.write_event(["a", "b", "c"][number % 3], "E");
     }
-    let sink = Kept::default();
+    let sink = Sink::default();
     let running = start(&log, &sink);
     log.close();
     let stats = running.pipeline.stop().expect("nothing failed");
     check_outputs(&log, &sink);
     assert_eq!(stats.processed, Processed { epoch: Epoch(40), seq: LogSeq(40) });
-    let restarted = Kept::default();
+    let restarted = Sink::default();
     start(&log, &restarted).pipeline.stop().expect("nothing failed");
     check_outputs(&log, &restarted);
     assert_eq!(*running.told.lock().expect("no test panics here"), Vec::<String>::new());
@@ -238,7 +255,7 @@ fn tombstones_are_passed_over_and_keep_their_numbers() {
 fn time_is_asked_for_while_a_visit_is_open_and_not_after() {
     let log = MemoryLog::default();
     log.write_event("a", "E");
-    let sink = Kept::default();
+    let sink = Sink::default();
     let running = start(&log, &sink);
     let pipeline = &running.pipeline;
     wait_until(|| pipeline.stats().ticks_asked >= 3);
@@ -263,7 +280,7 @@ fn time_is_asked_for_while_a_visit_is_open_and_not_after() {
 fn lag_and_readiness_follow_the_sink() {
     let log = MemoryLog::default();
     (0..30).for_each(|_| log.write_event("a", "E"));
-    let sink = Kept::default();
+    let sink = Sink::default();
     let held = sink.outputs.lock().expect("no test panics here");
     let running = start(&log, &sink);
     assert!(!running.pipeline.has_caught_up());
@@ -276,7 +293,7 @@ fn lag_and_readiness_follow_the_sink() {
 }
 
 /// How it ends is told once, and stopping says it again.
-fn check_failure(log: &MemoryLog, sink: &Kept, is_it: fn(&PipelineError) -> bool) {
+fn check_failure(log: &MemoryLog, sink: &Sink, is_it: fn(&PipelineError) -> bool) {
     let running = start(log, sink);
     wait_until(|| !running.told.lock().expect("no test panics here").is_empty());
     let error = running.pipeline.stop().expect_err("it failed");
@@ -291,7 +308,7 @@ fn check_failure(log: &MemoryLog, sink: &Kept, is_it: fn(&PipelineError) -> bool
 fn a_sink_that_fails_gets_nothing_after() {
     let log = MemoryLog::default();
     (0..30).for_each(|_| log.write_event("a", "E"));
-    let sink = Kept { refused: Some(Epoch(7)), ..Kept::default() };
+    let sink = Sink { refused: Some(Epoch(7)), ..Sink::default() };
     check_failure(
         &log,
         &sink,
@@ -304,7 +321,7 @@ fn a_sink_that_fails_gets_nothing_after() {
 fn damage_in_the_log_is_told() {
     let log = MemoryLog(Arc::new(Memory { damaged_at: Some(2), ..Memory::default() }));
     (0..3).for_each(|_| log.write_event("a", "E"));
-    check_failure(&log, &Kept::default(), |error| matches!(error, PipelineError::Log(_)));
+    check_failure(&log, &Sink::default(), |error| matches!(error, PipelineError::Log(_)));
 }
 
 #[test]
@@ -312,7 +329,7 @@ fn a_panic_in_a_stage_is_told() {
     let log = MemoryLog::default();
     log.write_event("a", "E");
     log.write_event("a", PANIC);
-    let running = start(&log, &Kept::default());
+    let running = start(&log, &Sink::default());
     wait_until(|| !running.told.lock().expect("no test panics here").is_empty());
     // The feeder finds out when it submits the next group.
     log.write_event("a", "E");
@@ -325,5 +342,25 @@ fn a_panic_in_a_stage_is_told() {
 fn dropping_gives_up() {
     let log = MemoryLog::default();
     (0..100).for_each(|_| log.write_event("a", "E"));
-    drop(start(&log, &Kept::default()));
+    drop(start(&log, &Sink::default()));
+}
+
+#[test]
+fn a_full_sink_holds_everything_and_stopping_does_not_wait_for_it() {
+    let log = MemoryLog::default();
+    (0..50).for_each(|_| log.write_event("a", "E"));
+    let sink = Sink::default();
+    sink.room.store(5, Ordering::Relaxed);
+    let running = start(&log, &sink);
+    let waits = || sink.waits.load(Ordering::Relaxed);
+    wait_until(|| waits() > 10);
+    let taken = running.pipeline.stats().dataflow.epochs_submitted;
+    assert!(taken <= 5 + 4, "{taken} epochs were taken from the log");
+    assert_eq!(running.pipeline.processed().epoch, Epoch(5));
+    sink.room.store(20, Ordering::Relaxed);
+    wait_until(|| running.pipeline.processed().epoch == Epoch(20));
+    let stats = running.pipeline.stop().expect("a full sink is no failure");
+    assert_eq!(stats.processed.epoch, Epoch(20));
+    assert_eq!(sink.outputs.lock().expect("no test panics here").len(), 20);
+    assert_eq!(*running.told.lock().expect("no test panics here"), Vec::<String>::new());
 }
