@@ -9,6 +9,7 @@ pub mod live;
 pub mod log;
 pub mod matcher;
 pub mod model;
+pub mod outbox;
 pub mod pipeline;
 pub mod reference;
 pub mod stage;
