@@ -1,5 +1,31 @@
 //! The HTTP doors of Beckon: events in, administration.
+//!
+//! [`Server`] is the facade: built from a [`ServerConfig`] and the [`Parts`] it works with, it
+//! serves until it is told to stop. [`normalise`] stands alone, for replay.
+//!
+//! **Invariants:** what is refused is refused before work is done; 200 means on disk; every body,
+//! table and stream has a bound in [`limits`].
 
+pub mod body;
+pub mod client;
+pub mod limits;
 pub mod normalise;
+pub mod rate;
+pub mod sites;
 pub mod source;
 pub mod tokens;
+
+mod answer;
+mod app;
+mod events;
+mod health;
+mod memory;
+mod metrics;
+mod record;
+mod routes;
+mod server;
+
+pub use app::{EngineView, Parts, Peer, ServerConfig, ServerError};
+pub use record::record_of;
+pub use routes::Access;
+pub use server::Server;

@@ -1,0 +1,179 @@
+//! What all routes share.
+
+use crate::answer::Refusal;
+use crate::client::{Proxies, ProxyError};
+use crate::limits::{LimitError, Limits};
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::normalise::{Normaliser, QueryPolicy};
+use crate::rate::{Rates, sender_of};
+use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
+use crate::tokens::TokenStore;
+use axum::http::{HeaderMap, StatusCode};
+use beckon_engine::clock::Clock;
+use beckon_engine::log::Log;
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The configuration of the HTTP side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Every bound.
+    pub limits: Limits,
+    /// Sites and write keys.
+    pub sites: SitesConfig,
+    /// Query parameters that are kept besides `utm_*`.
+    pub query_parameters: QueryPolicy,
+    /// Addresses and networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// The site of keyless events from this machine, in demo mode only.
+    #[serde(skip)]
+    pub demo_site: Option<String>,
+}
+
+/// Why a server cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A limit cannot work.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// Sites or keys are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Sites(Vec<SitesError>),
+    /// A proxy is no network.
+    #[error(transparent)]
+    Proxies(#[from] ProxyError),
+}
+
+/// What the HTTP side asks the engine; the binary adapts it.
+pub trait EngineView: Send + Sync + std::fmt::Debug {
+    /// Log records on disk that the engine has not worked through yet.
+    fn lag_records(&self) -> u64;
+
+    /// A number that changes when [`EngineView::live`] does.
+    fn live_version(&self) -> u64;
+
+    /// What happens now: the snapshot that `/v1/live` streams.
+    fn live(&self) -> serde_json::Value;
+
+    /// What `/v1/status` says of the engine: rules, epochs, counters.
+    fn status(&self) -> serde_json::Value;
+}
+
+/// The parts of Beckon that the HTTP side works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where events go.
+    pub log: Arc<dyn Log>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What the engine says.
+    pub engine: Arc<dyn EngineView>,
+    /// Metrics of other parts; the HTTP side adds its own.
+    pub registry: Registry,
+    /// API tokens.
+    pub tokens: Arc<TokenStore>,
+}
+
+/// The state of all routes.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) limits: Limits,
+    pub(crate) sites: Sites,
+    pub(crate) normaliser: Normaliser,
+    pub(crate) demo: Option<Arc<WriteKey>>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) engine: Arc<dyn EngineView>,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Metrics,
+    pub(crate) tokens: Arc<TokenStore>,
+    proxies: Proxies,
+    key_rates: Rates<Arc<str>>,
+    address_rates: Rates<u64>,
+    is_draining: AtomicBool,
+}
+
+/// The other end of the connection, put into each request by the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl App {
+    pub(crate) fn new(config: &ServerConfig, parts: Parts) -> Result<Self, ServerError> {
+        let limits = config.limits.clone();
+        limits.check()?;
+        let demo = config.demo_site.as_deref().map(WriteKey::demo).map(Arc::new);
+        let metrics = Metrics::new(parts.registry, Arc::clone(&parts.log));
+        Ok(Self {
+            sites: Sites::new(&config.sites).map_err(ServerError::Sites)?,
+            normaliser: Normaliser::new(config.query_parameters.clone()),
+            demo,
+            log: parts.log,
+            clock: parts.clock,
+            engine: parts.engine,
+            memory: Memory::new(limits.in_flight_bytes_max),
+            metrics,
+            tokens: parts.tokens,
+            proxies: Proxies::parse(&config.trusted_proxies)?,
+            key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
+            address_rates: Rates::new(limits.address_requests_per_second_max, limits.addresses_max),
+            is_draining: AtomicBool::new(false),
+            limits,
+        })
+    }
+
+    /// The address of the visitor behind a request.
+    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        self.proxies.client(peer.0.ip(), headers)
+    }
+
+    /// One request less for this address, or 429.
+    pub(crate) fn admit_address(&self, client: IpAddr) -> Result<(), Refusal> {
+        if self.address_rates.take(sender_of(client), self.clock.now()) {
+            return Ok(());
+        }
+        Err(self.too_many("address", "limits.address_requests_per_second_max"))
+    }
+
+    /// One request less for this key, or 429.
+    pub(crate) fn admit_key(&self, key: &WriteKey) -> Result<(), Refusal> {
+        if self.key_rates.take(Arc::clone(&key.name), self.clock.now()) {
+            return Ok(());
+        }
+        Err(self.too_many("key", "limits.key_requests_per_second_max"))
+    }
+
+    fn too_many(&self, whose: &str, help: &'static str) -> Refusal {
+        let message = format!("too many requests of this {whose}");
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message, help)
+            .later(self.limits.retry_after_seconds)
+    }
+
+    /// 503, to be tried again.
+    pub(crate) fn unavailable(&self, code: &'static str, message: &str) -> Refusal {
+        let help = "try again after Retry-After seconds; nothing of this request was taken";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message, help)
+            .later(self.limits.retry_after_seconds)
+    }
+
+    /// 503 while the engine is far behind the log.
+    pub(crate) fn admit_lag(&self) -> Result<(), Refusal> {
+        if self.engine.lag_records() <= self.limits.engine_lag_records_max {
+            return Ok(());
+        }
+        Err(self.unavailable("engine_behind", "the engine is behind the log"))
+    }
+
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+}

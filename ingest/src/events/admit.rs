@@ -1,0 +1,150 @@
+//! Who may write: keys, origins, and what browsers are told about them.
+//!
+//! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`. Only the
+//! first is known before the body; a browser's origin is compared with the key's list before
+//! anything is read of an event.
+
+use super::peer_of;
+use crate::answer::Refusal;
+use crate::app::App;
+use crate::client::{is_local, is_loopback_origin};
+use crate::normalise::Sender;
+use crate::sites::WriteKey;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts as Head};
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+use url::form_urlencoded;
+
+/// What browsers may send, and for how long they may believe it (Chromium's own bound).
+const ALLOWED_HEADERS: &str = "authorization, content-type, content-encoding";
+const PREFLIGHT_SECONDS: &str = "7200";
+
+/// What the head of a request says of its sender.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) client: IpAddr,
+    pub(super) origin: Option<String>,
+    bearer: Option<Result<String, ()>>,
+    query_key: Option<String>,
+    is_local: bool,
+}
+
+impl Door {
+    pub(super) fn new(app: &App, head: &Head) -> Self {
+        let peer = peer_of(head);
+        let text = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str());
+        let bearer = text(header::AUTHORIZATION).map(|value| {
+            let (scheme, key) = value.map_err(drop)?.split_once(' ').ok_or(())?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned()).ok_or(())
+        });
+        let query = head.uri.query().unwrap_or_default();
+        let query_key = form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "key")
+            .map(|(_, value)| value.into_owned());
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        Self {
+            client: app.client(peer, &head.headers),
+            origin: text(header::ORIGIN).map(|origin| origin.unwrap_or("null").to_owned()),
+            bearer,
+            query_key,
+            is_local: is_local(peer.0.ip(), &head.headers, authority),
+        }
+    }
+
+    /// The key of the `Authorization` header, if there is one.
+    pub(super) fn key_of_head(&self, app: &App) -> Result<Option<Arc<WriteKey>>, Refusal> {
+        match &self.bearer {
+            None => Ok(None),
+            Some(Ok(key)) => self.admit(app, key).map(Some),
+            Some(Err(())) => Err(unauthorized(
+                "bad_authorization",
+                "the Authorization header is not Bearer and a key",
+            )),
+        }
+    }
+
+    /// The key of the envelope or the query; without any, the demo's, for this machine.
+    pub(super) fn key_of_batch(
+        &self,
+        app: &App,
+        envelope: Option<&str>,
+    ) -> Result<Arc<WriteKey>, Refusal> {
+        if let Some(key) = envelope.or(self.query_key.as_deref()) {
+            return self.admit(app, key);
+        }
+        let Some(demo) = &app.demo else {
+            return Err(unauthorized("key_missing", "no write key was shown"));
+        };
+        if !self.is_local || self.origin.as_deref().is_some_and(|o| !is_loopback_origin(o)) {
+            let help = "open the demo by http://localhost, on this machine, without a proxy";
+            let message = "the demo takes events without a key from this machine only";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "demo_is_local", message, help));
+        }
+        app.admit_key(demo)?;
+        Ok(Arc::clone(demo))
+    }
+
+    fn admit(&self, app: &App, key: &str) -> Result<Arc<WriteKey>, Refusal> {
+        let Some(key) = app.sites.find(key) else {
+            return Err(unauthorized("key_unknown", "the write key is not known"));
+        };
+        if key.sender == Sender::Browser
+            && !self.origin.as_deref().is_some_and(|origin| key.allows(origin))
+        {
+            let message = match &self.origin {
+                Some(_) => "the origin is not on the key's list",
+                None => "a browser key needs an Origin header",
+            };
+            let help = "add the page's origin to the key's origins, or use a server key";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help));
+        }
+        app.admit_key(key)?;
+        Ok(Arc::clone(key))
+    }
+}
+
+fn unauthorized(code: &'static str, message: &str) -> Refusal {
+    let help = "show a write key: Authorization: Bearer KEY, the envelope's key, or ?key=KEY";
+    Refusal::new(StatusCode::UNAUTHORIZED, code, message, help)
+}
+
+/// Whether a page of this origin may read answers at all.
+fn may_read(app: &App, origin: &str) -> bool {
+    app.sites.any_allows(origin) || (app.demo.is_some() && is_loopback_origin(origin))
+}
+
+/// Lets a listed origin read the answer; every answer varies by origin, so that no cache gives one
+/// origin's to another. Credentials are never allowed: keys do not travel in cookies.
+pub(super) fn add_cors(app: &App, origin: Option<&str>, headers: &mut HeaderMap) {
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin.filter(|origin| may_read(app, origin)) else { return };
+    if let Ok(origin) = HeaderValue::from_str(origin) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+    }
+}
+
+/// `OPTIONS /v1/events`: answered for an origin on any key's list.
+pub(crate) async fn preflight(State(app): State<Arc<App>>, request: Request) -> Response {
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let mut response = match origin {
+        Some(origin) if may_read(&app, origin) => {
+            let allowed = [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
+                (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
+            ];
+            (StatusCode::NO_CONTENT, allowed).into_response()
+        }
+        _ => {
+            let message = "the origin is on no key's list";
+            let help = "add the page's origin to a browser key's origins";
+            Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help).into_response()
+        }
+    };
+    add_cors(&app, origin, response.headers_mut());
+    response
+}

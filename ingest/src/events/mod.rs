@@ -1,0 +1,157 @@
+//! `POST /v1/events`: events in.
+//!
+//! The order of work is the order of cost, so that what is refused is refused early:
+//!
+//! 1. the address's rate, the engine's lag, the head (a key in the header: known? its origin? its
+//!    rate?);
+//! 2. the body, frame by frame, under its own bound, the bound of all bodies, and a deadline;
+//! 3. inflate, cut into events; a key in the envelope is judged here, before any event is read;
+//! 4. check and normalise each event;
+//! 5. append what is good, wait until it is on disk, answer each event in order.
+//!
+//! **Invariant:** 200 is written only after the log has called back, and the log calls back only
+//! after the sync. A request whose client has gone is appended all the same.
+
+mod admit;
+mod judge;
+mod read;
+
+pub(crate) use admit::preflight;
+
+use crate::answer::{Refusal, json_text};
+use crate::app::{App, Peer};
+use crate::body::{Batch, BodyError};
+use crate::normalise::{Context, UserAgent};
+use crate::sites::{WriteKey, decode_hex, first_128_bits};
+use admit::{Door, add_cors};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header, request::Parts as Head};
+use axum::response::{IntoResponse, Response};
+use beckon_engine::log::{Appended, NewRecord, Refused};
+use beckon_engine::model::{EventTimeMs, ServerTimeMs};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The handler.
+pub(crate) async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let door = Door::new(&app, &head);
+    let taken = take(&app, &head, &door, body).await;
+    let mut response = match taken {
+        Ok(text) => json_text(StatusCode::OK, text),
+        Err(refusal) => refusal.into_response(),
+    };
+    add_cors(&app, door.origin.as_deref(), response.headers_mut());
+    response
+}
+
+async fn take(
+    app: &Arc<App>,
+    head: &Head,
+    door: &Door,
+    body: axum::body::Body,
+) -> Result<String, Refusal> {
+    app.admit_address(door.client)?;
+    app.admit_lag()?;
+    let early = door.key_of_head(app)?;
+    let received = app.clock.now();
+    let body = read::read(app, head, body).await?;
+    let batch = Batch::cut(&body.bytes, app.limits.batch_events_max)
+        .map_err(|error| refuse_body(&error))?;
+    let key = match early {
+        Some(key) => key,
+        None => door.key_of_batch(app, batch.key.as_deref())?,
+    };
+    let agent = user_agent(app, head);
+    let context = context(&key, &batch, received, agent.as_deref(), door.client);
+    let mut judged = judge::judge(app, &key, &batch, &context)?;
+    let records = std::mem::take(&mut judged.records);
+    let appended = append(app, records).await?;
+    Ok(judged.finish(app, &key.site, &appended))
+}
+
+fn user_agent(app: &App, head: &Head) -> Option<Arc<UserAgent>> {
+    let text = head.headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(app.normaliser.user_agents().parse(text))
+}
+
+fn context<'a>(
+    key: &'a WriteKey,
+    batch: &Batch<'_>,
+    received: ServerTimeMs,
+    user_agent: Option<&'a UserAgent>,
+    client: IpAddr,
+) -> Context<'a> {
+    Context {
+        site: &key.site,
+        received,
+        sent: batch.sent_ms.map(EventTimeMs),
+        sender: key.sender,
+        proven_visit: batch.secret.as_deref().and_then(proven_visit),
+        unproven: key.unproven,
+        user_agent,
+        address: Some(client),
+    }
+}
+
+/// The visit whose secret this is: the first 128 bits of the SHA-256 of 256 random bits, written as
+/// 64 hex digits. Anything else proves no visit.
+pub(crate) fn proven_visit(secret: &str) -> Option<u128> {
+    decode_hex(secret).map(|secret| first_128_bits(&secret))
+}
+
+/// Waits until the records are on disk.
+pub(crate) async fn append(
+    app: &Arc<App>,
+    records: Vec<NewRecord>,
+) -> Result<Vec<Appended>, Refusal> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (done, on_disk) = oneshot::channel();
+    let acknowledge = Box::new(move |result| {
+        // The client may have gone; the records are on disk all the same.
+        drop(done.send(result));
+    });
+    app.log.append(records, acknowledge).map_err(|refused| refuse(app, refused))?;
+    match on_disk.await {
+        Ok(result) => result.map_err(|refused| refuse(app, refused)),
+        Err(_) => Err(refuse(app, Refused::Closed)),
+    }
+}
+
+fn refuse(app: &App, refused: Refused) -> Refusal {
+    let code = match refused {
+        Refused::Busy => "log_busy",
+        Refused::LogFull => "log_full",
+        Refused::DiskFull => "disk_full",
+        Refused::Closed => "log_closed",
+    };
+    app.unavailable(code, &refused.to_string())
+}
+
+fn refuse_body(error: &BodyError) -> Refusal {
+    let (status, code, help) = match error {
+        BodyError::TooManyEvents(_) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", "limits.batch_events_max")
+        }
+        BodyError::BadEnvelope { .. } => (
+            StatusCode::BAD_REQUEST,
+            "bad_envelope",
+            "an envelope is {key, sentAt, visitSecret, events: [...]}",
+        ),
+        BodyError::Empty | BodyError::NotUtf8(_) | BodyError::NotJson(_) => {
+            (StatusCode::BAD_REQUEST, "not_json", NOT_JSON_HELP)
+        }
+    };
+    Refusal::new(status, code, error.to_string(), help)
+}
+
+pub(crate) const NOT_JSON_HELP: &str =
+    "send one event, an array, an envelope, or one event on each line";
+
+/// The peer that the accept loop has put into the request.
+pub(crate) fn peer_of(head: &Head) -> Peer {
+    head.extensions.get::<Peer>().copied().unwrap_or(Peer(([0, 0, 0, 0], 0).into()))
+}

@@ -1,0 +1,62 @@
+//! Whether the server lives, whether it is ready, and what it has counted.
+
+use crate::answer::{Refusal, json};
+use crate::app::App;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn healthz() -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
+}
+
+/// `GET /readyz`: events would be taken now.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    if app.is_draining() {
+        return app.unavailable("draining", "the server is shutting down").into_response();
+    }
+    match app.admit_lag() {
+        Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match app.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(_) => Refusal::internal("a metric cannot be written").into_response(),
+    }
+}
+
+/// `GET /v1/status`: the server, its log, its engine.
+pub(crate) async fn status(State(app): State<Arc<App>>) -> Response {
+    let log = app.log.stats();
+    let durable = app.log.durable();
+    json(
+        StatusCode::OK,
+        &serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "now": app.clock.now(),
+            "draining": app.is_draining(),
+            "bodyBytesInFlight": app.memory.taken_bytes(),
+            "log": {
+                "epoch": durable.map(|mark| mark.epoch),
+                "lastSequence": durable.map(|mark| mark.last_seq),
+                "bytes": log.bytes,
+                "segments": log.segments,
+                "queuedBytes": log.queued_bytes,
+                "records": log.records,
+                "groups": log.groups,
+                "duplicates": log.duplicates,
+                "dedupIDs": log.dedup_ids,
+                "dedupWindowMs": log.dedup_window_ms,
+            },
+            "lagRecords": app.engine.lag_records(),
+            "engine": app.engine.status(),
+        }),
+    )
+}

@@ -1,0 +1,217 @@
+//! What the HTTP side counts, for Prometheus.
+//!
+//! **Invariant:** a label's value is a name of the code or of the configuration (route, status,
+//! reason, key), never a text that a client chose.
+
+use crate::normalise::RejectReason;
+use beckon_engine::log::{Log, LogStats};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SiteResult {
+    site: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OwnerLabels {
+    owner: &'static str,
+}
+
+/// What became of the events of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventCounts {
+    pub(crate) ok: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) rejected: u64,
+    pub(crate) unproven: u64,
+    pub(crate) clamped: u64,
+    pub(crate) skewed: u64,
+    /// Input fields that the server owns.
+    pub(crate) dropped_owned: u64,
+    /// Input fields that no event has.
+    pub(crate) dropped_unknown: u64,
+}
+
+/// The counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RouteLabels, Counter>,
+    request_seconds: Histogram,
+    events: Family<SiteResult, Counter>,
+    rejections: Family<ReasonLabels, Counter>,
+    dropped_fields: Family<OwnerLabels, Counter>,
+    unproven: Counter,
+    clamped: Counter,
+    skewed: Counter,
+    body_bytes: Counter,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
+    pub(crate) live_streams: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(mut registry: Registry, log: Arc<dyn Log>) -> Self {
+        let seconds = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+        let metrics = Self {
+            requests: Family::default(),
+            request_seconds: Histogram::new(seconds),
+            events: Family::default(),
+            rejections: Family::default(),
+            dropped_fields: Family::default(),
+            unproven: Counter::default(),
+            clamped: Counter::default(),
+            skewed: Counter::default(),
+            body_bytes: Counter::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            live_streams: Gauge::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(registry.sub_registry_with_prefix("beckon"));
+        registry.register_collector(Box::new(LogCollector(log)));
+        for reason in RejectReason::ALL {
+            let labels = ReasonLabels { reason: reason.as_str() };
+            metrics.rejections.get_or_create(&labels).inc_by(0);
+        }
+        Self { registry, ..metrics }
+    }
+
+    fn register(&self, to: &mut Registry) {
+        let Self { requests, request_seconds, events, rejections, dropped_fields, .. } = self;
+        to.register("http_requests", "Requests by route and status", requests.clone());
+        to.register_with_unit(
+            "http_request_duration",
+            "Time to answer, the wait for the disk included",
+            Unit::Seconds,
+            request_seconds.clone(),
+        );
+        to.register("events", "Events by site and result", events.clone());
+        to.register("rejections", "Rejected events by reason", rejections.clone());
+        to.register("dropped_fields", "Input fields that were not taken", dropped_fields.clone());
+        for (name, help, counter) in [
+            ("unproven_events", "Events of a visit whose secret was not shown", &self.unproven),
+            ("clamped_events", "Events whose time lay too far away", &self.clamped),
+            ("skewed_events", "Events of a clock that was corrected", &self.skewed),
+            ("body_bytes", "Bytes of bodies as sent", &self.body_bytes),
+            ("connections_refused", "Connections over the limit", &self.connections_refused),
+        ] {
+            to.register(name, help, counter.clone());
+        }
+        to.register("connections", "Open connections", self.connections.clone());
+        to.register("live_streams", "Open streams of /v1/live", self.live_streams.clone());
+    }
+
+    pub(crate) fn request(&self, route: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&RouteLabels { route, status }).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn body(&self, bytes: usize) {
+        self.body_bytes.inc_by(bytes as u64);
+    }
+
+    pub(crate) fn rejected(&self, reason: RejectReason) {
+        self.rejections.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn events(&self, site: &str, counts: EventCounts) {
+        for (result, count) in
+            [("ok", counts.ok), ("duplicate", counts.duplicate), ("rejected", counts.rejected)]
+        {
+            if count > 0 {
+                let labels = SiteResult { site: site.into(), result };
+                self.events.get_or_create(&labels).inc_by(count);
+            }
+        }
+        for (owner, count) in [("server", counts.dropped_owned), ("nobody", counts.dropped_unknown)]
+        {
+            if count > 0 {
+                self.dropped_fields.get_or_create(&OwnerLabels { owner }).inc_by(count);
+            }
+        }
+        self.unproven.inc_by(counts.unproven);
+        self.clamped.inc_by(counts.clamped);
+        self.skewed.inc_by(counts.skewed);
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Reads the log's own counters when somebody asks.
+#[derive(Debug)]
+struct LogCollector(Arc<dyn Log>);
+
+impl Collector for LogCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let LogStats {
+            bytes,
+            segments,
+            queued_bytes,
+            records,
+            groups,
+            duplicates,
+            dedup_ids,
+            dedup_window_ms,
+            sync_nanos,
+            sync_nanos_max,
+        } = self.0.stats();
+        for (name, help, value) in [
+            ("beckon_log_bytes", "Bytes of the log on disk", bytes),
+            ("beckon_log_segments", "Segments of the log", segments),
+            ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
+            ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),
+            ("beckon_dedup_window_ms", "Age of the oldest remembered id", dedup_window_ms),
+            ("beckon_log_sync_nanos_max", "The slowest sync since start", sync_nanos_max),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("beckon_log_records", "Records appended since start", records),
+            ("beckon_log_groups", "Commit groups since start", groups),
+            ("beckon_log_duplicates", "Duplicates since start", duplicates),
+            ("beckon_log_sync_nanos", "Nanoseconds spent in sync since start", sync_nanos),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The table of routes: each says who may use it.
+//!
+//! The router is built from this table and from nothing else, and a [`Route`] cannot be written
+//! without its [`Access`]. A route behind a token is wrapped here, so that no handler can forget
+//! the check. None is open because no token exists.
+
+use crate::answer::Refusal;
+use crate::app::App;
+use crate::events::{self, peer_of};
+use crate::health;
+use crate::tokens::{Scope, Standing};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use base64::Engine as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone. These routes are listed by name in a test.
+    Public,
+    /// Who shows a write key (of a browser: with a listed origin).
+    WriteKey,
+    /// Who shows an API token with this scope.
+    Token(Scope),
+}
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// All routes. In demo mode the page at `/` is one of them.
+pub(crate) fn table(_app: &App) -> Vec<Route> {
+    use Access::{Public, Token, WriteKey};
+    vec![
+        route(Method::POST, "/v1/events", WriteKey, events::post),
+        route(Method::OPTIONS, "/v1/events", Public, events::preflight),
+        route(Method::GET, "/healthz", Public, health::healthz),
+        route(Method::GET, "/readyz", Public, health::readyz),
+        route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
+        route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
+    ]
+}
+
+fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
+where
+    H: Handler<T, Arc<App>>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP itself has");
+    Route { method, path, access, handler: on(filter, handler) }
+}
+
+/// The router of the table.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in table(app) {
+        tracing::debug!(method = %route.method, path = route.path, access = ?route.access, "route");
+        let mut handler = route.handler;
+        if let Access::Token(scope) = route.access {
+            handler = handler.layer(from_fn_with_state((Arc::clone(app), scope), check_token));
+        }
+        let path = route.path;
+        let watch = move |State(app): State<Arc<App>>, request: Request, next: Next| {
+            watched(app, path, request, next)
+        };
+        handler = handler.layer(from_fn_with_state(Arc::clone(app), watch));
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(|| async { Refusal::not_found() })
+        .method_not_allowed_fallback(|| async {
+            let help = "see the list of routes in the README";
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Refusal::new(status, "method_not_allowed", "not with this method", help)
+        })
+        .layer(from_fn(safe_headers))
+        .with_state(Arc::clone(app))
+}
+
+/// Counts and logs a request. Neither its query (a key may stand there) nor its body is logged.
+async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    app.metrics.request(route, status, took);
+    let micros = took.as_micros();
+    if response.status().is_server_error() {
+        tracing::warn!(%method, route, status, micros, "request");
+    } else {
+        tracing::debug!(%method, route, status, micros, "request");
+    }
+    response
+}
+
+async fn safe_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let nosniff = header::HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    let no_referrer = header::HeaderValue::from_static("no-referrer");
+    headers.insert(header::REFERRER_POLICY, no_referrer);
+    response
+}
+
+/// Lets through who shows a token with the scope.
+async fn check_token(
+    State((app, scope)): State<(Arc<App>, Scope)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let client = app.client(peer_of(&head), &head.headers);
+    if let Err(refusal) = app.admit_address(client) {
+        return refusal.into_response();
+    }
+    let help = "make one with beckon token create, send it as Authorization: Bearer TOKEN";
+    let refusal = match shown_token(&head.headers) {
+        None => {
+            let message = format!("a token with the scope {scope} is needed");
+            Refusal::new(StatusCode::UNAUTHORIZED, "token_missing", message, help)
+        }
+        Some(token) => match app.tokens.standing(&token, scope, None) {
+            Standing::Allowed(_) => return next.run(Request::from_parts(head, body)).await,
+            Standing::Unknown => {
+                let message = "the token is not known";
+                Refusal::new(StatusCode::UNAUTHORIZED, "token_unknown", message, help)
+            }
+            Standing::LacksScope => {
+                let message = format!("the token has not the scope {scope}");
+                Refusal::new(StatusCode::FORBIDDEN, "scope_missing", message, help)
+            }
+        },
+    };
+    refusal.into_response()
+}
+
+/// `Bearer TOKEN`, or the password of `Basic`.
+fn shown_token(headers: &HeaderMap) -> Option<String> {
+    let (scheme, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
+}

@@ -1,0 +1,170 @@
+//! The server: listens, bounds connections, drains.
+//!
+//! An own accept loop instead of `axum::serve`, because that one bounds neither connections nor the
+//! time for a request's head. A connection over the limit is told 503 and closed; so are a bounded
+//! number at a time, and the others are closed at once.
+
+use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
+use crate::routes;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt as _;
+
+/// How long open requests may take once the server shuts down.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// After a failed accept (no file descriptors left) the loop rests.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// Connections over the limit that are told so at the same time, and for how long.
+const REFUSALS_MAX: usize = 64;
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const STREAMS_MAX: u32 = 128;
+
+/// The HTTP side of Beckon.
+#[derive(Clone, Debug)]
+pub struct Server {
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Checks the configuration and puts the parts together.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn new(config: &ServerConfig, parts: Parts) -> Result<Self, ServerError> {
+        Ok(Self { app: Arc::new(App::new(config, parts)?) })
+    }
+
+    /// The routes, for tests without a socket; requests carry a [`Peer`] as an extension.
+    pub fn router(&self) -> Router {
+        routes::router(&self.app)
+    }
+
+    /// Serves until `shutdown` is done, then answers what is open and returns.
+    ///
+    /// # Errors
+    /// When the listener's address cannot be read.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "listening");
+        let router = self.router();
+        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Semaphore::new(self.app.limits.connections_max));
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => match Arc::clone(&connections).try_acquire_owned() {
+                    Ok(permit) => {
+                        self.spawn(&router, &graceful, Connection { stream, peer, permit })
+                    }
+                    Err(_) => self.spawn_refusal(stream, &refusals),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+        drop(listener);
+        self.app.drain();
+        if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were still open at the end of the drain");
+        }
+        Ok(())
+    }
+
+    /// A connection over the limit; beyond [`REFUSALS_MAX`] it is closed without a word.
+    fn spawn_refusal(&self, stream: TcpStream, refusals: &Arc<Semaphore>) {
+        self.app.metrics.connections_refused.inc();
+        if let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
+            let retry_after = self.app.limits.retry_after_seconds;
+            tokio::spawn(async move {
+                refuse(stream, retry_after).await;
+                drop(permit);
+            });
+        }
+    }
+
+    fn spawn(&self, router: &Router, graceful: &GracefulShutdown, connection: Connection) {
+        let Connection { stream, peer, permit } = connection;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "nodelay");
+        }
+        let service = router.clone().map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let head_timeout = Duration::from_millis(self.app.limits.head_timeout_ms);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(head_timeout);
+        let service = TowerToHyperService::new(service);
+        let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let served = graceful.watch(served);
+        let app = Arc::clone(&self.app);
+        app.metrics.connections.inc();
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!(%error, "connection");
+            }
+            app.metrics.connections.dec();
+            drop(permit);
+        });
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Says 503 into a connection over the limit, and lingers until the client has read it: a socket
+/// closed over unread bytes is reset, and the answer lost with it.
+async fn refuse(mut stream: TcpStream, retry_after: u32) {
+    let body = "{\"error\":{\"code\":\"too_many_connections\",\"message\":\"too many connections\",\
+                \"help\":\"limits.connections_max\"}}";
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: \
+         {retry_after}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let linger = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    match tokio::time::timeout(LINGER_MAX, linger).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a refused connection"),
+    }
+}

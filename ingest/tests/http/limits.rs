@@ -1,0 +1,117 @@
+//! Over a limit: 413, 429 or 503, at once, and neighbours go on.
+
+use crate::support::{Bench, SERVER_KEY, VISIT, event, limited, numbered, post};
+use beckon_ingest::limits::Limits;
+use std::sync::atomic::Ordering;
+
+fn batch(count: usize) -> String {
+    let events: Vec<_> = (0..count).map(|_| event("")).collect();
+    format!("[{}]", events.join(","))
+}
+
+async fn check(bench: &Bench, body: String, status: u16, code: &str) {
+    post(body).by_server().send(bench).await.check_error(status, code);
+}
+
+#[tokio::test]
+async fn a_body_has_a_length() {
+    let body = numbered(1);
+    let exact = limited(Limits { body_bytes_max: body.len(), ..Limits::default() });
+    assert_eq!(post(body.clone()).by_server().send(&exact).await.results(), ["ok"]);
+    check(&exact, format!("{body} "), 413, "body_too_large").await;
+    let said = post(body).by_server().header("content-length", "999999999");
+    said.send(&exact).await.check_error(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_batch_has_a_number() {
+    let bench = limited(Limits { batch_events_max: 3, ..Limits::default() });
+    assert_eq!(post(batch(3)).by_server().send(&bench).await.results().len(), 3);
+    check(&bench, batch(4), 413, "too_many_events").await;
+    let lines = vec![event(""); 4].join("\n");
+    check(&bench, lines, 413, "too_many_events").await;
+}
+
+#[tokio::test]
+async fn an_event_has_a_size_and_a_depth() {
+    let small = event("");
+    let size = small.len() + 10;
+    let bench = limited(Limits { event_bytes_max: size, json_depth_max: 3, ..Limits::default() });
+    let sized = |bytes: usize| event(&" ".repeat(bytes - small.len()));
+    let body = format!("[{},{},{small}]", sized(size), sized(size + 1));
+    let answer = post(body).by_server().send(&bench).await;
+    assert_eq!(answer.results(), ["ok", "too_large", "ok"]);
+    let bench = limited(Limits { json_depth_max: 3, ..Limits::default() });
+    let nested = |inner: &str| event(&format!(r#","data":{{"a":{inner}}}"#));
+    let body = format!("[{},{},{small}]", nested("[]"), nested("[[]]"));
+    let answer = post(body).by_server().send(&bench).await;
+    assert_eq!(answer.results(), ["ok", "too_deep", "ok"]);
+}
+
+#[tokio::test]
+async fn a_million_brackets_are_refused_and_nobody_falls_over() {
+    let bench = limited(Limits { event_bytes_max: 1 << 20, ..Limits::default() });
+    let open = "[".repeat(1_000_000);
+    check(&bench, open.clone(), 400, "not_json").await;
+    let closed = format!("[{open}{}]", "]".repeat(20_000));
+    check(&bench, closed, 400, "not_json").await;
+    let deep = format!("{}{}", "[".repeat(500_000), "]".repeat(500_000));
+    let answer = post(deep).by_server().send(&bench).await;
+    assert_eq!(answer.results(), ["too_deep"]);
+    let inner = format!("{}{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
+    let body = format!(r#"{{"eventName":"A","visitID":"{VISIT}","data":{inner}}}"#);
+    let answer = post(body).by_server().send(&bench).await;
+    assert_eq!(answer.results(), ["too_deep"]);
+}
+
+#[tokio::test]
+async fn a_key_has_a_rate() {
+    let limits = Limits { key_requests_per_second_max: 2, ..Limits::default() };
+    let bench = limited(limits);
+    for _ in 0..4 {
+        assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
+    }
+    check(&bench, event(""), 429, "too_many_requests").await;
+    let envelope = format!(r#"{{"key":"{SERVER_KEY}","events":[]}}"#);
+    post(envelope).send(&bench).await.check_error(429, "too_many_requests");
+    bench.clock.advance(500);
+    assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
+}
+
+#[tokio::test]
+async fn an_address_has_a_rate_before_its_key_is_looked_at() {
+    let limits = Limits { address_requests_per_second_max: 1, ..Limits::default() };
+    let bench = limited(limits);
+    for _ in 0..2 {
+        post(event("")).bearer("wrong").send(&bench).await.check_error(401, "key_unknown");
+    }
+    post(event("")).bearer("wrong").send(&bench).await.check_error(429, "too_many_requests");
+    let other = post(event("")).by_server().from("192.0.2.2:1").send(&bench).await;
+    assert_eq!(other.results(), ["ok"]);
+}
+
+#[tokio::test]
+async fn bodies_share_their_memory() {
+    let limits = Limits { body_bytes_max: 8_192, in_flight_bytes_max: 8_192, ..Limits::default() };
+    let bench = limited(limits);
+    bench.log.hold_back();
+    let large = event(&" ".repeat(6_000));
+    let first = tokio::spawn(post(large.clone()).by_server().send_to(bench.server.router()));
+    while bench.log.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    check(&bench, large, 503, "too_many_bytes").await;
+    bench.log.release();
+    assert_eq!(first.await.expect("an answer").results(), ["ok"]);
+    assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
+}
+
+#[tokio::test]
+async fn an_engine_far_behind_is_503() {
+    let bench = limited(Limits { engine_lag_records_max: 10, ..Limits::default() });
+    bench.engine.lag.store(10, Ordering::Relaxed);
+    assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
+    bench.engine.lag.store(11, Ordering::Relaxed);
+    check(&bench, event(""), 503, "engine_behind").await;
+    crate::support::get("/readyz").send(&bench).await.check_error(503, "engine_behind");
+}

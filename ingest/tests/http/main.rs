@@ -1,0 +1,10 @@
+//! The HTTP side, one file for each behaviour, over the real router (and a real port where
+//! connections matter). The log is a fake that can refuse and hold back.
+
+mod bodies;
+mod connections;
+mod keys;
+mod limits;
+mod results;
+mod support;
+mod tokens;

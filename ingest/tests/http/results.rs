@@ -1,0 +1,115 @@
+//! Each event has its own result, in order; 200 means on disk.
+
+use crate::support::{Bench, bench, config, event, get, numbered, post};
+use beckon_engine::log::Refused;
+use beckon_engine::model::{EventId, Id};
+use beckon_ingest::tokens::Scope;
+
+async fn check(bench: &Bench, body: &str, expected: &[&str]) {
+    let answer = post(body).by_server().send(bench).await;
+    assert_eq!(answer.results(), expected, "{body}");
+}
+
+#[tokio::test]
+async fn one_bad_event_does_not_cost_its_neighbours() {
+    let bench = bench(&config());
+    let body = format!(
+        r#"[{},{{"eventName":"A"}},7,{},{},{}]"#,
+        numbered(1),
+        event(r#","timestamp":true"#),
+        numbered(2),
+        event(r#","eventType":"ACTIONABLE""#),
+    );
+    let expected = ["ok", "missing_field", "not_an_object", "wrong_type", "ok", "actionable_event"];
+    check(&bench, &body, &expected).await;
+    let ids: Vec<_> = bench.log.events().into_iter().map(|event| event.id).collect();
+    assert_eq!(ids, [EventId(Id::Bits(1)), EventId(Id::Bits(2))]);
+}
+
+#[tokio::test]
+async fn a_rejection_says_code_path_and_sentence() {
+    let bench = bench(&config());
+    let answer = post(r#"{"eventName":"A"}"#).by_server().send(&bench).await;
+    let result = &answer.json()["results"][0];
+    assert_eq!(result["status"], "rejected");
+    assert_eq!(result["reason"], "missing_field");
+    assert_eq!(result["path"], "$.visitID");
+    assert_eq!(result["message"], "visitID is required");
+}
+
+#[tokio::test]
+async fn copies_are_duplicates_within_a_batch_and_later() {
+    let bench = bench(&config());
+    let twice = format!("[{0},{0}]", numbered(5));
+    check(&bench, &twice, &["ok", "duplicate"]).await;
+    let dashed = event(r#","eventID":"00000000-0000-0000-0000-000000000005""#);
+    check(&bench, &dashed, &["duplicate"]).await;
+    assert_eq!(bench.log.events().len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_without_id_is_told_its_id() {
+    let bench = bench(&config());
+    let answer = post(event("")).by_server().send(&bench).await;
+    let told = answer.json()["results"][0]["eventID"].as_str().map(str::to_owned);
+    assert_eq!(told, Some(bench.log.events()[0].id.to_string()));
+    let given = post(numbered(1)).by_server().send(&bench).await;
+    assert_eq!(given.text, r#"{"results":[{"status":"ok"}]}"#);
+}
+
+#[tokio::test]
+async fn dropped_fields_are_named() {
+    let bench = bench(&config());
+    let answer = post(event(r#","site":"x","colour":1"#)).by_server().send(&bench).await;
+    assert_eq!(answer.json()["results"][0]["dropped"], serde_json::json!(["site", "colour"]));
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_the_disk() {
+    let bench = bench(&config());
+    bench.log.hold_back();
+    let asked = tokio::spawn(post(numbered(1)).by_server().send_to(bench.server.router()));
+    while bench.log.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asked.is_finished());
+    bench.log.release();
+    assert_eq!(asked.await.expect("an answer").results(), ["ok"]);
+}
+
+#[tokio::test]
+async fn a_log_that_refuses_is_503_with_its_code() {
+    let bench = bench(&config());
+    for (refused, code) in [
+        (Refused::Busy, "log_busy"),
+        (Refused::LogFull, "log_full"),
+        (Refused::DiskFull, "disk_full"),
+        (Refused::Closed, "log_closed"),
+    ] {
+        bench.log.refuse(Some(refused));
+        post(numbered(1)).by_server().send(&bench).await.check_error(503, code);
+    }
+    bench.log.refuse(None);
+    check(&bench, &numbered(1), &["ok"]).await;
+}
+
+#[tokio::test]
+async fn what_is_counted_can_be_read() {
+    let bench = bench(&config());
+    let body = format!(r#"[{0},{0},{{}}]"#, numbered(1));
+    check(&bench, &body, &["ok", "duplicate", "missing_field"]).await;
+    let token = bench.token(Scope::MetricsRead);
+    let answer = get("/metrics").bearer(&token).send(&bench).await;
+    for line in [
+        r#"beckon_events_total{site="shop",result="ok"} 1"#,
+        r#"beckon_events_total{site="shop",result="duplicate"} 1"#,
+        r#"beckon_events_total{site="shop",result="rejected"} 1"#,
+        r#"beckon_rejections_total{reason="missing_field"} 1"#,
+        r#"beckon_rejections_total{reason="bad_url"} 0"#,
+        r#"beckon_http_requests_total{route="/v1/events",status="200"} 1"#,
+        "beckon_log_bytes 0",
+        "beckon_log_records_total 0",
+    ] {
+        assert!(answer.text.lines().any(|there| there == line), "{line} not in {}", answer.text);
+    }
+}

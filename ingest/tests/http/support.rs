@@ -1,0 +1,339 @@
+//! What the tests share: a log in memory, an engine that lags on demand, and requests.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use beckon_engine::clock::ManualClock;
+use beckon_engine::disk::SimDisk;
+use beckon_engine::log::{
+    Acknowledge, Appended, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, RecordBody,
+    Refused,
+};
+use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs};
+use beckon_ingest::limits::Limits;
+use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
+use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
+use beckon_ingest::{EngineView, Parts, Peer, Server, ServerConfig};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tower::ServiceExt;
+
+pub(crate) const VISIT: &str = "44D25DDB78174DEC8F33E28F96428336";
+pub(crate) const SERVER_KEY: &str = "server-key-0123456789";
+pub(crate) const BROWSER_KEY: &str = "browser-key";
+pub(crate) const MATCHING_KEY: &str = "browser-key-that-matches";
+pub(crate) const ORIGIN: &str = "https://shop.example";
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+#[derive(Debug, Default)]
+struct Held {
+    records: Vec<NewRecord>,
+    ids: BTreeSet<u128>,
+    refusal: Option<Refused>,
+    holds_back: bool,
+    waiting: Vec<(Vec<Appended>, Waiting)>,
+}
+
+struct Waiting(Acknowledge);
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+/// A log in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryLog(Mutex<Held>);
+
+impl MemoryLog {
+    pub(crate) fn refuse(&self, refusal: Option<Refused>) {
+        self.0.lock().expect("no panic").refusal = refusal;
+    }
+
+    /// Acknowledges nothing until [`MemoryLog::release`].
+    pub(crate) fn hold_back(&self) {
+        self.0.lock().expect("no panic").holds_back = true;
+    }
+
+    pub(crate) fn release(&self) {
+        let waiting = {
+            let mut held = self.0.lock().expect("no panic");
+            held.holds_back = false;
+            std::mem::take(&mut held.waiting)
+        };
+        for (appended, Waiting(done)) in waiting {
+            done(Ok(appended));
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().expect("no panic").waiting.len()
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let held = self.0.lock().expect("no panic");
+        let event = |record: &NewRecord| match &record.body {
+            RecordBody::Event(packed) => packed.unpack().expect("a packed event"),
+            RecordBody::Tombstone => panic!("ingest appends no tombstones"),
+        };
+        held.records.iter().map(event).collect()
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
+        let mut held = self.0.lock().expect("no panic");
+        if let Some(refusal) = held.refusal {
+            return Err(refusal);
+        }
+        let mut appended = Vec::new();
+        for record in records {
+            if record.dedup.is_some_and(|id| !held.ids.insert(id)) {
+                appended.push(Appended::Duplicate);
+                continue;
+            }
+            held.records.push(record);
+            appended.push(Appended::Stored(LogSeq(held.records.len() as u64)));
+        }
+        if held.holds_back {
+            held.waiting.push((appended, Waiting(done)));
+            return Ok(());
+        }
+        drop(held);
+        done(Ok(appended));
+        Ok(())
+    }
+
+    fn tick(&self) {}
+
+    fn durable(&self) -> Option<CommitMark> {
+        None
+    }
+
+    fn reader(&self, _: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    fn close(&self) {}
+
+    fn stats(&self) -> LogStats {
+        LogStats::default()
+    }
+}
+
+/// An engine that lags as told.
+#[derive(Debug, Default)]
+pub(crate) struct FakeEngine {
+    pub(crate) lag: AtomicU64,
+}
+
+impl EngineView for FakeEngine {
+    fn lag_records(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+
+    fn live_version(&self) -> u64 {
+        1
+    }
+
+    fn live(&self) -> Value {
+        serde_json::json!({ "visits": 3 })
+    }
+
+    fn status(&self) -> Value {
+        serde_json::json!({ "rules": 7 })
+    }
+}
+
+/// A server and what it works with.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) log: Arc<MemoryLog>,
+    pub(crate) engine: Arc<FakeEngine>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tokens: Arc<TokenStore>,
+}
+
+impl Bench {
+    /// A new token with this scope.
+    pub(crate) fn token(&self, scope: Scope) -> String {
+        let scopes = [scope].into();
+        let new = NewToken { name: "test".into(), scopes, site: None };
+        self.tokens.create(new).expect("written").0.as_str().to_owned()
+    }
+}
+
+pub(crate) fn config() -> ServerConfig {
+    let key = |name: &str, key: &str, kind: KeyKind| KeyConfig {
+        name: name.into(),
+        kind,
+        key: Some(key.into()),
+        key_sha256: None,
+        origins: match kind {
+            KeyKind::Browser => vec![ORIGIN.into()],
+            KeyKind::Server => Vec::new(),
+        },
+        unproven: beckon_ingest::normalise::Unproven::Record,
+    };
+    let mut matching = key("matching", MATCHING_KEY, KeyKind::Browser);
+    matching.unproven = beckon_ingest::normalise::Unproven::Match;
+    let keys = vec![
+        key("server", SERVER_KEY, KeyKind::Server),
+        key("web", BROWSER_KEY, KeyKind::Browser),
+        matching,
+    ];
+    ServerConfig {
+        sites: BTreeMap::from([("shop".to_owned(), SiteConfig { keys })]),
+        ..ServerConfig::default()
+    }
+}
+
+pub(crate) fn limited(limits: Limits) -> Bench {
+    bench(&ServerConfig { limits, ..config() })
+}
+
+pub(crate) fn bench(config: &ServerConfig) -> Bench {
+    let log = Arc::new(MemoryLog::default());
+    let engine = Arc::new(FakeEngine::default());
+    let clock = Arc::new(ManualClock::new(ServerTimeMs(NOW_MS)));
+    let disk = Arc::new(SimDisk::default());
+    let tokens = TokenStore::open(disk, "/data/tokens", Arc::clone(&clock) as _);
+    let tokens = Arc::new(tokens.expect("opened"));
+    let parts = Parts {
+        log: Arc::clone(&log) as _,
+        clock: Arc::clone(&clock) as _,
+        engine: Arc::clone(&engine) as _,
+        registry: Default::default(),
+        tokens: Arc::clone(&tokens),
+    };
+    let server = Server::new(config, parts).expect("a good configuration");
+    Bench { server, log, engine, clock, tokens }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    /// `ok`, `duplicate`, or the reason of a rejection, for each event.
+    pub(crate) fn results(&self) -> Vec<String> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        let json = self.json();
+        let results = json["results"].as_array().expect("results");
+        let word = |result: &Value| {
+            let status = result["status"].as_str().expect("a status");
+            result["reason"].as_str().unwrap_or(status).to_owned()
+        };
+        results.iter().map(word).collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+
+    /// Status and code of an error.
+    #[track_caller]
+    pub(crate) fn check_error(&self, status: u16, code: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        let error = &self.json()["error"];
+        assert_eq!(error["code"], code, "{}", self.text);
+        for part in ["message", "help"] {
+            assert!(error[part].as_str().is_some_and(|text| !text.is_empty()), "{}", self.text);
+        }
+        let retry = matches!(status, 429 | 503);
+        assert_eq!(self.headers.contains_key("retry-after"), retry, "{}", self.text);
+    }
+}
+
+/// A request to be built.
+pub(crate) struct Ask {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    peer: &'static str,
+    body: Vec<u8>,
+}
+
+pub(crate) fn post(body: impl Into<Vec<u8>>) -> Ask {
+    Ask {
+        method: "POST",
+        path: "/v1/events".into(),
+        headers: Vec::new(),
+        peer: "192.0.2.1:1000",
+        body: body.into(),
+    }
+}
+
+pub(crate) fn get(path: &str) -> Ask {
+    Ask { method: "GET", path: path.into(), ..post("") }
+}
+
+impl Ask {
+    pub(crate) fn method(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    pub(crate) fn path(self, path: &str) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
+    pub(crate) fn from(self, peer: &'static str) -> Self {
+        Self { peer, ..self }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn bearer(self, key: &str) -> Self {
+        self.header("authorization", &format!("Bearer {key}"))
+    }
+
+    /// With the site's server key.
+    pub(crate) fn by_server(self) -> Self {
+        self.bearer(SERVER_KEY)
+    }
+
+    pub(crate) async fn send(self, bench: &Bench) -> Answer {
+        self.send_to(bench.server.router()).await
+    }
+
+    pub(crate) async fn send_to(self, router: Router) -> Answer {
+        let mut request = Request::builder().method(self.method).uri(&self.path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let peer = Peer(self.peer.parse().expect("an address"));
+        let request =
+            request.extension(peer).body(Body::from(self.body)).expect("a well-formed request");
+        let response = router.oneshot(request).await.expect("a router never fails");
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole answer").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        Answer { status: head.status, headers: head.headers, text }
+    }
+}
+
+/// An event's JSON with more fields.
+pub(crate) fn event(rest: &str) -> String {
+    format!(r#"{{"eventName":"PageEntered","visitID":"{VISIT}"{rest}}}"#)
+}
+
+/// An event with an id.
+pub(crate) fn numbered(id: u32) -> String {
+    event(&format!(r#","eventID":"{id:032x}""#))
+}

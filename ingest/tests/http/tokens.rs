@@ -1,0 +1,36 @@
+//! Administration: health is open, everything else needs a token with its scope.
+
+use crate::support::{bench, config, get};
+use beckon_ingest::tokens::Scope;
+
+#[tokio::test]
+async fn health_is_open() {
+    let bench = bench(&config());
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(path).send(&bench).await.status, 200, "{path}");
+    }
+    get("/nothing").send(&bench).await.check_error(404, "not_found");
+    get("/v1/events").send(&bench).await.check_error(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_scope_opens_its_routes_only() {
+    let bench = bench(&config());
+    get("/v1/status").send(&bench).await.check_error(401, "token_missing");
+    get("/v1/status").bearer("beckon_x").send(&bench).await.check_error(401, "token_unknown");
+    let rules = bench.token(Scope::RulesRead);
+    get("/v1/status").bearer(&rules).send(&bench).await.check_error(403, "scope_missing");
+    let metrics = bench.token(Scope::MetricsRead);
+    let status = get("/v1/status").bearer(&metrics).send(&bench).await;
+    assert_eq!(status.json()["engine"]["rules"], 7, "made while the server runs");
+}
+
+#[tokio::test]
+async fn a_token_may_be_a_basic_password() {
+    use base64::Engine as _;
+    let bench = bench(&config());
+    let token = bench.token(Scope::Operator);
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("anyone:{token}"));
+    let answer = get("/v1/status").header("authorization", &format!("Basic {basic}"));
+    assert_eq!(answer.send(&bench).await.status, 200);
+}
