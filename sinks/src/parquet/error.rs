@@ -15,6 +15,12 @@ pub enum ParquetError {
         /// What it said.
         source: std::io::Error,
     },
+    /// Another process has the tables open.
+    #[error("{folder} is being written by another process; stop it, or give another folder")]
+    InUse {
+        /// The folder.
+        folder: Box<str>,
+    },
     /// A file could not be encoded or written.
     #[error("{path}: {source}")]
     Encode {

@@ -104,10 +104,11 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(config: &ParquetConfig) -> Self {
+        let file_rows_max = usize::try_from(config.file_rows_max).unwrap_or(usize::MAX);
         Self {
             file_bytes_max: config.file_bytes_max,
             file_rows_max: config.file_rows_max.max(1),
-            batch_rows_max: BATCH_ROWS_MAX,
+            batch_rows_max: BATCH_ROWS_MAX.min(file_rows_max),
             batch_bytes_max: BATCH_BYTES_MAX.min(config.file_bytes_max / 16),
         }
     }

@@ -31,6 +31,7 @@ mod file;
 mod hex;
 mod layout;
 mod manifest;
+mod sink;
 mod stats;
 mod tables;
 #[cfg(test)]
@@ -40,5 +41,6 @@ mod typed;
 pub use config::{ColumnType, ParquetConfig, TypedColumn};
 pub use error::ParquetError;
 pub use manifest::Position;
+pub use sink::{EpochSource, SinkContext, SinkError, SourceError, Stop, run};
 pub use stats::ParquetStats;
 pub use tables::ParquetTables;

@@ -13,10 +13,11 @@ use super::facts::{
     ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS, append_action, append_epoch, append_visit,
 };
 use super::file::{Limits, Output, RoundFiles};
-use super::layout::{DayFolders, Table, date_of};
+use super::layout::{DayFolders, MANIFEST, Table, date_of};
 use super::manifest::{Manifest, Position, RoundEntry};
 use super::stats::ParquetStats;
 use super::typed::TypedPaths;
+use beckon_engine::disk::{Disk, DiskLock, RealDisk};
 use beckon_engine::model::{Epoch, EpochMark, EpochOutput, EventRow, ServerTimeMs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub struct ParquetTables {
     directory: PathBuf,
     config: ParquetConfig,
     limits: Limits,
+    lock: Arc<dyn DiskLock>,
     manifest: Manifest,
     day: DayFolders,
     events: EventTable,
@@ -86,17 +88,44 @@ impl ParquetTables {
     /// round of the manifest, drops unfinished files - and checks the columns.
     ///
     /// # Errors
-    /// When the file system says no, what was synced is damaged, or a typed column contradicts an
-    /// earlier one.
+    /// When another process has them open, the file system says no, what was synced is damaged, or
+    /// a typed column contradicts an earlier one.
     pub fn open(directory: &Path, config: ParquetConfig) -> Result<Self> {
-        let (manifest, day) = Manifest::open(directory)?;
-        let typed = catalog::settle(directory, &config)?;
+        let lock = lock(directory)?;
+        Self::recover(directory.to_owned(), config, lock, Arc::default())
+    }
+
+    /// Opens the tables again after a failure: what was open is dropped.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); it may be tried again.
+    pub(super) fn reopen(&mut self) -> Result<()> {
+        let (directory, config) = (self.directory.clone(), self.config.clone());
+        self.round = None;
+        self.is_poisoned = true;
+        *self = Self::recover(directory, config, Arc::clone(&self.lock), self.stats())?;
+        Ok(())
+    }
+
+    fn recover(
+        directory: PathBuf,
+        config: ParquetConfig,
+        lock: Arc<dyn DiskLock>,
+        stats: Arc<ParquetStats>,
+    ) -> Result<Self> {
+        let (manifest, day) = Manifest::open(&directory)?;
+        let typed = catalog::settle(&directory, &config)?;
         let encoder = EventEncoder::new(TypedPaths::new(&typed.declared), &typed.specs);
         let last_epoch = manifest.durable().map(|position| position.epoch);
+        let durable = last_epoch.map_or(0, |epoch| epoch.0);
+        stats.epoch_written.store(durable, Relaxed);
+        stats.epoch_durable.store(durable, Relaxed);
+        stats.open_bytes.store(0, Relaxed);
         Ok(Self {
-            directory: directory.to_owned(),
+            directory,
             limits: Limits::new(&config),
             config,
+            lock,
             manifest,
             day,
             events: EventTable::new(encoder),
@@ -106,7 +135,7 @@ impl ParquetTables {
             round: None,
             last_epoch,
             is_poisoned: false,
-            stats: Arc::default(),
+            stats,
         })
     }
 
@@ -280,6 +309,19 @@ impl ParquetTables {
         self.stats.epoch_durable.store(last.epoch.0, Relaxed);
         self.stats.open_bytes.store(0, Relaxed);
         Ok(())
+    }
+}
+
+/// One process writes a folder's tables.
+fn lock(directory: &Path) -> Result<Arc<dyn DiskLock>> {
+    let folder = directory.join(MANIFEST);
+    std::fs::create_dir_all(&folder).map_err(ParquetError::io(&folder))?;
+    match RealDisk.lock(&folder.join("lock")) {
+        Ok(lock) => Ok(lock.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(ParquetError::InUse { folder: directory.to_string_lossy().into() })
+        }
+        Err(error) => Err(ParquetError::io(&folder)(error)),
     }
 }
 

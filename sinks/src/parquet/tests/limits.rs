@@ -2,7 +2,7 @@
 
 use super::read::{rows, sequences};
 use super::{DAY_MS, NOON, epoch, epoch_of, event, files, open, row};
-use crate::parquet::{ParquetConfig, ParquetError};
+use crate::parquet::{ParquetConfig, ParquetError, ParquetTables};
 use beckon_engine::model::{Epoch, EpochOutput, LogSeq, ServerTimeMs, Value};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,7 +25,7 @@ fn a_file_ends_at_its_rows_and_the_round_with_the_epoch() {
     tables.write(&many(1, 9, NOON)).expect("written");
     assert_eq!(tables.durable(), None, "nine rows wait");
     tables.write(&many(10, 1, NOON)).expect("written");
-    // Rows wait for a batch, and one of ten is full only when it is put into columns.
+    assert_eq!(tables.durable().map(|position| position.epoch), Some(Epoch(10)));
     tables.write(&many(11, 16, NOON)).expect("written");
     let durable = tables.finish().expect("finished").expect("durable");
     assert_eq!((durable.epoch, durable.sequence), (Epoch(11), LogSeq(26)));
@@ -149,4 +149,14 @@ fn an_epoch_is_taken_once() {
     let mut tables = open(folder.path(), ParquetConfig::default());
     let again = tables.write(&epoch(4, NOON, &["a"]));
     assert!(matches!(again, Err(ParquetError::Order { .. })), "{again:?}");
+}
+
+#[test]
+fn one_holder_writes_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = open(folder.path(), ParquetConfig::default());
+    let second = ParquetTables::open(folder.path(), ParquetConfig::default());
+    assert!(matches!(second, Err(ParquetError::InUse { .. })), "{second:?}");
+    drop(held);
+    drop(open(folder.path(), ParquetConfig::default()));
 }

@@ -7,6 +7,7 @@ mod read;
 mod recovery;
 mod round_trip;
 mod rows;
+mod sink;
 
 use super::{ParquetConfig, ParquetTables};
 use beckon_engine::model::{
