@@ -101,6 +101,9 @@ impl AccessMapper {
             format!("{scheme}://{vhost}{target}")
         });
         let text = with_host.as_deref().unwrap_or(target);
+        // `//x` is a path here; in a page it would name another host.
+        let path = text.starts_with("//").then(|| format!("/{}", text.trim_start_matches('/')));
+        let text = path.as_deref().unwrap_or(text);
         let Ok(address) = Address::clean(text, &self.query_policy) else { return false };
         address.push_fields(fields);
         true
@@ -242,6 +245,8 @@ mod tests {
         assert_eq!(with_host.field("isBot"), Some(&Value::Bool(true)));
         let garbage = line("", "\\x16\\x03");
         assert_eq!((&*garbage.name, text(&garbage, "url")), ("Request", None));
+        let doubled = line("", "GET //favicon.ico HTTP/1.1");
+        assert_eq!((&*doubled.name, text(&doubled, "url")), ("Asset", Some("/favicon.ico")));
         let proxy = line("", "GET http://other.example/x HTTP/1.1");
         assert_eq!(text(&proxy, "url.host"), Some("other.example"));
     }

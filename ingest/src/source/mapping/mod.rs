@@ -130,6 +130,11 @@ impl Mapping {
         file::parse(text)
     }
 
+    /// The declared fields and their types, by name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, FieldType)> {
+        self.fields.iter().map(|field| (&*field.name, field.spec.kind))
+    }
+
     /// What rules over this source may name.
     #[must_use]
     pub fn schema(&self) -> Schema {
