@@ -1,0 +1,202 @@
+//! What a replay's output says, kept for the summary: counts, and the first match of each rule.
+//!
+//! Events of open visits are kept so that a match can show what it matched, at most
+//! [`RECENT_BYTES_MAX`] of them and only while a rule has no example yet.
+
+use super::example::Example;
+use beckon_engine::model::{
+    ActionFact, ActionRow, EpochOutput, EventId, EventRow, Fate, Flags, Instance, Op, PackedEvent,
+    VisitChange, VisitRow,
+};
+use beckon_rules::plan::RuleSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// Bytes of events kept for examples.
+const RECENT_BYTES_MAX: usize = 64 << 20;
+/// Visitors told apart for each rule; beyond it the count is a lower bound.
+pub(super) const RULE_VISITORS_MAX: usize = 1_000_000;
+/// Event names told apart; others are counted together.
+const NAMES_MAX: usize = 1_000;
+
+/// Package and name of a rule.
+pub(super) type RuleKey = (Arc<str>, Arc<str>);
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) rules: BTreeMap<RuleKey, RuleSeen>,
+    pub(super) totals: Totals,
+    /// Events by name.
+    pub(super) names: BTreeMap<Box<str>, u64>,
+}
+
+/// What one rule did.
+#[derive(Debug, Default)]
+pub(super) struct RuleSeen {
+    pub(super) description: Box<str>,
+    pub(super) version: u128,
+    /// Matches that act.
+    pub(super) fired: u64,
+    /// Matches that do not act.
+    pub(super) suppressed: u64,
+    pub(super) visitors: u64,
+    pub(super) example: Option<Example>,
+    visitor_hashes: HashSet<u64>,
+}
+
+/// Counts over all rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) epochs: u64,
+    /// Recorded events without those that the engine made up.
+    pub(super) events: u64,
+    pub(super) made_up: u64,
+    pub(super) visits: u64,
+    pub(super) late_in_visit: u64,
+    pub(super) before_horizon: u64,
+    pub(super) over_visit_limit: u64,
+    pub(super) superseded: u64,
+}
+
+/// Watches epochs go by.
+pub(super) struct Observer {
+    observed: Observed,
+    recent: Recent,
+}
+
+impl Observer {
+    /// An observer that knows the rules, so that one that never fires is shown too.
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        let mut observed = Observed::default();
+        for rule in &rules.rules {
+            let seen = RuleSeen {
+                description: rule.description.clone(),
+                version: rule.version.0,
+                ..RuleSeen::default()
+            };
+            observed.rules.insert((Arc::clone(&rule.package), Arc::clone(&rule.name)), seen);
+        }
+        Self { observed, recent: Recent::default() }
+    }
+
+    /// Takes an epoch.
+    pub(super) fn see(&mut self, output: &EpochOutput) {
+        self.observed.totals.epochs += 1;
+        let wants_events = self.observed.rules.values().any(|rule| rule.example.is_none());
+        for row in &output.events {
+            self.see_event(row, wants_events);
+        }
+        // The order of rows within an epoch is by visit: the first match is the one that came first.
+        let mut actions: Vec<&ActionRow> = output.actions.iter().collect();
+        actions.sort_by_key(|row| (row.fact.timestamp, row.fact.seq));
+        for row in actions {
+            self.see_action(row);
+        }
+        for row in &output.visits {
+            self.see_visit(row);
+        }
+    }
+
+    /// Everything that was seen.
+    pub(super) fn finish(self) -> Observed {
+        self.observed
+    }
+
+    fn see_event(&mut self, row: &EventRow, wants_events: bool) {
+        let Ok(view) = row.event.view() else { return };
+        let totals = &mut self.observed.totals;
+        let is_made_up = view.flags.has(Flags::MADE_UP);
+        *(if is_made_up { &mut totals.made_up } else { &mut totals.events }) += 1;
+        match row.fate {
+            Fate::LateInVisit => totals.late_in_visit += 1,
+            Fate::BeforeHorizon => totals.before_horizon += 1,
+            Fate::OverVisitLimit => totals.over_visit_limit += 1,
+            Fate::Superseded => totals.superseded += 1,
+            Fate::Matched | Fate::Unproven | Fate::Unreadable => {}
+        }
+        if !is_made_up {
+            self.observed.count_name(view.name);
+        }
+        if let (true, Fate::Matched, Some(instance)) = (wants_events, row.fate, row.instance) {
+            self.recent.push(instance, row.event.clone());
+        }
+    }
+
+    fn see_action(&mut self, row: &ActionRow) {
+        let fact = &row.fact;
+        let key = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
+        let rule = self.observed.rules.entry(key).or_default();
+        match row.op {
+            Op::Assert => rule.fired += 1,
+            Op::Suppress => rule.suppressed += 1,
+            Op::Retract => rule.fired = rule.fired.saturating_sub(1),
+            Op::Correct => {}
+        }
+        if matches!(row.op, Op::Assert | Op::Suppress) {
+            rule.count_visitor(fact);
+            if rule.example.is_none() {
+                rule.example = Some(Example::new(fact, &self.recent));
+            }
+        }
+    }
+
+    fn see_visit(&mut self, row: &VisitRow) {
+        match row.change {
+            VisitChange::Opened { .. } => self.observed.totals.visits += 1,
+            VisitChange::Closed(_) => self.recent.forget(row.instance),
+        }
+    }
+}
+
+impl Observed {
+    fn count_name(&mut self, name: &str) {
+        if let Some(count) = self.names.get_mut(name) {
+            *count += 1;
+        } else {
+            let name = if self.names.len() < NAMES_MAX { name } else { "(others)" };
+            *self.names.entry(name.into()).or_default() += 1;
+        }
+    }
+}
+
+impl RuleSeen {
+    fn count_visitor(&mut self, fact: &ActionFact) {
+        let id = fact.visitor.as_ref().map_or(&fact.visit.0, |visitor| &visitor.0);
+        if self.visitor_hashes.len() < RULE_VISITORS_MAX {
+            self.visitor_hashes.insert(id.stable_hash());
+            self.visitors = self.visitor_hashes.len() as u64;
+        }
+    }
+}
+
+/// Events of open visits.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    visits: BTreeMap<Instance, Vec<PackedEvent>>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, instance: Instance, event: PackedEvent) {
+        self.bytes += event.as_bytes().len();
+        self.visits.entry(instance).or_default().push(event);
+        while self.bytes > RECENT_BYTES_MAX
+            && let Some((oldest, _)) = self.visits.first_key_value()
+        {
+            self.forget(*oldest);
+        }
+    }
+
+    fn forget(&mut self, instance: Instance) {
+        for event in self.visits.remove(&instance).unwrap_or_default() {
+            self.bytes -= event.as_bytes().len();
+        }
+    }
+
+    /// An event of a visit that is open, if it is kept.
+    pub(super) fn find(&self, instance: Instance, id: &EventId) -> Option<&PackedEvent> {
+        let events = self.visits.get(&instance)?;
+        events.iter().rfind(|event| event.view().is_ok_and(|view| view.id() == *id))
+    }
+}

@@ -1,0 +1,132 @@
+//! The summary for people.
+
+use super::Summary;
+use super::example::{Example, time};
+use super::observer::{RULE_VISITORS_MAX, RuleKey, RuleSeen};
+use beckon_ingest::source::SourceReport;
+use comfy_table::{CellAlignment, Table, presets};
+
+/// All of the summary.
+pub(super) fn text(summary: &Summary) -> String {
+    let mut out = String::new();
+    bad_lines(&mut out, &summary.source);
+    if !summary.observed.rules.is_empty() {
+        line(&mut out, &format!("{}\n", rules_table(summary)));
+        for (key, rule) in &summary.observed.rules {
+            if let Some(example) = &rule.example {
+                example_text(&mut out, key, rule, example);
+            }
+        }
+    }
+    line(&mut out, &totals_table(summary).to_string());
+    let rate = format!("{:.0}", summary.events_per_second());
+    out.push_str(&format!("{:.2} s, {} events/s", summary.seconds, grouped(&rate)));
+    out
+}
+
+fn rules_table(summary: &Summary) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["rule", "package", "fired", "suppressed", "visitors", "first fired", "for"]);
+    let mut rules: Vec<(&RuleKey, &RuleSeen)> = summary.observed.rules.iter().collect();
+    rules.sort_by(|(a_key, a), (b_key, b)| b.fired.cmp(&a.fired).then(a_key.cmp(b_key)));
+    for ((package, name), rule) in rules {
+        let is_bound = rule.visitors >= RULE_VISITORS_MAX as u64;
+        let visitors = format!("{}{}", number(rule.visitors), if is_bound { "+" } else { "" });
+        let example = rule.example.as_ref();
+        table.add_row([
+            name.to_string(),
+            package.to_string(),
+            number(rule.fired),
+            number(rule.suppressed),
+            visitors,
+            example.map(|example| time(example.fact.timestamp)).unwrap_or_default(),
+            example.map(Example::who_short).unwrap_or_default(),
+        ]);
+    }
+    for column in 2..5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn example_text(out: &mut String, (package, name): &RuleKey, rule: &RuleSeen, example: &Example) {
+    line(out, &format!("{name} ({package})"));
+    if !rule.description.is_empty() {
+        line(out, &format!("  {}", rule.description));
+    }
+    line(out, &format!("  who   {}", example.who()));
+    line(out, &format!("  when  {}", time(example.fact.timestamp)));
+    for (index, step) in example.why().iter().enumerate() {
+        line(out, &format!("  {}   {step}", if index == 0 { "why" } else { "   " }));
+    }
+    let fact = &example.fact;
+    let target = fact.channel.as_deref().or(fact.endpoint.as_deref());
+    let parts = [Some(&*fact.kind), target, fact.data.as_deref()];
+    let then = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    line(out, &format!("  then  {then}\n"));
+}
+
+fn totals_table(summary: &Summary) -> Table {
+    let totals = summary.observed.totals;
+    let late = totals.late_in_visit + totals.before_horizon;
+    let rows = [
+        ("events", totals.events),
+        ("visits", totals.visits),
+        ("came too late, not matched", late),
+        ("over the limit of a visit, not matched", totals.over_visit_limit),
+        ("duplicates", summary.feed.duplicates),
+        ("bad lines", summary.source.bad_lines),
+        ("values not of their type", summary.source.mismatched_values),
+    ];
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    for (index, (name, count)) in rows.into_iter().enumerate() {
+        if index < 2 || count > 0 {
+            table.add_row([name.to_owned(), number(count)]);
+        }
+    }
+    for (name, count) in &summary.observed.names {
+        table.add_row([format!("  {name}"), number(*count)]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn bad_lines(out: &mut String, source: &SourceReport) {
+    for bad in &source.bad_lines_shown {
+        line(out, &format!("{}:{}: {}", bad.input, bad.line, bad.reason));
+    }
+    let more = source.bad_lines.saturating_sub(source.bad_lines_shown.len() as u64);
+    if more > 0 {
+        line(out, &format!("and {} more bad lines", number(more)));
+    }
+    if source.bad_lines > 0 {
+        out.push('\n');
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn number(number: u64) -> String {
+    grouped(&number.to_string())
+}
+
+/// Digits with a comma before each three.
+fn grouped(digits: &str) -> String {
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
