@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::generate::GenerateArgs;
+use crate::replay::ReplayArgs;
 use clap::{Parser, Subcommand};
 
 /// Recognises in milliseconds the moment that matters on a website, and acts.
@@ -16,4 +17,6 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write a realistic stream of visitors, or send it to a server as load
     Generate(GenerateArgs),
+    /// Run rules over log files: which fired, for whom, and why; write the Parquet
+    Replay(ReplayArgs),
 }

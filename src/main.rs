@@ -4,6 +4,8 @@ mod cli;
 mod generate;
 mod http_client;
 mod output;
+mod replay;
+mod rules_dir;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let result = match &cli.command {
         cli::Command::Generate(args) => generate::run(args),
+        cli::Command::Replay(args) => replay::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
