@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
 
 /// The configuration of the HTTP side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// A number that changes when [`EngineView::live`] does.
     fn live_version(&self) -> u64;
 
-    /// What happens now: the snapshot that `/v1/live` streams.
+    /// What happens now, as [`crate::live_json`] says it: what `/v1/live` streams.
     fn live(&self) -> serde_json::Value;
 
     /// What `/v1/status` says of the engine: rules, epochs, counters.
@@ -96,6 +97,7 @@ pub(crate) struct App {
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Rates<u64>,
+    pub(crate) live_streams: Arc<Semaphore>,
     is_draining: AtomicBool,
 }
 
@@ -122,6 +124,7 @@ impl App {
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates: Rates::new(limits.address_requests_per_second_max, limits.addresses_max),
+            live_streams: Arc::new(Semaphore::new(limits.live_streams_max)),
             is_draining: AtomicBool::new(false),
             limits,
         })

@@ -19,6 +19,7 @@ mod answer;
 mod app;
 mod events;
 mod health;
+mod live;
 mod memory;
 mod metrics;
 mod record;
@@ -26,6 +27,7 @@ mod routes;
 mod server;
 
 pub use app::{EngineView, Parts, Peer, ServerConfig, ServerError};
+pub use live::live_json;
 pub use record::record_of;
 pub use routes::Access;
 pub use server::Server;

@@ -6,13 +6,15 @@
 
 use crate::answer::Refusal;
 use crate::app::App;
+use crate::client::is_local;
 use crate::events::{self, peer_of};
 use crate::health;
+use crate::live;
 use crate::tokens::{Scope, Standing};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts as Head};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -48,6 +50,8 @@ pub(crate) fn table(_app: &App) -> Vec<Route> {
         route(Method::GET, "/healthz", Public, health::healthz),
         route(Method::GET, "/readyz", Public, health::readyz),
         route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
+        route(Method::GET, "/v1/live", Token(Scope::LiveRead), live::live),
+        route(Method::GET, "/v1/live/snapshot", Token(Scope::LiveRead), live::snapshot),
         route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
     ]
 }
@@ -114,6 +118,15 @@ async fn safe_headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// Whether the demo's page asks from this machine: it watches without a token, as it sends without
+/// a key. Pages of other origins cannot read the answer, other hosts' names are refused.
+fn is_demo_watcher(app: &App, head: &Head, scope: Scope) -> bool {
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    app.demo.is_some()
+        && scope == Scope::LiveRead
+        && is_local(peer_of(head).0.ip(), &head.headers, authority)
+}
+
 /// Lets through who shows a token with the scope.
 async fn check_token(
     State((app, scope)): State<(Arc<App>, Scope)>,
@@ -124,6 +137,9 @@ async fn check_token(
     let client = app.client(peer_of(&head), &head.headers);
     if let Err(refusal) = app.admit_address(client) {
         return refusal.into_response();
+    }
+    if is_demo_watcher(&app, &head, scope) {
+        return next.run(Request::from_parts(head, body)).await;
     }
     let help = "make one with beckon token create, send it as Authorization: Bearer TOKEN";
     let refusal = match shown_token(&head.headers) {

@@ -5,10 +5,10 @@
 //! number at a time, and the others are closed at once.
 
 use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
-use crate::routes;
+use crate::routes::{self, Access};
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Method, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -46,6 +46,13 @@ impl Server {
     /// What is wrong with the configuration.
     pub fn new(config: &ServerConfig, parts: Parts) -> Result<Self, ServerError> {
         Ok(Self { app: Arc::new(App::new(config, parts)?) })
+    }
+
+    /// Method, path and access of every route.
+    #[must_use]
+    pub fn routes(&self) -> Vec<(Method, &'static str, Access)> {
+        let said = |route: routes::Route| (route.method, route.path, route.access);
+        routes::table(&self.app).into_iter().map(said).collect()
     }
 
     /// The routes, for tests without a socket; requests carry a [`Peer`] as an extension.

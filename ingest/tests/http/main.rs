@@ -5,6 +5,8 @@ mod bodies;
 mod connections;
 mod keys;
 mod limits;
+mod live;
 mod results;
+mod routes;
 mod support;
 mod tokens;

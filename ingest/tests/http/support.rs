@@ -129,6 +129,7 @@ impl Log for MemoryLog {
 #[derive(Debug, Default)]
 pub(crate) struct FakeEngine {
     pub(crate) lag: AtomicU64,
+    pub(crate) version: AtomicU64,
 }
 
 impl EngineView for FakeEngine {
@@ -137,11 +138,11 @@ impl EngineView for FakeEngine {
     }
 
     fn live_version(&self) -> u64 {
-        1
+        self.version.load(Ordering::Relaxed)
     }
 
     fn live(&self) -> Value {
-        serde_json::json!({ "visits": 3 })
+        serde_json::json!({ "version": self.live_version() })
     }
 
     fn status(&self) -> Value {

@@ -1,0 +1,245 @@
+//! `GET /v1/live`: what happens now, as server-sent events.
+//!
+//! Each stream looks at the engine's version a few times a second and sends a whole snapshot when
+//! it has changed. A client that reads slowly therefore misses snapshots and never holds memory:
+//! the next one is made when the last has been taken. `live_streams_max` bounds the streams.
+//!
+//! A snapshot is JSON with a shape of its own ([`live_json`]), so that the engine's types can
+//! change: ids as text, times in milliseconds.
+
+use crate::answer::Refusal;
+use crate::app::App;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use beckon_engine::live::{LIVE_MINUTES, LiveCount, LiveName, LiveSnapshot};
+use beckon_engine::model::{ActionRow, EventRow, ValueView};
+use futures_util::stream;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+/// How often a stream looks at the version.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// After so long without a snapshot a comment is sent, so that proxies keep the stream open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// One client's stream.
+struct Stream {
+    app: Arc<App>,
+    looks: Interval,
+    sent: Option<u64>,
+    spoke: Instant,
+    _place: Place,
+}
+
+/// A place among `live_streams_max`, given back when the stream ends.
+struct Place {
+    app: Arc<App>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.app.metrics.live_streams.dec();
+    }
+}
+
+impl Stream {
+    /// The next thing to say; `None` when the server shuts down.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            self.looks.tick().await;
+            if self.app.is_draining() {
+                return None;
+            }
+            let version = self.app.engine.live_version();
+            if self.sent != Some(version) {
+                self.sent = Some(version);
+                self.spoke = Instant::now();
+                let snapshot = self.app.engine.live();
+                return Some(format!("id: {version}\ndata: {snapshot}\n\n").into());
+            }
+            if self.spoke.elapsed() >= KEEP_ALIVE {
+                self.spoke = Instant::now();
+                return Some(Bytes::from_static(b": still here\n\n"));
+            }
+        }
+    }
+}
+
+/// The handler.
+pub(crate) async fn live(State(app): State<Arc<App>>) -> Response {
+    let Ok(permit) = Arc::clone(&app.live_streams).try_acquire_owned() else {
+        let message = "too many streams are open";
+        return app.unavailable("too_many_streams", message).into_response();
+    };
+    app.metrics.live_streams.inc();
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let place = Place { app: Arc::clone(&app), _permit: permit };
+    let stream = Stream { app, looks, sent: None, spoke: Instant::now(), _place: place };
+    let body = stream::unfold(stream, |mut stream| async move {
+        let said = stream.next().await?;
+        Some((Ok::<_, Infallible>(said), stream))
+    });
+    let headers =
+        [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, axum::body::Body::from_stream(body)).into_response()
+}
+
+/// `GET /v1/live/snapshot`: one snapshot, for who does not want a stream.
+pub(crate) async fn snapshot(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let text = app.engine.live().to_string();
+    Ok(crate::answer::json_text(axum::http::StatusCode::OK, text))
+}
+
+/// The JSON of a snapshot:
+///
+/// ```json
+/// {"version": 7, "now_ms": 0, "visits_open": 3,
+///  "minutes": [{"minute_ms": 0, "events": 5, "actions": 1}],
+///  "names": [{"site": "shop", "name": "PageEntered", "count": 5}],
+///  "categories": [{"site": "shop", "category": "lamps", "count": 2}],
+///  "rules": [{"site": "shop", "package": "com.example.shop", "rule": "hot-lead", "count": 1}],
+///  "events": [{"seq": 1, "site": "shop", "name": "PageEntered", "visit": "44...",
+///              "timestamp_ms": 0, "url": "https://...", "fate": "matched"}],
+///  "actions": [{"action_id": "9A...", "op": "assert", "site": "shop", "package": "...",
+///               "rule": "hot-lead", "kind": "invite", "visit": "44...", "timestamp_ms": 0,
+///               "events": ["..."], "suppressed": null, "data": {"greeting": "..."}}]}
+/// ```
+///
+/// `minutes` are the last hour, oldest first; `events` and `actions` the latest, oldest first.
+#[must_use]
+pub fn live_json(snapshot: &LiveSnapshot) -> Value {
+    let of_kind = |pick: fn(&LiveCount) -> Option<Value>| -> Vec<Value> {
+        snapshot.counts.iter().filter_map(pick).collect()
+    };
+    json!({
+        "version": snapshot.version,
+        "now_ms": snapshot.minute.0.saturating_mul(60_000),
+        "visits_open": snapshot.open_visits.values().sum::<i64>(),
+        "minutes": minutes(snapshot),
+        "names": of_kind(|count| match &count.name {
+            LiveName::Event { site, name } => {
+                Some(json!({ "site": site, "name": name, "count": count.total }))
+            }
+            LiveName::Category { .. } | LiveName::Rule { .. } => None,
+        }),
+        "categories": of_kind(|count| match &count.name {
+            LiveName::Category { site, category } => {
+                Some(json!({ "site": site, "category": category, "count": count.total }))
+            }
+            LiveName::Event { .. } | LiveName::Rule { .. } => None,
+        }),
+        "rules": of_kind(|count| match &count.name {
+            LiveName::Rule { site, package, rule } => Some(json!({
+                "site": site, "package": package, "rule": rule, "count": count.total,
+            })),
+            LiveName::Event { .. } | LiveName::Category { .. } => None,
+        }),
+        "events": snapshot.events.iter().filter_map(event_json).collect::<Vec<_>>(),
+        "actions": snapshot.actions.iter().map(action_json).collect::<Vec<_>>(),
+    })
+}
+
+/// Events and actions of each minute of the last hour.
+fn minutes(snapshot: &LiveSnapshot) -> Vec<Value> {
+    let first = snapshot.minute.first_shown();
+    let sum = |minute: usize, wanted: fn(&LiveName) -> bool| -> i64 {
+        let counts = snapshot.counts.iter().filter(|count| wanted(&count.name));
+        counts.filter_map(|count| count.per_minute.get(minute)).sum()
+    };
+    (0..LIVE_MINUTES)
+        .zip(first.0..)
+        .map(|(index, minute)| {
+            json!({
+                "minute_ms": minute.saturating_mul(60_000),
+                "events": sum(index, |name| matches!(name, LiveName::Event { .. })),
+                "actions": sum(index, |name| matches!(name, LiveName::Rule { .. })),
+            })
+        })
+        .collect()
+}
+
+/// A damaged event is not shown; the log says what is wrong with it.
+fn event_json(row: &EventRow) -> Option<Value> {
+    let view = row.event.view().ok()?;
+    let mut url = None;
+    view.for_each_field(|name, value| {
+        if let ("url", ValueView::Str(text)) = (name.as_str(), value) {
+            url = Some(text);
+        }
+    })
+    .ok()?;
+    Some(json!({
+        "seq": row.seq,
+        "site": view.site,
+        "name": view.name,
+        "visit": view.visit().to_string(),
+        "timestamp_ms": view.timestamp,
+        "url": url,
+        "fate": row.fate.as_str(),
+    }))
+}
+
+fn action_json(row: &ActionRow) -> Value {
+    let fact = &row.fact;
+    let data = fact.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    json!({
+        "action_id": format!("{:032X}", fact.action.0),
+        "op": row.op.as_str(),
+        "site": fact.site,
+        "package": fact.package,
+        "rule": fact.rule,
+        "kind": fact.kind,
+        "visit": fact.visit.to_string(),
+        "timestamp_ms": fact.timestamp,
+        "events": fact.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "suppressed": fact.suppressed.map(|reason| reason.as_str()),
+        "data": data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beckon_engine::live::Minute;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_snapshot_is_said_in_its_own_words() {
+        let mut per_minute = vec![0; LIVE_MINUTES];
+        per_minute[LIVE_MINUTES - 1] = 2;
+        let count = |name| LiveCount { name, total: 2, per_minute: per_minute.clone() };
+        let (site, name) = ("shop".into(), "PageEntered".into());
+        let snapshot = LiveSnapshot {
+            version: 7,
+            minute: Minute(1_000),
+            open_visits: BTreeMap::from([("shop".into(), 3), ("blog".into(), 1)]),
+            counts: vec![
+                count(LiveName::Event { site, name }),
+                count(LiveName::Rule {
+                    site: "shop".into(),
+                    package: "com.example".into(),
+                    rule: "hot-lead".into(),
+                }),
+            ],
+            events: Vec::new(),
+            actions: Vec::new(),
+        };
+        let json = live_json(&snapshot);
+        assert_eq!(json["version"], 7);
+        assert_eq!(json["visits_open"], 4);
+        assert_eq!(json["names"][0]["count"], 2);
+        assert_eq!(json["rules"][0]["rule"], "hot-lead");
+        let minutes = json["minutes"].as_array().expect("a list");
+        assert_eq!(minutes.len(), LIVE_MINUTES);
+        let last = json!({ "minute_ms": 60_000_000, "events": 2, "actions": 2 });
+        assert_eq!(minutes.last(), Some(&last));
+    }
+}

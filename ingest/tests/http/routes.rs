@@ -1,0 +1,58 @@
+//! Every route says who may use it, and is held to it.
+
+use crate::support::{bench, config, get};
+use beckon_ingest::{Access, ServerConfig};
+
+/// What anyone may ask for. A new name here is a decision.
+const PUBLIC: [(&str, &str); 3] =
+    [("OPTIONS", "/v1/events"), ("GET", "/healthz"), ("GET", "/readyz")];
+
+#[tokio::test]
+async fn every_route_is_held_to_its_access() {
+    for demo_site in [None, Some("demo".to_owned())] {
+        let bench = bench(&ServerConfig { demo_site, ..config() });
+        let mut public = Vec::new();
+        for (method, path, access) in bench.server.routes() {
+            let method: &'static str = String::leak(method.to_string());
+            let path = path.replace("{id}", "1");
+            let ask = || get(&path).method(method);
+            match access {
+                Access::Public => public.push((method, path)),
+                Access::WriteKey => {
+                    let wrong = ask().bearer("wrong").send(&bench).await;
+                    wrong.check_error(401, "key_unknown");
+                }
+                Access::Token(_) => {
+                    ask().send(&bench).await.check_error(401, "token_missing");
+                    let key = crate::support::SERVER_KEY;
+                    ask().bearer(key).send(&bench).await.check_error(401, "token_unknown");
+                }
+            }
+        }
+        let listed = PUBLIC.map(|(method, path)| (method, path.to_owned()));
+        assert_eq!(public, listed);
+    }
+}
+
+/// The table is the only place where routes are made.
+#[test]
+fn no_route_is_made_beside_the_table() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut made = Vec::new();
+    let mut folders = vec![std::path::PathBuf::from(source)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            let makes = [".route(", ".route_service(", ".nest(", ".nest_service(", "Router::new("];
+            if makes.iter().any(|makes| text.contains(makes)) {
+                made.push(path.strip_prefix(source).expect("inside").to_path_buf());
+            }
+        }
+    }
+    assert_eq!(made, [std::path::PathBuf::from("routes.rs")]);
+}
