@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
 use crate::replay::ReplayArgs;
 use clap::{Parser, Subcommand};
@@ -19,4 +20,6 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Run rules over log files: which fired, for whom, and why; write the Parquet
     Replay(ReplayArgs),
+    /// Show the configuration in force, and where each value came from
+    Config(ConfigArgs),
 }

@@ -1,6 +1,8 @@
 //! The binary: command line, configuration, and putting the parts together.
 
 mod cli;
+mod command;
+mod config;
 mod generate;
 mod http_client;
 mod output;
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         cli::Command::Generate(args) => generate::run(args),
         cli::Command::Replay(args) => replay::run(args),
+        cli::Command::Config(args) => command::show_config::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,3 @@
+//! Commands that are more than a call into a crate.
+
+pub(crate) mod show_config;

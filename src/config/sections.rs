@@ -1,0 +1,171 @@
+//! The sections of the configuration file and their defaults.
+//!
+//! Every field is a key of `docs/configuration.md`, with the same name and meaning.
+
+use beckon_sinks::parquet::ParquetConfig;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Keys without a default, each with an example.
+pub(crate) const OPTIONAL_KEYS: &str = r#"
+[server]
+rules = "rules"
+reports = "reports"
+
+[sites."*"]
+keys = [{ name = "web", kind = "browser", key = "...", key_sha256 = "...", origins = [], unproven = "record" }]
+"#;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Config {
+    /// `[server]`
+    pub(crate) server: ServerSection,
+    /// `[engine]`
+    pub(crate) engine: EngineSection,
+    /// `[log]`
+    pub(crate) log: LogSection,
+    /// `[reports]`
+    pub(crate) reports: ReportsSection,
+}
+
+/// Address, folders, logging.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerSection {
+    pub(crate) listen: String,
+    pub(crate) data: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rules: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reports: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_filter: String,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7700".to_owned(),
+            data: PathBuf::from("beckon-data"),
+            rules: None,
+            reports: None,
+            log_format: LogFormat::Text,
+            log_filter: "info".to_owned(),
+        }
+    }
+}
+
+/// How the server's own log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Visits, time and threads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct EngineSection {
+    pub(crate) workers: usize,
+    pub(crate) watermark_delay_ms: u32,
+    pub(crate) lateness_ms: i64,
+    pub(crate) inactivity_ms: i64,
+    pub(crate) visit_events_max: usize,
+    pub(crate) visit_events_matched_max: u64,
+    pub(crate) visits_open_max: usize,
+    pub(crate) closed_visits_max: usize,
+    pub(crate) epochs_in_flight_max: usize,
+    pub(crate) events_in_flight_max: usize,
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            watermark_delay_ms: 2_000,
+            lateness_ms: 120_000,
+            inactivity_ms: 30 * 60 * 1_000,
+            visit_events_max: 500,
+            visit_events_matched_max: 10_000,
+            visits_open_max: 1_000_000,
+            closed_visits_max: 1_000_000,
+            epochs_in_flight_max: 64,
+            events_in_flight_max: 100_000,
+        }
+    }
+}
+
+/// The durable log and the outbox derived from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LogSection {
+    pub(crate) segment_bytes: u64,
+    pub(crate) log_bytes_max: u64,
+    pub(crate) disk_free_bytes_min: u64,
+    pub(crate) append_queue_bytes_max: u64,
+    pub(crate) group_bytes_max: u64,
+    pub(crate) dedup_ids_max: usize,
+    pub(crate) outbox_bytes_max: u64,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 128 << 20,
+            log_bytes_max: 64 << 30,
+            disk_free_bytes_min: 1 << 30,
+            append_queue_bytes_max: 64 << 20,
+            group_bytes_max: 8 << 20,
+            dedup_ids_max: 20_000_000,
+            outbox_bytes_max: 64 << 30,
+        }
+    }
+}
+
+/// How the Parquet tables are cut into files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReportsSection {
+    pub(crate) file_bytes_max: u64,
+    pub(crate) file_rows_max: u64,
+    pub(crate) rotation_ms_max: i64,
+    pub(crate) open_bytes_max: u64,
+    pub(crate) event_folders_max: usize,
+}
+
+impl Default for ReportsSection {
+    fn default() -> Self {
+        let tables = ParquetConfig::default();
+        Self {
+            file_bytes_max: tables.file_bytes_max,
+            file_rows_max: tables.file_rows_max,
+            rotation_ms_max: tables.rotation_ms_max,
+            open_bytes_max: tables.open_bytes_max,
+            event_folders_max: tables.event_folders_max,
+        }
+    }
+}
+
+impl Config {
+    /// What no type can say.
+    ///
+    /// # Errors
+    /// For the first value that does not make sense.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.engine.workers > 0, "engine.workers must be at least 1");
+        anyhow::ensure!(self.engine.inactivity_ms > 0, "engine.inactivity_ms must be above 0");
+        anyhow::ensure!(self.engine.lateness_ms >= 0, "engine.lateness_ms must not be negative");
+        Ok(())
+    }
+
+    /// Where the Parquet tables lie.
+    pub(crate) fn reports(&self) -> PathBuf {
+        let reports = self.server.reports.clone();
+        reports.unwrap_or_else(|| self.server.data.join("reports"))
+    }
+}
