@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::log_inspect::LogInspectArgs;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
 use crate::replay::ReplayArgs;
@@ -20,6 +21,16 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Run rules over log files: which fired, for whom, and why; write the Parquet
     Replay(ReplayArgs),
+    /// Look into the durable log
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Show the configuration in force, and where each value came from
     Config(ConfigArgs),
+}
+
+/// What is done with the log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Show its segments, and whether each is whole
+    Inspect(LogInspectArgs),
 }

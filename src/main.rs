@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         cli::Command::Generate(args) => generate::run(args),
         cli::Command::Replay(args) => replay::run(args),
+        cli::Command::Log(cli::LogCommand::Inspect(args)) => command::log_inspect::run(args),
         cli::Command::Config(args) => command::show_config::run(args),
     };
     match result {

@@ -1,3 +1,4 @@
 //! Commands that are more than a call into a crate.
 
+pub(crate) mod log_inspect;
 pub(crate) mod show_config;

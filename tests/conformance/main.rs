@@ -1,0 +1,69 @@
+//! Public EQL cases as golden tests, where they are there.
+//!
+//! They lie beside the project, not in it (their licence is another); without them the test says
+//! so and ends. Each case becomes a rule on one visit that never ends: a source mapping with a
+//! constant window key. A case that uses what does not run yet must be refused as `not-yet`, and
+//! is counted; every other one must give the expected matches in the expected order.
+
+mod cases;
+mod run;
+
+use cases::{Case, Dataset};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Matches of one case that are compared: the source's own limit.
+const SIZE_DEFAULT: usize = 50;
+/// Suites of the dialect that the rule language is.
+const SUITES: &[&str] = &["test_queries", "additional_test_queries", "test_queries_date"];
+
+#[test]
+fn public_cases_give_what_is_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance/eql");
+    if !folder.is_dir() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let mut datasets: BTreeMap<String, Dataset> = BTreeMap::new();
+    let (mut passed, mut not_yet, mut failed) = (0, Vec::new(), Vec::new());
+    for case in cases::read(&folder).into_iter().filter(|case| SUITES.contains(&&*case.suite)) {
+        let dataset = datasets
+            .entry(case.dataset.clone())
+            .or_insert_with(|| Dataset::read(&folder, &case.dataset));
+        match judge(&case, dataset) {
+            Verdict::Passed => passed += 1,
+            Verdict::NotYet(why) => not_yet.push(format!("{}: {why}", case.name)),
+            Verdict::Failed(why) => failed.push(format!("{}/{}: {why}", case.suite, case.name)),
+        }
+    }
+    println!("{passed} passed, {} not yet, {} failed", not_yet.len(), failed.len());
+    println!("not yet:\n  {}", not_yet.join("\n  "));
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(passed >= 140, "only {passed} cases ran");
+}
+
+enum Verdict {
+    Passed,
+    NotYet(String),
+    Failed(String),
+}
+
+fn judge(case: &Case, dataset: &Dataset) -> Verdict {
+    let rules = match run::compile(case, dataset) {
+        Ok(rules) => rules,
+        Err(run::Refused::NotYet(what)) => return Verdict::NotYet(what),
+        Err(run::Refused::Wrong(what)) => {
+            return Verdict::Failed(format!("{}\n    {what}", case.query));
+        }
+    };
+    let mut found = run::matches(&rules, dataset);
+    found.truncate(case.size.unwrap_or(SIZE_DEFAULT));
+    if case.accepts(&found) {
+        Verdict::Passed
+    } else {
+        Verdict::Failed(format!(
+            "{}\n    expected {:?}\n    found    {found:?}",
+            case.query, case.expected
+        ))
+    }
+}
