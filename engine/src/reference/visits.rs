@@ -3,11 +3,10 @@
 use super::expression::Stamped;
 use super::sequence;
 use crate::model::{
-    EpochInput, Event, EventId, EventTimeMs, Fate, Flags, Id, Identity, Instance, LogSeq, Value,
-    VisitId, VisitScope, system,
+    EpochInput, Event, EventId, EventTimeMs, Fate, Flags, Identity, Instance, LogSeq, PackedEvent,
+    Value, VisitId, VisitScope, made_up_visit_started, system,
 };
 use beckon_rules::plan::{Fire, RulePlan, RuleSet};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -134,6 +133,8 @@ impl Reference {
             }
         }
         matches.sort();
+        // Two values of a join key may make a match of the same events: one match id, one match.
+        matches.dedup();
         ReferenceOutput { recorded: self.recorded, matches }
     }
 
@@ -161,6 +162,10 @@ impl Reference {
             let visit = open.last_mut().expect("just pushed");
             return take(visit, seq, event, self.config.visit_events_matched_max);
         };
+        if visit.is_made_up && &*event.name == system::VISIT_STARTED {
+            visit.newest = visit.newest.max(order);
+            return Recorded { seq, fate: Fate::Superseded, instance, identity };
+        }
         if order < visit.newest {
             return Recorded { seq, fate: Fate::LateInVisit, instance, identity };
         }
@@ -180,7 +185,7 @@ fn open_visit(seq: LogSeq, event: &Event, makes_visit_started: bool) -> Visit {
         newest: (event.timestamp, event.tie, seq),
     };
     if makes_visit_started && &*event.name != system::VISIT_STARTED {
-        let made_up = made_up_visit_started(visit.instance, event);
+        let made_up = made_up(visit.instance, event);
         let identity = Identity::default();
         visit.events.push((seq, Stamped { event: made_up, identity }));
         visit.is_made_up = true;
@@ -195,10 +200,6 @@ fn take(visit: &mut Visit, seq: LogSeq, event: Event, matched_max: u64) -> Recor
         instance: Some(visit.instance),
         identity: visit.identity.clone(),
     };
-    if visit.is_made_up && &*event.name == system::VISIT_STARTED {
-        recorded.fate = Fate::Superseded;
-        return recorded;
-    }
     visit.seen += 1;
     visit.identity = identity_after(&visit.identity, &event);
     recorded.identity = visit.identity.clone();
@@ -239,32 +240,10 @@ fn identity_after(before: &Identity, event: &Event) -> Identity {
 }
 
 /// The `VisitStarted` of a visit that had none.
-fn made_up_visit_started(instance: Instance, event: &Event) -> Event {
-    let mut hash = Sha256::new();
-    for part in [
-        &b"made-up VisitStarted"[..],
-        event.site.as_bytes(),
-        event.visit.to_string().as_bytes(),
-        &instance.0.0.to_le_bytes(),
-    ] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let id: [u8; 16] = hash.finalize()[..16].try_into().expect("SHA-256 has 32 bytes");
-    Event {
-        flags: Flags::MADE_UP,
-        site: Arc::clone(&event.site),
-        name: system::VISIT_STARTED.into(),
-        id: EventId(Id::Bits(u128::from_be_bytes(id))),
-        visit: event.visit.clone(),
-        visitor: event.visitor.clone(),
-        page: event.page.clone(),
-        timestamp: event.timestamp,
-        server_timestamp: event.server_timestamp,
-        client_timestamp: None,
-        tie: event.tie,
-        fields: Vec::new(),
-    }
+fn made_up(instance: Instance, event: &Event) -> Event {
+    let packed = PackedEvent::pack(event);
+    let view = packed.view().expect("just packed");
+    made_up_visit_started(&view, instance).unpack().expect("just packed")
 }
 
 /// The matches that a rule lets out of one instance: the first, or every one.

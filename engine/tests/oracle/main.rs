@@ -1,0 +1,128 @@
+//! The oracle: over random rules and random streams the engine says what the reference evaluator
+//! says, with one worker and with two, and the outbox records of both are equal byte for byte.
+//!
+//! A failing case prints its rules and its stream, and is kept by proptest as a seed that replays.
+//! `ORACLE_CASES` runs more than the 2,000 of the ordinary tests.
+
+mod rules;
+mod stream;
+
+use beckon_engine::dataflow::{Dataflow, DataflowConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::model::{EpochInput, EpochOutput, EventRow, Flags, Op};
+use beckon_engine::reference::{
+    Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput,
+};
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
+use beckon_rules::plan::RuleSet;
+use beckon_rules::schema::Schema;
+use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
+
+const LATENESS_MS: i64 = 120_000;
+const INACTIVITY_MS: i64 = 1_800_000;
+const MATCHED_MAX: u32 = 25;
+
+fn compiled(texts: &[String]) -> Arc<RuleSet> {
+    let named = texts.iter().enumerate();
+    let file = |(index, text): (usize, &String)| SourceFile {
+        file: format!("rule-{index}.toml"),
+        text: text.clone(),
+    };
+    let rules = named.map(file).collect();
+    let package = PackageSources { name: "com.example.oracle".into(), package_file: None, rules };
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
+    Arc::new(rules.unwrap_or_else(|| panic!("{texts:?} do not compile: {diagnostics:?}")))
+}
+
+/// What the engine says, epoch by epoch.
+fn engine(rules: &Arc<RuleSet>, epochs: &[EpochInput], workers: usize) -> Vec<EpochOutput> {
+    let outputs = Arc::new(Mutex::new(Vec::new()));
+    let (collected, rules) = (Arc::clone(&outputs), Arc::clone(rules));
+    let config = MatcherConfig {
+        lateness_ms: LATENESS_MS,
+        inactivity_ms: Some(INACTIVITY_MS),
+        visit_events_matched_max: MATCHED_MAX,
+        ..MatcherConfig::default()
+    };
+    let dataflow = Dataflow::start(
+        DataflowConfig { workers, ..DataflowConfig::default() },
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config.clone()))),
+        Box::new(move |output| collected.lock().expect("no panic").push(output)),
+    )
+    .expect("the dataflow starts");
+    for epoch in epochs {
+        dataflow.submit(epoch.clone()).expect("the dataflow runs");
+    }
+    dataflow.finish().expect("the dataflow ends");
+    let mut outputs = outputs.lock().expect("no panic");
+    std::mem::take(&mut *outputs)
+}
+
+/// What the engine said, in the form of the reference: net matches and what became of each event.
+fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
+    let mut net = ReferenceOutput::default();
+    for output in outputs {
+        let real = output.events.iter().filter(|row| !is_made_up(row));
+        net.recorded.extend(real.map(|row| Recorded {
+            seq: row.seq,
+            fate: row.fate,
+            instance: row.instance,
+            identity: row.identity.clone(),
+        }));
+        for row in &output.actions {
+            assert_eq!(row.op, Op::Assert, "nothing is taken back or suppressed yet: {row:?}");
+            net.matches.push(ReferenceMatch {
+                site: Arc::clone(&row.fact.site),
+                visit: row.fact.visit.clone(),
+                instance: row.fact.instance,
+                package: Arc::clone(&row.fact.package),
+                rule: Arc::clone(&row.fact.rule),
+                events: row.fact.events.clone(),
+            });
+        }
+    }
+    net.matches.sort();
+    net
+}
+
+fn is_made_up(row: &EventRow) -> bool {
+    row.event.view().is_ok_and(|view| view.flags.has(Flags::MADE_UP))
+}
+
+fn reference(rules: &RuleSet, epochs: &[EpochInput]) -> ReferenceOutput {
+    let mut reference = Reference::new(ReferenceConfig {
+        lateness_ms: LATENESS_MS,
+        inactivity_ms: Some(INACTIVITY_MS),
+        visit_events_matched_max: MATCHED_MAX.into(),
+        makes_visit_started: true,
+    });
+    for epoch in epochs {
+        reference.epoch(epoch);
+    }
+    reference.finish(rules)
+}
+
+fn cases() -> u32 {
+    let asked = std::env::var("ORACLE_CASES").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(2_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_says_what_the_rules_mean(
+        texts in rules::rules(),
+        drafts in prop::collection::vec(stream::draft(), 1..60),
+    ) {
+        let rules = compiled(&texts);
+        let epochs = stream::epochs(&drafts);
+        let one = engine(&rules, &epochs, 1);
+        let expected = reference(&rules, &epochs);
+        prop_assert_eq!(net(&one), expected);
+        let two = engine(&rules, &epochs, 2);
+        let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
+        prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
+    }
+}

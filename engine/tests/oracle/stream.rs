@@ -1,0 +1,136 @@
+//! Random event streams, cut into random epochs.
+//!
+//! Small worlds on purpose: few names, few values, few visits, so that rules meet often, and
+//! times that stand still, jump, and sometimes go back.
+
+use beckon_engine::model::{
+    Epoch, EpochInput, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent,
+    PackedEvent, ServerTimeMs, Value, VisitId, VisitorId,
+};
+use proptest::prelude::*;
+
+/// A random event before it has a place in time.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    name: &'static str,
+    visit: u8,
+    step_ms: i64,
+    categories: Vec<&'static str>,
+    x: Option<i64>,
+    k: Option<&'static str>,
+    user: u8,
+    flags: u16,
+    ends_epoch: bool,
+    tie: Option<i64>,
+}
+
+const NAMES: &[&str] = &["A", "A", "B", "B", "C", "D"];
+const SYSTEM: &[&str] =
+    &["VisitStarted", "VisitEnded", "SignIn", "SignOut", "UserInfo", "PageEntered"];
+
+/// One draft.
+pub(crate) fn draft() -> impl Strategy<Value = Draft> {
+    let name = prop_oneof![8 => prop::sample::select(NAMES), 2 => prop::sample::select(SYSTEM)];
+    let step_ms = prop_oneof![
+        4 => Just(0_i64),
+        8 => 1_i64..2_000,
+        2 => 2_000_i64..70_000,
+        1 => -3_000_i64..0,
+        1 => -200_000_i64..-100_000,
+        1 => 1_700_000_i64..2_000_000,
+    ];
+    let what = (
+        name,
+        0_u8..4,
+        step_ms,
+        prop::collection::vec(prop::sample::select(&["p", "q", "r"][..]), 0..3),
+    );
+    let data = (
+        prop::option::of(-2_i64..4),
+        prop::option::of(prop::sample::select(&["u", "v"][..])),
+        0_u8..3,
+    );
+    let place = (
+        prop_oneof![12 => Just(0_u16), 1 => Just(3_u16), 1 => Just(4_u16)],
+        prop::bool::weighted(0.3),
+        prop::option::of(0_i64..3),
+    );
+    (what, data, place).prop_map(
+        |((name, visit, step_ms, categories), (x, k, user), (flags, ends_epoch, tie))| Draft {
+            name,
+            visit,
+            step_ms,
+            categories,
+            x,
+            k,
+            user,
+            flags,
+            ends_epoch,
+            tie,
+        },
+    )
+}
+
+/// The drafts as a log: epochs with replay marks, a timer epoch here and there, and the end.
+pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
+    let mut clock_ms = 1_767_225_600_000_i64;
+    let mut watermark = EventTimeMs::MIN;
+    let mut epochs = Vec::new();
+    let mut events = Vec::new();
+    let mut first_seq = LogSeq(1);
+    for (index, draft) in drafts.iter().enumerate() {
+        clock_ms += draft.step_ms;
+        let seq = LogSeq(index as u64 + 1);
+        watermark = watermark.max(EventTimeMs(clock_ms));
+        events.push(LoggedEvent { seq, event: PackedEvent::pack(&event(draft, seq, clock_ms)) });
+        if draft.ends_epoch {
+            let mark = mark(epochs.len(), first_seq, seq, watermark);
+            epochs.push(EpochInput { mark, events: std::mem::take(&mut events) });
+            first_seq = seq.next();
+        }
+    }
+    let last_seq = LogSeq(drafts.len() as u64);
+    let mark = mark(epochs.len(), first_seq, last_seq, EventTimeMs::MAX);
+    epochs.push(EpochInput { mark, events });
+    epochs
+}
+
+fn mark(index: usize, first_seq: LogSeq, last_seq: LogSeq, watermark: EventTimeMs) -> EpochMark {
+    let epoch = Epoch(index as u64 + 1);
+    let now = ServerTimeMs(1_767_225_600_000 + i64::try_from(index).expect("few epochs"));
+    EpochMark { epoch, first_seq, last_seq, now, watermark }
+}
+
+fn event(draft: &Draft, seq: LogSeq, clock_ms: i64) -> Event {
+    let text = |text: &str| Value::Str(text.into());
+    let mut data: Vec<(Box<str>, Value)> = Vec::new();
+    if let Some(x) = draft.x {
+        let value = if x == 3 { Value::Float(2.5) } else { Value::Int(x) };
+        data.push(("x".into(), value));
+    }
+    if let Some(k) = draft.k {
+        data.push(("k".into(), text(k)));
+    }
+    if draft.user > 0 {
+        data.push(("userID".into(), text(&format!("user-{}", draft.user))));
+    }
+    let categories: Vec<Value> = draft.categories.iter().map(|name| text(name)).collect();
+    let mut fields: Vec<(Box<str>, Value)> = vec![("data".into(), Value::Map(data))];
+    if !categories.is_empty() {
+        fields.push(("category".into(), Value::List(categories)));
+    }
+    Event {
+        flags: Flags(draft.flags),
+        site: if draft.visit == 3 { "other".into() } else { "shop".into() },
+        name: draft.name.into(),
+        id: EventId(Id::Bits(u128::from(seq.0))),
+        visit: VisitId(Id::Bits(u128::from(draft.visit % 3))),
+        visitor: (draft.visit > 0).then(|| VisitorId(Id::Bits(77))),
+        page: None,
+        timestamp: EventTimeMs(clock_ms),
+        server_timestamp: ServerTimeMs(clock_ms),
+        client_timestamp: None,
+        tie: draft.tie,
+        fields,
+    }
+}
