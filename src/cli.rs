@@ -4,6 +4,7 @@ use crate::command::log_inspect::LogInspectArgs;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
 use crate::replay::ReplayArgs;
+use crate::serve::ServeArgs;
 use clap::{Parser, Subcommand};
 
 /// Recognises in milliseconds the moment that matters on a website, and acts.
@@ -17,6 +18,8 @@ pub(crate) struct Cli {
 /// What is done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the server
+    Serve(ServeArgs),
     /// Write a realistic stream of visitors, or send it to a server as load
     Generate(GenerateArgs),
     /// Run rules over log files: which fired, for whom, and why; write the Parquet

@@ -8,6 +8,7 @@ mod http_client;
 mod output;
 mod replay;
 mod rules_dir;
+mod serve;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let result = match &cli.command {
+        cli::Command::Serve(args) => serve::run(args),
         cli::Command::Generate(args) => generate::run(args),
         cli::Command::Replay(args) => replay::run(args),
         cli::Command::Log(cli::LogCommand::Inspect(args)) => command::log_inspect::run(args),

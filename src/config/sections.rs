@@ -2,7 +2,12 @@
 //!
 //! Every field is a key of `docs/configuration.md`, with the same name and meaning.
 
-use beckon_sinks::parquet::ParquetConfig;
+use beckon_ingest::limits::Limits;
+use beckon_ingest::normalise::QueryPolicy;
+use beckon_ingest::sites::SitesConfig;
+use beckon_rules::plan::RuleSet;
+use beckon_rules::schema::FieldType;
+use beckon_sinks::parquet::{ColumnType, ParquetConfig, TypedColumn};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -28,6 +33,12 @@ pub(crate) struct Config {
     pub(crate) log: LogSection,
     /// `[reports]`
     pub(crate) reports: ReportsSection,
+    /// `[limits]`
+    pub(crate) limits: Limits,
+    /// `[query_parameters]`
+    pub(crate) query_parameters: QueryPolicy,
+    /// `[sites.NAME]`
+    pub(crate) sites: SitesConfig,
 }
 
 /// Address, folders, logging.
@@ -42,6 +53,7 @@ pub(crate) struct ServerSection {
     pub(crate) reports: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 impl Default for ServerSection {
@@ -53,6 +65,7 @@ impl Default for ServerSection {
             reports: None,
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -75,10 +88,11 @@ pub(crate) struct EngineSection {
     pub(crate) watermark_delay_ms: u32,
     pub(crate) lateness_ms: i64,
     pub(crate) inactivity_ms: i64,
-    pub(crate) visit_events_max: usize,
-    pub(crate) visit_events_matched_max: u64,
-    pub(crate) visits_open_max: usize,
-    pub(crate) closed_visits_max: usize,
+    pub(crate) visit_events_max: u32,
+    pub(crate) visit_events_matched_max: u32,
+    pub(crate) visits_open_max: u64,
+    pub(crate) closed_visits_max: u64,
+    pub(crate) rule_partials_max: u32,
     pub(crate) epochs_in_flight_max: usize,
     pub(crate) events_in_flight_max: usize,
 }
@@ -94,6 +108,7 @@ impl Default for EngineSection {
             visit_events_matched_max: 10_000,
             visits_open_max: 1_000_000,
             closed_visits_max: 1_000_000,
+            rule_partials_max: 256,
             epochs_in_flight_max: 64,
             events_in_flight_max: 100_000,
         }
@@ -107,8 +122,8 @@ pub(crate) struct LogSection {
     pub(crate) segment_bytes: u64,
     pub(crate) log_bytes_max: u64,
     pub(crate) disk_free_bytes_min: u64,
-    pub(crate) append_queue_bytes_max: u64,
-    pub(crate) group_bytes_max: u64,
+    pub(crate) append_queue_bytes_max: usize,
+    pub(crate) group_bytes_max: usize,
     pub(crate) dedup_ids_max: usize,
     pub(crate) outbox_bytes_max: u64,
 }
@@ -163,9 +178,36 @@ impl Config {
         Ok(())
     }
 
+    /// How the tables are written; a column of its own for each type that a package declares.
+    pub(crate) fn tables(&self, rules: &RuleSet) -> ParquetConfig {
+        let typed = rules.types.iter().map(|(path, kind)| TypedColumn {
+            path: path.parts.join(".").into(),
+            kind: column_type(*kind),
+        });
+        ParquetConfig {
+            file_bytes_max: self.reports.file_bytes_max,
+            file_rows_max: self.reports.file_rows_max,
+            rotation_ms_max: self.reports.rotation_ms_max,
+            open_bytes_max: self.reports.open_bytes_max,
+            event_folders_max: self.reports.event_folders_max,
+            typed_columns: typed.collect(),
+            ..ParquetConfig::default()
+        }
+    }
+
     /// Where the Parquet tables lie.
     pub(crate) fn reports(&self) -> PathBuf {
         let reports = self.server.reports.clone();
         reports.unwrap_or_else(|| self.server.data.join("reports"))
+    }
+}
+
+/// Dates and free values stay text.
+fn column_type(kind: FieldType) -> ColumnType {
+    match kind {
+        FieldType::Int => ColumnType::Integer,
+        FieldType::Float => ColumnType::Number,
+        FieldType::Bool => ColumnType::Boolean,
+        FieldType::Str | FieldType::Date | FieldType::Any => ColumnType::String,
     }
 }

@@ -1,0 +1,258 @@
+//! Everything behind the HTTP side: log, engine, outbox, Parquet sink.
+
+use super::figures;
+use super::view::View;
+use crate::config::Config;
+use anyhow::Context;
+use beckon_engine::clock::Clock;
+use beckon_engine::disk::{Disk, RealDisk};
+use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
+use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::model::{Epoch, EpochOutput};
+use beckon_engine::outbox::{
+    Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter, Position,
+};
+use beckon_engine::pipeline::{
+    EpochSink, Kept, Pipeline, PipelineConfig, PipelineParts, SinkError,
+};
+use beckon_ingest::EngineView;
+use beckon_rules::plan::RuleSet;
+use beckon_sinks::parquet::{self, ParquetTables, SinkContext, SourceError, Stop};
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The Parquet sink's cursor.
+const PARQUET_CURSOR: &str = "parquet";
+/// The exit code after which a supervisor should start the server again (`EX_SOFTWARE`).
+const EXIT_FATAL: i32 = 70;
+
+/// The running parts.
+pub(crate) struct Back {
+    log: Arc<EmbeddedLog>,
+    pipeline: Option<Arc<Pipeline>>,
+    view: Arc<View>,
+    sink: Option<JoinHandle<anyhow::Result<()>>>,
+    registry: Option<Registry>,
+}
+
+impl Back {
+    /// Opens what is on disk and starts the engine and the sink.
+    ///
+    /// # Errors
+    /// When a folder is in use or damaged, or a thread cannot be started.
+    pub(crate) fn start(
+        config: &Config,
+        rules: Arc<RuleSet>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let data = &config.server.data;
+        let tables = ParquetTables::open(&config.reports(), config.tables(&rules))?;
+        let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
+        let cursor = cursors.cursor(PARQUET_CURSOR)?;
+        let log = open_log(config, &disk, &clock, named(&cursors, &tables)?)?;
+        let (writer, _) = OutboxWriter::open(OpenOutbox {
+            disk,
+            dir: data.join("outbox"),
+            config: outbox_config(config),
+            slowest: Some(tables.durable().map_or(Epoch(0), |position| position.epoch)),
+            log_last: log.durable().map_or(Epoch(0), |mark| mark.epoch),
+        })?;
+        let outbox = writer.outbox();
+        let tables_stats = tables.stats();
+        let sink = spawn_sink(tables, outbox.clone(), cursor, Arc::clone(&clock))?;
+        let pipeline = Arc::new(start_pipeline(config, &rules, &log, writer)?);
+        let view = Arc::new(View::new(Arc::clone(&pipeline), rules, outbox, tables_stats));
+        let registry = figures::registry(&view);
+        Ok(Self { log, pipeline: Some(pipeline), view, sink: Some(sink), registry: Some(registry) })
+    }
+
+    /// Where events go.
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log) as Arc<dyn Log>
+    }
+
+    /// What the HTTP side asks.
+    pub(crate) fn view(&self) -> Arc<dyn EngineView> {
+        Arc::clone(&self.view) as Arc<dyn EngineView>
+    }
+
+    /// The metrics of these parts; for the one who serves them.
+    pub(crate) fn registry(&mut self) -> Registry {
+        self.registry.take().unwrap_or_default()
+    }
+
+    /// Works through what is on disk and finishes the Parquet files.
+    ///
+    /// # Errors
+    /// When that fails; everything acknowledged is in the log all the same.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.log.close();
+        self.view.close();
+        if let Some(pipeline) = self.pipeline.take().and_then(Arc::into_inner) {
+            pipeline.stop().context("the engine did not end well")?;
+        }
+        if let Some(sink) = self.sink.take() {
+            let ended = sink.join().map_err(|_| anyhow::anyhow!("the Parquet sink panicked"))?;
+            ended.context("the Parquet sink did not end well")?;
+        }
+        Ok(())
+    }
+}
+
+/// A part failed in a way that only a restart mends: recovery finds out what is on disk.
+fn fatal(reason: &str) {
+    tracing::error!(reason, "ending: a restart recovers what is on disk");
+    std::process::exit(EXIT_FATAL);
+}
+
+/// What the log must reach: the furthest that a cursor or the tables name.
+fn named(cursors: &Cursors, tables: &ParquetTables) -> anyhow::Result<Named> {
+    let mut named = cursors.named()?;
+    if let Some(durable) = tables.durable() {
+        named.epoch_max = named.epoch_max.max(durable.epoch);
+        named.seq_max = named.seq_max.max(durable.seq);
+    }
+    Ok(named)
+}
+
+fn open_log(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    named: Named,
+) -> anyhow::Result<Arc<EmbeddedLog>> {
+    let section = &config.log;
+    let log = EmbeddedLog::open(OpenLog {
+        disk: Arc::clone(disk),
+        dir: config.server.data.join("log"),
+        clock: Arc::clone(clock),
+        config: LogConfig {
+            segment_bytes: section.segment_bytes,
+            log_bytes_max: section.log_bytes_max,
+            disk_free_bytes_min: section.disk_free_bytes_min,
+            append_queue_bytes_max: section.append_queue_bytes_max,
+            group_bytes_max: section.group_bytes_max,
+            dedup_ids_max: section.dedup_ids_max,
+            ..LogConfig::default()
+        },
+        named,
+        on_fatal: Arc::new(fatal),
+    })?;
+    if log.cut_bytes() > 0 {
+        let bytes = log.cut_bytes();
+        tracing::warn!(bytes, "cut the torn end of the log; none of it was acknowledged");
+    }
+    Ok(Arc::new(log))
+}
+
+fn outbox_config(config: &Config) -> OutboxConfig {
+    OutboxConfig {
+        outbox_bytes_max: config.log.outbox_bytes_max,
+        ..OutboxConfig::default()
+    }
+}
+
+fn start_pipeline(
+    config: &Config,
+    rules: &Arc<RuleSet>,
+    log: &Arc<EmbeddedLog>,
+    writer: OutboxWriter,
+) -> anyhow::Result<Pipeline> {
+    let engine = &config.engine;
+    let matcher = MatcherConfig {
+        lateness_ms: engine.lateness_ms,
+        inactivity_ms: Some(engine.inactivity_ms),
+        visit_events_max: engine.visit_events_max,
+        visit_events_matched_max: engine.visit_events_matched_max,
+        visits_open_max: engine.visits_open_max,
+        closed_visits_max: engine.closed_visits_max,
+        rule_partials_max: engine.rule_partials_max,
+        ..MatcherConfig::default()
+    };
+    let mut pipeline = PipelineConfig::default();
+    pipeline.watermark_delay_ms = engine.watermark_delay_ms;
+    pipeline.dataflow.workers = engine.workers;
+    pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
+    pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
+    pipeline.dataflow.on_fatal = Arc::new(fatal);
+    let rules = Arc::clone(rules);
+    let parts = PipelineParts {
+        log: Arc::clone(log) as Arc<dyn Log>,
+        sink: Box::new(OutboxSink(writer)),
+        make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
+    };
+    Ok(Pipeline::start(parts, pipeline)?)
+}
+
+/// The outbox as the pipeline's sink.
+struct OutboxSink(OutboxWriter);
+
+impl EpochSink for OutboxSink {
+    fn append(&mut self, output: &EpochOutput) -> Result<Kept, SinkError> {
+        match self.0.append(output) {
+            Ok(()) => Ok(Kept::Yes),
+            Err(OutboxError::Full) => Ok(Kept::Full),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wait_for_room(&mut self, wait: Duration) {
+        let _has_room = self.0.outbox().wait_for_room(wait);
+    }
+}
+
+/// The outbox as the Parquet sink's source.
+struct OutboxSource {
+    outbox: Outbox,
+    reader: beckon_engine::outbox::OutboxReader,
+}
+
+impl parquet::EpochSource for OutboxSource {
+    fn rewind(&mut self, after: Option<Epoch>) -> Result<(), SourceError> {
+        self.reader = self.outbox.reader(after.unwrap_or_default()).map_err(source_error)?;
+        Ok(())
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<EpochOutput>, SourceError> {
+        self.reader.next(wait).map_err(source_error)
+    }
+}
+
+fn source_error(error: OutboxError) -> SourceError {
+    match error {
+        OutboxError::Closed => SourceError::Closed,
+        OutboxError::Io { .. } => SourceError::Failed(error.into()),
+        error => SourceError::Broken(error.into()),
+    }
+}
+
+fn spawn_sink(
+    tables: ParquetTables,
+    outbox: Outbox,
+    mut cursor: Cursor,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let after = tables.durable().map_or(Epoch(0), |position| position.epoch);
+    let reader = outbox.reader(after)?;
+    let run = move || -> anyhow::Result<()> {
+        let mut source = OutboxSource { outbox: outbox.clone(), reader };
+        let mut durable = |position: parquet::Position| {
+            let position = Position { epoch: position.epoch, seq: position.seq };
+            let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
+            if let Err(error) = moved {
+                tracing::error!(%error, "the Parquet cursor could not be moved");
+            }
+        };
+        let stop = Stop::default();
+        let mut context = SinkContext { stop: &stop, clock: &*clock, durable: &mut durable };
+        let ended = parquet::run(tables, &mut source, &mut context);
+        if let Err(error) = &ended {
+            tracing::error!(%error, "the Parquet sink ended; the outbox holds what follows");
+        }
+        Ok(ended?)
+    };
+    Ok(std::thread::Builder::new().name("sink:parquet".to_owned()).spawn(run)?)
+}

@@ -1,0 +1,59 @@
+//! Metrics of engine, outbox and Parquet sink, read when they are asked for.
+
+use super::view::View;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A registry with these metrics; the HTTP side adds its own and the log's.
+pub(crate) fn registry(view: &Arc<View>) -> Registry {
+    let mut registry = Registry::with_prefix("beckon");
+    registry.register_collector(Box::new(Figures(Arc::clone(view))));
+    registry
+}
+
+#[derive(Debug)]
+struct Figures(Arc<View>);
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let engine = self.0.engine().unwrap_or_default();
+        let stages = engine.dataflow.stage;
+        let (outbox, tables) = (self.0.outbox(), self.0.tables());
+        let gauges = [
+            ("engine_visits_open", "Open visits", stages.visits_open),
+            ("engine_state_bytes", "Bytes of visit state", stages.state_bytes),
+            ("engine_epoch", "Last epoch whose output is kept", engine.processed.epoch.0),
+            ("outbox_bytes", "Bytes that wait for the slowest sink", outbox.bytes),
+            ("parquet_open_bytes", "Memory of open row groups", tables.open_bytes.load(Relaxed)),
+            ("parquet_epoch_durable", "Last epoch in files", tables.epoch_durable.load(Relaxed)),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let counters = [
+            ("engine_events_matched", "Events tried on the rules", stages.events_matched),
+            ("engine_events_late", "Late events, recorded only", stages.events_late),
+            ("engine_events_over_limit", "Over visit_events_matched_max", stages.events_over_limit),
+            ("engine_visits_evicted", "Closed by visits_open_max", stages.visits_evicted),
+            ("engine_kept_events_dropped", "Over visit_events_max", stages.kept_events_dropped),
+            ("engine_matches", "Matches found", stages.matches),
+            ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
+            ("parquet_rows", "Rows in finished files", tables.rows.load(Relaxed)),
+            ("parquet_files", "Finished files", tables.files.load(Relaxed)),
+            ("parquet_file_bytes", "Bytes of finished files", tables.bytes.load(Relaxed)),
+            ("parquet_errors", "Failures that were tried again", tables.errors.load(Relaxed)),
+            ("parquet_flushes", "Row groups cut by open_bytes_max", tables.flushes.load(Relaxed)),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! `beckon serve`: the parts put together, from start to drain.
+//!
+//! Order of start: rules, tables and cursors (what they name, the log must reach), log, outbox,
+//! engine, sink, HTTP. The HTTP side listens while the engine still replays; `/readyz` says when
+//! it has caught up. Order of the end: HTTP drains, the log is closed, the engine works through
+//! what is on disk, the sink finishes its files.
+
+mod back;
+mod banner;
+mod figures;
+mod logging;
+mod rules;
+mod view;
+
+use crate::config::{self, Config, ConfigArgs};
+use anyhow::Context;
+use back::Back;
+use beckon_engine::clock::{Clock, SystemClock};
+use beckon_engine::disk::RealDisk;
+use beckon_ingest::tokens::TokenStore;
+use beckon_ingest::{Parts, Server, ServerConfig};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The site of keyless events in demo mode.
+const DEMO_SITE: &str = "demo";
+/// Threads of the HTTP side.
+const HTTP_THREADS: usize = 2;
+
+/// Arguments of `beckon serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// A page to click on, rules to watch, keyless events from this machine, data that goes away
+    #[arg(long)]
+    demo: bool,
+}
+
+/// Runs the server until it is asked to end.
+///
+/// # Errors
+/// When it cannot start, or its files cannot be finished at the end.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut config = config::load(&args.config, std::env::vars())?.config;
+    logging::start(&config.server)?;
+    let demo_folder = demo_folder(args, &mut config)?;
+    let rules = Arc::new(rules::load(config.server.rules.as_deref(), args.demo)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()?;
+    let listener = runtime.block_on(listen(&config, args.demo))?;
+    let address = listener.local_addr()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut back = Back::start(&config, Arc::clone(&rules), Arc::clone(&clock))?;
+    let tokens = token_store(&config, &clock)?;
+    let server = Server::new(&server_config(&config, args.demo), Parts {
+        log: back.log(),
+        clock,
+        engine: back.view(),
+        registry: back.registry(),
+        tokens: Arc::clone(&tokens),
+    })?;
+    if args.demo {
+        banner::print(address, &config, &rules, &tokens)?;
+    }
+    let served = runtime.block_on(server.serve(listener, ended()));
+    tracing::info!("draining");
+    let stopped = back.stop();
+    drop(demo_folder);
+    served?;
+    stopped?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// In demo mode data goes to a temporary folder, unless a folder was named.
+fn demo_folder(
+    args: &ServeArgs,
+    config: &mut Config,
+) -> anyhow::Result<Option<tempfile::TempDir>> {
+    if !args.demo || config.server.data != Config::default().server.data {
+        return Ok(None);
+    }
+    let folder = tempfile::Builder::new().prefix("beckon-demo-").tempdir()?;
+    config.server.data = folder.path().to_owned();
+    Ok(Some(folder))
+}
+
+async fn listen(config: &Config, is_demo: bool) -> anyhow::Result<TcpListener> {
+    let listen = &config.server.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; is another server running there?"))?;
+    let address: SocketAddr = listener.local_addr()?;
+    anyhow::ensure!(
+        !is_demo || address.ip().is_loopback(),
+        "--demo takes events without a key and therefore listens on loopback only, not on {address}"
+    );
+    Ok(listener)
+}
+
+fn token_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<TokenStore>> {
+    let folder: PathBuf = config.server.data.join("tokens");
+    Ok(Arc::new(TokenStore::open(Arc::new(RealDisk), folder, Arc::clone(clock))?))
+}
+
+fn server_config(config: &Config, is_demo: bool) -> ServerConfig {
+    ServerConfig {
+        limits: config.limits.clone(),
+        sites: config.sites.clone(),
+        query_parameters: config.query_parameters.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        demo_site: is_demo.then(|| DEMO_SITE.to_owned()),
+    }
+}
+
+/// Done when the process is asked to end: ctrl-c, or SIGTERM.
+async fn ended() {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be received");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM"),
+        _ = tokio::signal::ctrl_c() => tracing::info!("ctrl-c"),
+    }
+}

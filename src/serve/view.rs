@@ -1,0 +1,104 @@
+//! What the HTTP side asks the engine.
+
+use beckon_engine::live::LiveHandle;
+use beckon_engine::outbox::{Outbox, OutboxStats};
+use beckon_engine::pipeline::{Pipeline, PipelineStats};
+use beckon_ingest::EngineView;
+use beckon_rules::plan::RuleSet;
+use beckon_sinks::parquet::ParquetStats;
+use serde_json::json;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The engine as seen from outside. It lets go of the pipeline when that is to end.
+#[derive(Debug)]
+pub(crate) struct View {
+    pipeline: RwLock<Option<Arc<Pipeline>>>,
+    live: Option<LiveHandle>,
+    rules: Arc<RuleSet>,
+    outbox: Outbox,
+    tables: Arc<ParquetStats>,
+}
+
+impl View {
+    /// A view of running parts.
+    pub(crate) fn new(
+        pipeline: Arc<Pipeline>,
+        rules: Arc<RuleSet>,
+        outbox: Outbox,
+        tables: Arc<ParquetStats>,
+    ) -> Self {
+        let live = pipeline.live();
+        Self { pipeline: RwLock::new(Some(pipeline)), live, rules, outbox, tables }
+    }
+
+    /// Lets go of the pipeline.
+    pub(crate) fn close(&self) {
+        self.pipeline.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The engine's figures; none once it ends.
+    pub(crate) fn engine(&self) -> Option<PipelineStats> {
+        let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
+        pipeline.as_ref().map(|pipeline| pipeline.stats())
+    }
+
+    /// The outbox's figures.
+    pub(crate) fn outbox(&self) -> OutboxStats {
+        self.outbox.stats()
+    }
+
+    /// The Parquet sink's figures.
+    pub(crate) fn tables(&self) -> &ParquetStats {
+        &self.tables
+    }
+}
+
+impl EngineView for View {
+    fn lag_records(&self) -> u64 {
+        let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
+        pipeline.as_ref().map_or(0, |pipeline| pipeline.lag_records())
+    }
+
+    fn live_version(&self) -> u64 {
+        self.live.as_ref().map_or(0, LiveHandle::version)
+    }
+
+    fn live(&self) -> serde_json::Value {
+        let snapshot = self.live.as_ref().map(LiveHandle::snapshot);
+        serde_json::to_value(snapshot).unwrap_or_default()
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let rules = self.rules.rules.iter();
+        let rules: Vec<_> = rules
+            .map(|rule| {
+                json!({
+                    "package": &*rule.package,
+                    "rule": &*rule.name,
+                    "version": format!("{:032x}", rule.version.0),
+                    "enabled": rule.enabled,
+                })
+            })
+            .collect();
+        let engine = self.engine().unwrap_or_default();
+        let outbox = self.outbox();
+        json!({
+            "rules": rules,
+            "engine": {
+                "epoch": engine.processed.epoch,
+                "log_sequence": engine.processed.seq,
+                "visits_open": engine.dataflow.stage.visits_open,
+                "events_matched": engine.dataflow.stage.events_matched,
+                "matches": engine.dataflow.stage.matches,
+            },
+            "outbox": { "bytes": outbox.bytes, "epochs": [outbox.first, outbox.last] },
+            "parquet": {
+                "rows": self.tables.rows.load(Relaxed),
+                "files": self.tables.files.load(Relaxed),
+                "epoch_durable": self.tables.epoch_durable.load(Relaxed),
+                "errors": self.tables.errors.load(Relaxed),
+            },
+        })
+    }
+}
