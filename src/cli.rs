@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::command::log_inspect::LogInspectArgs;
+use crate::command::token::TokenCommand;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
 use crate::replay::ReplayArgs;
@@ -24,6 +25,9 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Run rules over log files: which fired, for whom, and why; write the Parquet
     Replay(ReplayArgs),
+    /// Make, show and revoke API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look into the durable log
     #[command(subcommand)]
     Log(LogCommand),

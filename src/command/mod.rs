@@ -2,3 +2,4 @@
 
 pub(crate) mod log_inspect;
 pub(crate) mod show_config;
+pub(crate) mod token;

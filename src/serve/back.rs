@@ -113,7 +113,7 @@ fn named(cursors: &Cursors, tables: &ParquetTables) -> anyhow::Result<Named> {
     let mut named = cursors.named()?;
     if let Some(durable) = tables.durable() {
         named.epoch_max = named.epoch_max.max(durable.epoch);
-        named.seq_max = named.seq_max.max(durable.seq);
+        named.seq_max = named.seq_max.max(durable.sequence);
     }
     Ok(named)
 }
@@ -149,10 +149,7 @@ fn open_log(
 }
 
 fn outbox_config(config: &Config) -> OutboxConfig {
-    OutboxConfig {
-        outbox_bytes_max: config.log.outbox_bytes_max,
-        ..OutboxConfig::default()
-    }
+    OutboxConfig { outbox_bytes_max: config.log.outbox_bytes_max, ..OutboxConfig::default() }
 }
 
 fn start_pipeline(
@@ -240,7 +237,7 @@ fn spawn_sink(
     let run = move || -> anyhow::Result<()> {
         let mut source = OutboxSource { outbox: outbox.clone(), reader };
         let mut durable = |position: parquet::Position| {
-            let position = Position { epoch: position.epoch, seq: position.seq };
+            let position = Position { epoch: position.epoch, seq: position.sequence };
             let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
             if let Err(error) = moved {
                 tracing::error!(%error, "the Parquet cursor could not be moved");

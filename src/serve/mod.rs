@@ -59,13 +59,16 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut back = Back::start(&config, Arc::clone(&rules), Arc::clone(&clock))?;
     let tokens = token_store(&config, &clock)?;
-    let server = Server::new(&server_config(&config, args.demo), Parts {
-        log: back.log(),
-        clock,
-        engine: back.view(),
-        registry: back.registry(),
-        tokens: Arc::clone(&tokens),
-    })?;
+    let server = Server::new(
+        &server_config(&config, args.demo),
+        Parts {
+            log: back.log(),
+            clock,
+            engine: back.view(),
+            registry: back.registry(),
+            tokens: Arc::clone(&tokens),
+        },
+    )?;
     if args.demo {
         banner::print(address, &config, &rules, &tokens)?;
     }
@@ -80,10 +83,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 /// In demo mode data goes to a temporary folder, unless a folder was named.
-fn demo_folder(
-    args: &ServeArgs,
-    config: &mut Config,
-) -> anyhow::Result<Option<tempfile::TempDir>> {
+fn demo_folder(args: &ServeArgs, config: &mut Config) -> anyhow::Result<Option<tempfile::TempDir>> {
     if !args.demo || config.server.data != Config::default().server.data {
         return Ok(None);
     }
