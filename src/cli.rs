@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::command::log_inspect::LogInspectArgs;
+use crate::command::rules_check::RulesCheckArgs;
 use crate::command::token::TokenCommand;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Run rules over log files: which fired, for whom, and why; write the Parquet
     Replay(ReplayArgs),
+    /// Work on rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Make, show and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -40,4 +44,11 @@ pub(crate) enum Command {
 pub(crate) enum LogCommand {
     /// Show its segments, and whether each is whole
     Inspect(LogInspectArgs),
+}
+
+/// What is done with rules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Show everything that is wrong with the rules of a folder, drawn in its place
+    Check(RulesCheckArgs),
 }

@@ -22,6 +22,7 @@ mod setup;
 mod table;
 
 pub(crate) use args::ReplayArgs;
+pub(crate) use setup::read_mapping;
 
 use crate::output;
 use anyhow::Context;

@@ -49,7 +49,11 @@ impl Setup {
     }
 }
 
-fn read_mapping(path: &Path) -> anyhow::Result<Arc<Mapping>> {
+/// Reads a source mapping.
+///
+/// # Errors
+/// When the file cannot be read, or with everything that is wrong with it.
+pub(crate) fn read_mapping(path: &Path) -> anyhow::Result<Arc<Mapping>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{}: cannot be read as text", path.display()))?;
     Mapping::parse(&text).map(Arc::new).map_err(|errors| {

@@ -45,14 +45,14 @@ impl Back {
     pub(crate) fn start(
         config: &Config,
         rules: Arc<RuleSet>,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let data = &config.server.data;
         let tables = ParquetTables::open(&config.reports(), config.tables(&rules))?;
         let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
         let cursor = cursors.cursor(PARQUET_CURSOR)?;
-        let log = open_log(config, &disk, &clock, named(&cursors, &tables)?)?;
+        let log = open_log(config, &disk, clock, named(&cursors, &tables)?)?;
         let (writer, _) = OutboxWriter::open(OpenOutbox {
             disk,
             dir: data.join("outbox"),
@@ -62,7 +62,7 @@ impl Back {
         })?;
         let outbox = writer.outbox();
         let tables_stats = tables.stats();
-        let sink = spawn_sink(tables, outbox.clone(), cursor, Arc::clone(&clock))?;
+        let sink = spawn_sink(tables, outbox.clone(), cursor, Arc::clone(clock))?;
         let pipeline = Arc::new(start_pipeline(config, &rules, &log, writer)?);
         let view = Arc::new(View::new(Arc::clone(&pipeline), rules, outbox, tables_stats));
         let registry = figures::registry(&view);
@@ -169,8 +169,10 @@ fn start_pipeline(
         rule_partials_max: engine.rule_partials_max,
         ..MatcherConfig::default()
     };
-    let mut pipeline = PipelineConfig::default();
-    pipeline.watermark_delay_ms = engine.watermark_delay_ms;
+    let mut pipeline = PipelineConfig {
+        watermark_delay_ms: engine.watermark_delay_ms,
+        ..PipelineConfig::default()
+    };
     pipeline.dataflow.workers = engine.workers;
     pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
     pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let listener = runtime.block_on(listen(&config, args.demo))?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut back = Back::start(&config, Arc::clone(&rules), Arc::clone(&clock))?;
+    let mut back = Back::start(&config, Arc::clone(&rules), &clock)?;
     let tokens = token_store(&config, &clock)?;
     let server = Server::new(
         &server_config(&config, args.demo),

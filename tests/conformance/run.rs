@@ -58,7 +58,7 @@ pub(crate) fn matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> 
     };
     let dataflow = Dataflow::start(
         DataflowConfig::default(),
-        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config.clone()))),
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
         Box::new(move |output| collected.lock().expect("no panic").extend(output.actions)),
     )
     .expect("the dataflow starts");

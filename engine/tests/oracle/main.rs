@@ -47,7 +47,7 @@ fn engine(rules: &Arc<RuleSet>, epochs: &[EpochInput], workers: usize) -> Vec<Ep
     };
     let dataflow = Dataflow::start(
         DataflowConfig { workers, ..DataflowConfig::default() },
-        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config.clone()))),
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
         Box::new(move |output| collected.lock().expect("no panic").push(output)),
     )
     .expect("the dataflow starts");

@@ -125,7 +125,7 @@ fn event(draft: &Draft, seq: LogSeq, clock_ms: i64) -> Event {
         name: draft.name.into(),
         id: EventId(Id::Bits(u128::from(seq.0))),
         visit: VisitId(Id::Bits(u128::from(draft.visit % 3))),
-        visitor: (draft.visit > 0).then(|| VisitorId(Id::Bits(77))),
+        visitor: (draft.visit > 0).then_some(VisitorId(Id::Bits(77))),
         page: None,
         timestamp: EventTimeMs(clock_ms),
         server_timestamp: ServerTimeMs(clock_ms),

@@ -163,14 +163,10 @@ reports = "{folder}/reports"
 segment_bytes = 1000000
 
 [reports]
-file_seconds_max = 1
+rotation_ms_max = 1000
 
-[[site]]
-name = "torture"
-
-[[site.key]]
-kind = "server"
-key = "{key}"
+[sites.torture]
+keys = [{{ name = "clients", kind = "server", key = "{key}" }}]
 "#,
         folder = folder.display(),
         key = clients::KEY
