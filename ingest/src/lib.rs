@@ -9,6 +9,7 @@
 pub mod body;
 pub mod client;
 pub mod limits;
+pub mod dead_letters;
 pub mod normalise;
 pub mod rate;
 pub mod sites;

@@ -18,6 +18,7 @@ mod wire;
 
 pub use address::{Address, AddressError, QUERY_PARAMETERS_MAX, QueryPolicy};
 pub use reject::{RejectReason, Rejection};
+pub(crate) use secrets::{is_credential, is_secret_like};
 pub use time::{CORRECTED_PAST_MAX_MS, FUTURE_MAX_MS, SKEW_MIN_MS};
 pub use user_agent::{USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, UserAgent, UserAgents};
 

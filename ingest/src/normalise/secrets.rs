@@ -1,4 +1,4 @@
-//! Which query parameters are named like secrets.
+//! Which query parameters and fields are named like secrets.
 //!
 //! A name is taken apart into words at anything that is no letter or digit, and where a capital
 //! follows a small letter (`resetToken`, `api_key`). Long words of [`PARTS`] count anywhere in the
@@ -38,8 +38,37 @@ const WORDS: &[&str] = &[
     "mobile", "cookie",
 ];
 
+/// Of [`PARTS`] and [`WORDS`], what a field of an event is not called unless it holds a secret: an
+/// event has users, states and codes, and loses its meaning without them.
+const CREDENTIAL_PARTS: &[&str] = &[
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "credential",
+    "authoriz",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "creditcard",
+    "cardnumber",
+];
+const CREDENTIAL_WORDS: &[&str] =
+    &["key", "auth", "oauth", "pwd", "pw", "pin", "otp", "jwt", "cvv", "cvc", "ssn", "cookie"];
+
 /// Whether a parameter of this name may hold a secret or name a person.
-pub(super) fn is_secret_like(name: &str) -> bool {
+pub(crate) fn is_secret_like(name: &str) -> bool {
+    has(name, PARTS, WORDS)
+}
+
+/// Whether a field of this name may hold a secret; milder than [`is_secret_like`].
+pub(crate) fn is_credential(name: &str) -> bool {
+    has(name, CREDENTIAL_PARTS, CREDENTIAL_WORDS)
+}
+
+fn has(name: &str, parts: &[&str], whole_words: &[&str]) -> bool {
     let mut words: Vec<String> = vec![String::new()];
     let mut letters = String::with_capacity(name.len());
     let mut after_small = false;
@@ -58,8 +87,8 @@ pub(super) fn is_secret_like(name: &str) -> bool {
             }
         }
     }
-    PARTS.iter().any(|part| letters.contains(part))
-        || words.iter().any(|word| WORDS.contains(&word.as_str()))
+    parts.iter().any(|part| letters.contains(part))
+        || words.iter().any(|word| whole_words.contains(&word.as_str()))
 }
 
 #[cfg(test)]
@@ -88,6 +117,16 @@ mod tests {
             "key",
         ] {
             assert!(is_secret_like(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_events_are_about_is_no_credential() {
+        for name in ["key", "visitSecret", "apiKey", "password", "Authorization", "cvv"] {
+            assert!(is_credential(name), "{name}");
+        }
+        for name in ["userID", "code", "state", "email", "sessionID", "hash", "keyword", "author"] {
+            assert!(!is_credential(name), "{name}");
         }
     }
 
