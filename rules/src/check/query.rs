@@ -14,6 +14,8 @@ struct Filter {
     name: Option<Box<str>>,
     condition: Node,
     span: Span,
+    /// A key would do what an equality with the other term does.
+    could_be_keyed: bool,
 }
 
 impl Checker<'_> {
@@ -43,7 +45,8 @@ impl Checker<'_> {
         self.name_steps(sequence);
         for term in &sequence.terms {
             let keys = self.keys(sequence, term, &mut key_kinds);
-            let filter = self.filter(&term.filter);
+            let mut filter = self.filter(&term.filter);
+            filter.could_be_keyed = sequence.terms.len() == 2;
             if term.missing {
                 self.findings.not_yet(term.span, "missing events `![...]` are");
                 continue;
@@ -211,17 +214,20 @@ impl Checker<'_> {
             }
         }
         let name = filter.name.as_ref().map(|name| name.node.clone());
-        Filter { name, condition, span }
+        Filter { name, condition, span, could_be_keyed: false }
     }
 
     /// Splits a condition into what the index may use, what concerns the event alone, and what
     /// names earlier steps.
     fn step(&mut self, filter: Filter, keys: &[KeyPlan]) -> StepPlan {
-        let Filter { mut name, condition, span } = filter;
+        let Filter { mut name, condition, span, could_be_keyed } = filter;
         let (mut own, mut across) = (Vec::new(), Vec::new());
         let mut equals: Vec<(FieldSlot, Literal)> = Vec::new();
         for conjunct in condition.into_conjuncts() {
             if conjunct.reads_earlier_step() {
+                if could_be_keyed {
+                    self.suggest_key(&conjunct, span);
+                }
                 across.push(conjunct);
                 continue;
             }
@@ -246,6 +252,27 @@ impl Checker<'_> {
             keys: keys.to_vec(),
             is_bound: false,
         }
+    }
+
+    /// Suggests `by` for `field == name.field`: a key has a partial match of its own for each value.
+    fn suggest_key(&mut self, conjunct: &Node, span: Span) {
+        let Node::Relate { relation: Relation::Eq, sides, both_absent: None } = conjunct else {
+            return;
+        };
+        let (now, earlier) = match sides.as_ref() {
+            [Node::Field(one), Node::Field(other)] if one.step.is_none() => (one, other),
+            [Node::Field(one), Node::Field(other)] if other.step.is_none() => (other, one),
+            _ => return,
+        };
+        let name = |slot| self.slots.path(slot).parts.join(".");
+        let (earlier, now) = (name(earlier.slot), name(now.slot));
+        let help = if earlier == now {
+            format!("write `sequence by {now}`")
+        } else {
+            format!("write `[...] by {earlier} [...] by {now}`")
+        };
+        let message = "this equality is only tried on the newest event of the step before";
+        self.findings.warn("prefer-by", span, (message.to_owned(), help));
     }
 
     /// Adds `field == constant`; one on the event's name becomes the step's name.

@@ -105,6 +105,17 @@ fn conditions_that_say_nothing_are_warned_of() {
 }
 
 #[test]
+fn a_key_is_suggested_for_an_equality_of_two_terms() {
+    let equality = "data.sku == c.data.sku";
+    check(
+        &format!("sequence [A where true] as c [B where {equality}]"),
+        &[("prefer-by", equality)],
+    );
+    check("sequence [A where true] as c [B where data.n > c.data.n]", &[]);
+    check(&format!("sequence [A where true] as c [B where true] [C where {equality}]"), &[]);
+}
+
+#[test]
 fn equalities_are_split_from_the_rest() {
     let rules = compiled("A where category == \"x\" and 5 == data.n and data.n > seq and true");
     let step = step(&rules);
