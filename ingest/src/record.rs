@@ -1,23 +1,18 @@
 //! From an event to a record of the log.
 
-use beckon_engine::log::{NewRecord, RecordBody};
-use beckon_engine::model::{Event, Id, PackedEvent};
+use beckon_engine::log::{NewRecord, RecordBody, dedup_key};
+use beckon_engine::model::{Event, PackedEvent};
 use std::sync::Arc;
 
-/// The record of an event. Its deduplication key is the event's id moved by the salt of its site
-/// ([`crate::sites::first_128_bits`] of the site's name): within a site two ids never collide, and
-/// across sites only for who knows another site's random ids.
+/// The record of an event. Its deduplication key is the one that the log derives again from the
+/// event when it is opened: another key would let a repeated event in after a restart.
 #[must_use]
-pub fn record_of(event: &Event, dedup_salt: u128) -> NewRecord {
-    let dedup = match &event.id.0 {
-        Id::Bits(bits) => bits ^ dedup_salt,
-        Id::Text(text) => crate::sites::first_128_bits(text.as_bytes()) ^ dedup_salt,
-    };
+pub fn record_of(event: &Event) -> NewRecord {
     let visitor = event.visitor.as_ref().map_or(&event.visit.0, |visitor| &visitor.0);
     NewRecord {
         site: Arc::clone(&event.site),
         visitor_hash: visitor.stable_hash(),
-        dedup: Some(dedup),
+        dedup: Some(dedup_key(&event.site, &event.id)),
         body: RecordBody::Event(PackedEvent::pack(event)),
     }
 }

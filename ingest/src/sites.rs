@@ -81,8 +81,6 @@ pub struct WriteKey {
     pub sender: Sender,
     /// What becomes of unproven events.
     pub unproven: Unproven,
-    /// First 128 bits of SHA-256 over the site: makes deduplication keys of event ids.
-    pub dedup_salt: u128,
     origins: BTreeSet<Box<str>>,
 }
 
@@ -95,7 +93,6 @@ impl WriteKey {
             name: format!("{site}/demo").into(),
             sender: Sender::Browser,
             unproven: Unproven::Match,
-            dedup_salt: first_128_bits(site.as_bytes()),
             origins: BTreeSet::new(),
         }
     }
@@ -157,7 +154,6 @@ impl Sites {
             name: format!("{site}/{}", config.name).into(),
             sender,
             unproven: config.unproven,
-            dedup_salt: first_128_bits(site.as_bytes()),
             origins,
         };
         match self.keys.insert(digest, Arc::new(key)) {

@@ -7,7 +7,6 @@ use crate::body::{Batch, Piece};
 use crate::metrics::EventCounts;
 use crate::normalise::{Context, NormaliseError, Normalised, RejectReason, Rejection};
 use crate::record::record_of;
-use crate::sites::WriteKey;
 use axum::http::StatusCode;
 use beckon_engine::log::{Appended, NewRecord};
 use beckon_engine::model::{EventId, Flags};
@@ -43,7 +42,6 @@ pub(crate) struct Judged {
 /// themselves).
 pub(crate) fn judge(
     app: &App,
-    key: &WriteKey,
     batch: &Batch<'_>,
     context: &Context<'_>,
 ) -> Result<Judged, Refusal> {
@@ -55,7 +53,7 @@ pub(crate) fn judge(
     };
     for (index, piece) in batch.events.iter().enumerate() {
         match judge_one(app, piece, context) {
-            Ok(taken) => judged.take(taken, key.dedup_salt),
+            Ok(taken) => judged.take(taken),
             Err(NormaliseError::Rejected(rejection)) => judged.reject(app, rejection),
             Err(NormaliseError::Syntax(what)) if batch.is_by_line => {
                 judged.reject(app, Rejection::whole(RejectReason::InvalidJson, what));
@@ -90,7 +88,7 @@ fn judge_one(
 }
 
 impl Judged {
-    fn take(&mut self, taken: Normalised, dedup_salt: u128) {
+    fn take(&mut self, taken: Normalised) {
         let flags = taken.event.flags;
         let counts = &mut self.counts;
         counts.unproven += u64::from(flags.has(Flags::UNPROVEN));
@@ -103,7 +101,7 @@ impl Judged {
                 counts.dropped_unknown += 1;
             }
         }
-        self.records.push(record_of(&taken.event, dedup_salt));
+        self.records.push(record_of(&taken.event));
         let new_id = taken.has_new_id.then_some(taken.event.id);
         self.verdicts.push(Verdict::Taken { new_id, dropped: taken.dropped });
     }

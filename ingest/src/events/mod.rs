@@ -65,7 +65,7 @@ async fn take(
     };
     let agent = user_agent(app, head);
     let context = context(&key, &batch, received, agent.as_deref(), door.client);
-    let mut judged = judge::judge(app, &key, &batch, &context)?;
+    let mut judged = judge::judge(app, &batch, &context)?;
     let records = std::mem::take(&mut judged.records);
     let appended = append(app, records).await?;
     Ok(judged.finish(app, &key.site, &appended))
