@@ -77,6 +77,7 @@ fn names_types_and_numbers_are_checked() {
         "sequence [A where data.x == b.data.x] [B where true] as b",
         &[("unknown-step", "b.data.x")],
     );
+    check("sequence [A where a.data.x == 1] as a [B where true]", &[("unknown-step", "a.data.x")]);
     check("sequence [A where true] as url [B where true]", &[("step-name", "url")]);
     check("sequence [A where true] as a [B where true] as a", &[("step-name", "a")]);
     check("sequence [A where true] as a [B where a == 1]", &[("step-is-no-value", "a")]);
