@@ -25,6 +25,7 @@ mod error;
 mod frame;
 mod reader;
 mod recover;
+mod sink;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Tests of the embedded log, on a simulated disk and on a real one.
 
 mod bounds;
+mod compat;
 mod crash;
 mod damage;
 

@@ -1,5 +1,7 @@
 //! Tests of the outbox and its cursors on a simulated disk.
 
+mod recovery;
+
 use super::*;
 use crate::disk::{Disk, SimDisk};
 use crate::log::Named;
