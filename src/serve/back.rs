@@ -12,9 +12,7 @@ use beckon_engine::model::{Epoch, EpochOutput};
 use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter, Position,
 };
-use beckon_engine::pipeline::{
-    EpochSink, Kept, Pipeline, PipelineConfig, PipelineParts, SinkError,
-};
+use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
 use beckon_ingest::EngineView;
 use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::{self, ParquetTables, SinkContext, SourceError, Stop};
@@ -180,27 +178,10 @@ fn start_pipeline(
     let rules = Arc::clone(rules);
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,
-        sink: Box::new(OutboxSink(writer)),
+        sink: Box::new(writer),
         make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
     };
     Ok(Pipeline::start(parts, pipeline)?)
-}
-
-/// The outbox as the pipeline's sink.
-struct OutboxSink(OutboxWriter);
-
-impl EpochSink for OutboxSink {
-    fn append(&mut self, output: &EpochOutput) -> Result<Kept, SinkError> {
-        match self.0.append(output) {
-            Ok(()) => Ok(Kept::Yes),
-            Err(OutboxError::Full) => Ok(Kept::Full),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn wait_for_room(&mut self, wait: Duration) {
-        let _has_room = self.0.outbox().wait_for_room(wait);
-    }
 }
 
 /// The outbox as the Parquet sink's source.
