@@ -8,8 +8,8 @@
 
 pub mod body;
 pub mod client;
-pub mod limits;
 pub mod dead_letters;
+pub mod limits;
 pub mod normalise;
 pub mod rate;
 pub mod sites;

@@ -149,7 +149,7 @@ impl Visitors {
 
     fn step(&mut self, index: usize) -> Value {
         let ends = self.random.f64() < 1.0 / self.profile.visit_events_mean.max(1.0);
-        if ends && !self.visits[index].is_bot {
+        if ends && !self.visits[index].is_bot && !self.visits[index].is_new {
             let visit = self.new_visit();
             let old = std::mem::replace(&mut self.visits[index], visit);
             return self.event(&old, "VisitEnded", json!({}));

@@ -1,5 +1,6 @@
 //! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`.
 
+mod e2e;
 mod tidy;
 mod torture;
 
@@ -17,6 +18,8 @@ struct Cli {
 enum Command {
     /// Checks sizes, heads, directions of dependencies and words that clippy cannot see
     Tidy,
+    /// Runs the tests that need more than Rust: DuckDB, Spark, a browser
+    E2e,
     /// Kills a server under load and checks that nothing acknowledged is lost or doubled
     Torture(torture::TortureArgs),
 }
@@ -24,6 +27,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Tidy => run_tidy(),
+        Command::E2e => e2e::run(&root()),
         Command::Torture(args) => torture::run(&root(), &args),
     }
 }
@@ -31,6 +35,22 @@ fn main() -> anyhow::Result<()> {
 /// The repository's root.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Builds the server and says where it lies.
+fn build_beckon(root: &Path) -> anyhow::Result<PathBuf> {
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--package", "beckon"])
+        .current_dir(root)
+        .status()?;
+    anyhow::ensure!(status.success(), "the build failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    Ok(target.map_or_else(|| root.join("target"), PathBuf::from).join("debug/beckon"))
+}
+
+/// An address that nobody listens on.
+fn free_address() -> anyhow::Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Prints a line.

@@ -63,7 +63,7 @@ fn replay(root: &Path, binary: &Path, folder: &Path) -> anyhow::Result<Value> {
     let events = tools::run(&program, &["generate", "--events", "20000", "--seed", "7"])?;
     let input = folder.join("events.ndjson");
     std::fs::write(&input, events)?;
-    let rules = root.join("examples/shop/rules");
+    let rules = root.join("resources/demo/rules");
     let reports = folder.join("reports");
     let text = tools::run(
         &program,
@@ -85,8 +85,9 @@ fn replay(root: &Path, binary: &Path, folder: &Path) -> anyhow::Result<Value> {
         .filter(|rule| rule["fired"] != 0)
         .map(|rule| (rule["rule"].as_str().unwrap_or_default().to_owned(), rule["fired"].clone()))
         .collect();
+    let total = |name: &str| summary["totals"][name].as_u64().unwrap_or_default();
     Ok(serde_json::json!({
-        "events": summary["totals"]["events"],
+        "events": total("events") + total("madeUp"),
         "visits": summary["totals"]["visits"],
         "rules": rules,
     }))

@@ -77,6 +77,14 @@ impl Browser {
         self.call("POST", "/url", &json!({ "url": address })).map(drop)
     }
 
+    /// Opens an address once somebody answers there.
+    ///
+    /// # Errors
+    /// When nobody does within half a minute.
+    pub(crate) fn open_when_there(&self, address: &str) -> anyhow::Result<()> {
+        wait_for(|| self.open(address))
+    }
+
     /// Clicks what a CSS selector finds, once it is there.
     ///
     /// # Errors
@@ -126,7 +134,10 @@ impl Browser {
         let mut answer = if method == "GET" {
             self.agent.get(&address).call()?
         } else {
-            self.agent.post(&address).header("content-type", "application/json").send(body.to_string())?
+            self.agent
+                .post(&address)
+                .header("content-type", "application/json")
+                .send(body.to_string())?
         };
         let text = answer.body_mut().read_to_string()?;
         let parsed: Value = serde_json::from_str(&text)?;

@@ -13,8 +13,7 @@ mod server;
 use anyhow::Context;
 use clients::Tally;
 use server::Server;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,7 +37,7 @@ pub(crate) struct TortureArgs {
 /// # Errors
 /// When something that was acknowledged is lost or stands twice, or the server misbehaves.
 pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
-    let binary = build(root)?;
+    let binary = super::build_beckon(root)?;
     let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
     write_configuration(folder.path())?;
     super::say(&format!(
@@ -47,7 +46,7 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
         args.kills,
         folder.path().display()
     ));
-    let mut server = Server::new(binary, folder.path(), free_port()?);
+    let mut server = Server::new(binary, folder.path(), super::free_address()?);
     let tally = Arc::new(Tally::default());
     server.start(1)?;
     let clients: Vec<_> = (0..args.clients)
@@ -120,21 +119,6 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
     anyhow::ensure!(acted_twice.is_empty(), "acted twice: {:?}", acted_twice[0]);
     super::say("nothing lost, nothing doubled");
     Ok(())
-}
-
-fn build(root: &Path) -> anyhow::Result<PathBuf> {
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--package", "beckon"])
-        .current_dir(root)
-        .status()?;
-    anyhow::ensure!(status.success(), "the build failed");
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug/beckon"))
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn write_configuration(folder: &Path) -> anyhow::Result<()> {

@@ -17,8 +17,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that is not yet running.
-    pub(crate) fn new(binary: PathBuf, folder: &Path, port: u16) -> Self {
-        let address = format!("127.0.0.1:{port}");
+    pub(crate) fn new(binary: PathBuf, folder: &Path, address: String) -> Self {
         Self { binary, folder: folder.to_owned(), address, child: None }
     }
 
