@@ -66,7 +66,7 @@ fn reading(criterion: &mut Criterion) {
                 let batch = Batch::cut(body.as_bytes(), 1_000).expect("an array");
                 for piece in &batch.events {
                     let taken = normaliser.event(piece.text, &context).expect("a valid event");
-                    black_box(record_of(&taken.event, 7));
+                    black_box(record_of(&taken.event));
                 }
             });
         });
