@@ -21,6 +21,7 @@ use super::disk::{is_there, replace_file, sync_folder};
 use super::error::ParquetError;
 use super::layout::{DayFolders, MANIFEST, TEMPORARY, Table, round_of};
 use beckon_engine::model::{Epoch, LogSeq};
+use beckon_engine::outbox::Position;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -31,15 +32,6 @@ const VERSION: u32 = 1;
 const PREFIX: &str = "rounds-";
 const SUFFIX: &str = ".txt";
 const ADVICE: &str = "restore the folder from a copy, or move it away and rebuild the tables";
-
-/// Everything through here is in finished files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The last epoch.
-    pub epoch: Epoch,
-    /// Its last log sequence number.
-    pub sequence: LogSeq,
-}
 
 /// A round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +63,7 @@ impl RoundEntry {
     }
 
     fn position(&self) -> Position {
-        Position { epoch: Epoch(self.epoch_last), sequence: LogSeq(self.sequence_last) }
+        Position { epoch: Epoch(self.epoch_last), seq: LogSeq(self.sequence_last) }
     }
 }
 

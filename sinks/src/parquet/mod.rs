@@ -31,6 +31,7 @@ mod file;
 mod hex;
 mod layout;
 mod manifest;
+mod outbox;
 mod sink;
 mod stats;
 mod tables;
@@ -40,7 +41,7 @@ mod typed;
 
 pub use config::{ColumnType, ParquetConfig, TypedColumn};
 pub use error::ParquetError;
-pub use manifest::Position;
+pub use outbox::OutboxSource;
 pub use sink::{EpochSource, SinkContext, SinkError, SourceError, Stop, run};
 pub use stats::ParquetStats;
 pub use tables::ParquetTables;

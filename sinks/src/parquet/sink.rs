@@ -6,10 +6,10 @@
 //! source behind what is durable, and goes on; the wait before doubles up to [`BACKOFF_MAX`].
 
 use super::error::ParquetError;
-use super::manifest::Position;
 use super::tables::ParquetTables;
 use beckon_engine::clock::Clock;
 use beckon_engine::model::{Epoch, EpochOutput};
+use beckon_engine::outbox::Position;
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -107,8 +107,8 @@ pub struct SinkContext<'a> {
     /// The clock that marks are made with: ends a round while no epoch comes.
     pub clock: &'a dyn Clock,
     /// Called at the start and after each round with the position through which everything is in
-    /// finished files: moves the durable cursor.
-    pub durable: &'a mut dyn FnMut(Position),
+    /// finished files: moves the durable cursor. When that fails it is called again later.
+    pub durable: &'a mut dyn FnMut(Position) -> Result<(), SourceError>,
 }
 
 impl fmt::Debug for SinkContext<'_> {
@@ -158,7 +158,7 @@ fn follow(
     told: &mut Option<Position>,
 ) -> Result<(), SinkError> {
     source.rewind(tables.durable().map(|position| position.epoch))?;
-    tell(tables, context, told);
+    tell(tables, context, told)?;
     loop {
         let is_end = context.stop.is_asked()
             || match source.next(WAIT) {
@@ -173,16 +173,21 @@ fn follow(
         if is_end || tables.roll_due(context.clock.now()) {
             tables.roll()?;
         }
-        tell(tables, context, told);
+        tell(tables, context, told)?;
         if is_end {
             return Ok(());
         }
     }
 }
 
-fn tell(tables: &ParquetTables, context: &mut SinkContext<'_>, told: &mut Option<Position>) {
+fn tell(
+    tables: &ParquetTables,
+    context: &mut SinkContext<'_>,
+    told: &mut Option<Position>,
+) -> Result<(), SourceError> {
     if let Some(position) = tables.durable().filter(|position| Some(*position) != *told) {
-        (context.durable)(position);
+        (context.durable)(position)?;
         *told = Some(position);
     }
+    Ok(())
 }

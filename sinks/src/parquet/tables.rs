@@ -14,11 +14,12 @@ use super::facts::{
 };
 use super::file::{Limits, Output, RoundFiles};
 use super::layout::{DayFolders, MANIFEST, Table, date_of};
-use super::manifest::{Manifest, Position, RoundEntry};
+use super::manifest::{Manifest, RoundEntry};
 use super::stats::ParquetStats;
 use super::typed::TypedPaths;
 use beckon_engine::disk::{Disk, DiskLock, RealDisk};
 use beckon_engine::model::{Epoch, EpochMark, EpochOutput, EventRow, ServerTimeMs};
+use beckon_engine::outbox::Position;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

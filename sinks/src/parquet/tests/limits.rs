@@ -28,7 +28,7 @@ fn a_file_ends_at_its_rows_and_the_round_with_the_epoch() {
     assert_eq!(tables.durable().map(|position| position.epoch), Some(Epoch(10)));
     tables.write(&many(11, 16, NOON)).expect("written");
     let durable = tables.finish().expect("finished").expect("durable");
-    assert_eq!((durable.epoch, durable.sequence), (Epoch(11), LogSeq(26)));
+    assert_eq!((durable.epoch, durable.seq), (Epoch(11), LogSeq(26)));
     let counts: Vec<usize> = event_files(folder.path())
         .iter()
         .map(|file| super::read::file_rows(&folder.path().join(file)).len())

@@ -3,13 +3,16 @@
 use super::read::sequences;
 use super::{NOON, epoch, open};
 use crate::parquet::{
-    EpochSource, ParquetConfig, ParquetStats, ParquetTables, Position, SinkContext, SinkError,
+    EpochSource, OutboxSource, ParquetConfig, ParquetStats, ParquetTables, SinkContext, SinkError,
     SourceError, Stop, run,
 };
 use beckon_engine::clock::ManualClock;
+use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::model::{Epoch, EpochOutput, ServerTimeMs};
+use beckon_engine::outbox::{Cursors, OpenOutbox, OutboxConfig, OutboxWriter, Position};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -67,7 +70,10 @@ fn run_sink(
 ) -> (Result<(), SinkError>, Vec<Position>) {
     let clock = ManualClock::new(ServerTimeMs(NOON));
     let mut told = Vec::new();
-    let mut durable = |position| told.push(position);
+    let mut durable = |position| {
+        told.push(position);
+        Ok(())
+    };
     let mut context = SinkContext { stop, clock: &clock, durable: &mut durable };
     let ended = run(tables, source, &mut context);
     (ended, told)
@@ -186,6 +192,7 @@ fn a_round_ends_by_the_clock_while_no_epoch_comes() {
     let mut durable = |position: Position| {
         told.push(position);
         stop.ask();
+        Ok(())
     };
     let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
     run(tables, &mut source, &mut context).expect("the end was asked for");
@@ -206,4 +213,58 @@ fn asked_to_end_it_ends_its_round() {
     ended.expect("the end was asked for");
     assert_eq!(epochs(&told), [7], "the epoch at hand is taken, and no more");
     check_all_once(folder.path(), 4);
+}
+
+/// A cursor that could not be moved is moved later, and no row is written again.
+#[test]
+fn a_cursor_that_fails_is_moved_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tables = open(folder.path(), config());
+    let clock = ManualClock::new(ServerTimeMs(NOON));
+    let mut told = Vec::new();
+    let mut durable = |position: Position| {
+        told.push(position);
+        if told.len() == 2 { Err(SourceError::Failed("disk".into())) } else { Ok(()) }
+    };
+    let stop = Stop::default();
+    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    run(tables, &mut Memory::new(3), &mut context).expect("the source was closed");
+    assert_eq!(epochs(&told), [1, 3, 3, 5]);
+    check_all_once(folder.path(), 3);
+}
+
+/// The outbox of the engine as the source, over a restart of the sink and of the outbox.
+#[test]
+fn the_outbox_is_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let outputs: Vec<EpochOutput> = (1..=6).map(|number| epoch(number, NOON, &["a"])).collect();
+    let reports = folder.path().join("reports");
+    for count in [4, 6] {
+        let cursors = Cursors::open(Arc::clone(&disk), folder.path().join("cursors"));
+        let mut cursor = cursors.expect("a folder").cursor("parquet").expect("a name");
+        let opened = OpenOutbox {
+            disk: Arc::clone(&disk),
+            dir: folder.path().join("outbox"),
+            config: OutboxConfig::default(),
+            slowest: Some(cursor.position().map_or(Epoch(0), |position| position.epoch)),
+            log_last: Epoch(u64::MAX),
+        };
+        let (mut writer, _) = OutboxWriter::open(opened).expect("the outbox opens");
+        let outbox = writer.outbox();
+        for output in outputs.iter().take(count) {
+            writer.append(output).expect("it has room");
+        }
+        drop(writer);
+        let tables = open(&reports, config());
+        let clock = ManualClock::new(ServerTimeMs(NOON));
+        let mut durable =
+            |position| cursor.advance(position).map_err(|error| SourceError::Failed(error.into()));
+        let stop = Stop::default();
+        let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+        run(tables, &mut OutboxSource::new(outbox), &mut context).expect("the outbox was closed");
+        let at = cursor.position().map(|position| position.epoch);
+        assert_eq!(at, outputs.get(count - 1).map(|output| output.mark.epoch));
+    }
+    assert_eq!(sequences(&reports, "events"), [1, 2, 3, 4, 5, 6]);
 }
