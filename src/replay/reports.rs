@@ -36,7 +36,7 @@ impl Reports {
         let durable = tables.as_ref().and_then(ParquetTables::durable);
         let start = durable.map_or_else(Start::default, |position| Start {
             epoch: position.epoch.next(),
-            seq: position.sequence.next(),
+            seq: position.seq.next(),
         });
         let (sender, receiver) = sync_channel(QUEUE_EPOCHS_MAX);
         let failed = Arc::new(AtomicBool::new(false));

@@ -8,14 +8,14 @@ use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
-use beckon_engine::model::{Epoch, EpochOutput};
+use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{
-    Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter, Position,
+    Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
 };
 use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
 use beckon_ingest::EngineView;
 use beckon_rules::plan::RuleSet;
-use beckon_sinks::parquet::{self, ParquetTables, SinkContext, SourceError, Stop};
+use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -111,7 +111,7 @@ fn named(cursors: &Cursors, tables: &ParquetTables) -> anyhow::Result<Named> {
     let mut named = cursors.named()?;
     if let Some(durable) = tables.durable() {
         named.epoch_max = named.epoch_max.max(durable.epoch);
-        named.seq_max = named.seq_max.max(durable.sequence);
+        named.seq_max = named.seq_max.max(durable.seq);
     }
     Ok(named)
 }
@@ -184,47 +184,17 @@ fn start_pipeline(
     Ok(Pipeline::start(parts, pipeline)?)
 }
 
-/// The outbox as the Parquet sink's source.
-struct OutboxSource {
-    outbox: Outbox,
-    reader: beckon_engine::outbox::OutboxReader,
-}
-
-impl parquet::EpochSource for OutboxSource {
-    fn rewind(&mut self, after: Option<Epoch>) -> Result<(), SourceError> {
-        self.reader = self.outbox.reader(after.unwrap_or_default()).map_err(source_error)?;
-        Ok(())
-    }
-
-    fn next(&mut self, wait: Duration) -> Result<Option<EpochOutput>, SourceError> {
-        self.reader.next(wait).map_err(source_error)
-    }
-}
-
-fn source_error(error: OutboxError) -> SourceError {
-    match error {
-        OutboxError::Closed => SourceError::Closed,
-        OutboxError::Io { .. } => SourceError::Failed(error.into()),
-        error => SourceError::Broken(error.into()),
-    }
-}
-
 fn spawn_sink(
     tables: ParquetTables,
     outbox: Outbox,
     mut cursor: Cursor,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
-    let after = tables.durable().map_or(Epoch(0), |position| position.epoch);
-    let reader = outbox.reader(after)?;
     let run = move || -> anyhow::Result<()> {
-        let mut source = OutboxSource { outbox: outbox.clone(), reader };
-        let mut durable = |position: parquet::Position| {
-            let position = Position { epoch: position.epoch, seq: position.sequence };
+        let mut source = OutboxSource::new(outbox.clone());
+        let mut durable = |position: Position| {
             let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
-            if let Err(error) = moved {
-                tracing::error!(%error, "the Parquet cursor could not be moved");
-            }
+            moved.map_err(|error| SourceError::Failed(error.into()))
         };
         let stop = Stop::default();
         let mut context = SinkContext { stop: &stop, clock: &*clock, durable: &mut durable };
