@@ -274,12 +274,16 @@ fn idle_workers_do_not_turn() {
     // Settling: progress messages still travel for a few turns after the last delivery.
     let mut before = dataflow.stats().worker_turns;
     let mut still = 0;
-    while still < 5_000 {
+    for _ in 0..1_000_000 {
         thread::yield_now();
         let now = dataflow.stats().worker_turns;
         still = if now == before { still + 1 } else { 0 };
         before = now;
+        if still == 5_000 {
+            break;
+        }
     }
+    assert_eq!(still, 5_000, "the workers do not come to rest");
     let per_epoch = before / 50;
     assert!(per_epoch <= 200, "{per_epoch} turns an epoch");
     dataflow.finish().expect("no worker failed");
