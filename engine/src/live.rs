@@ -29,14 +29,17 @@ pub const OTHER: &str = "__other";
 pub struct LiveConfig {
     /// Event names and categories that become keys, for each worker.
     pub live_names_max: usize,
+    /// Changes of counts are said at most so often, by the marks' clock; one that comes right behind
+    /// another is said with the next epoch.
+    pub live_interval_ms: u32,
     /// Events, and actions, that are kept to be shown.
     pub live_recent_max: usize,
 }
 
-/// 1,000 names; 200 events and actions.
+/// 1,000 names; ten times a second; 200 events and actions.
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { live_names_max: 1_000, live_recent_max: 200 }
+        Self { live_names_max: 1_000, live_interval_ms: 100, live_recent_max: 200 }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn build(worker: &mut Worker, parts: Parts) {
     let Parts { shared, index, stage, deliver, live } = parts;
     worker.dataflow_named::<Time, _, _>("beckon", |scope| {
         let input = feed(scope, &shared, index);
-        let tally = live.as_ref().map(|live| Tally::new(live.config().live_names_max));
+        let tally = live.as_ref().map(|live| Tally::new(live.config()));
         let runner = Runner::new(stage, index, Arc::clone(&shared), tally);
         let outputs = stage_operator::build(input, runner);
         if let Some(live) = &live {

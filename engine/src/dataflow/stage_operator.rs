@@ -155,10 +155,9 @@ impl Runner {
     }
 
     fn say_live(&mut self, mark: &EpochMark, say: impl FnMut(LiveKey, i64)) {
-        let Some(tally) = &mut self.tally else { return };
-        for effect in &self.effects {
-            tally.add(effect);
+        if let Some(tally) = &mut self.tally {
+            let is_quiet = self.stage.stats().visits_open == 0;
+            tally.epoch(mark, &self.effects, is_quiet, say);
         }
-        tally.end_epoch(mark, say);
     }
 }

@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Every epoch says its changes.
+const AT_ONCE: LiveConfig =
+    LiveConfig { live_names_max: 1_000, live_interval_ms: 0, live_recent_max: 200 };
+
 fn with_live(workers: usize, live: LiveConfig) -> DataflowConfig {
     DataflowConfig { live: Some(live), ..config(workers) }
 }
@@ -103,7 +107,7 @@ fn counts_equal_a_naive_recount_and_minutes_fall_out() {
         let actions: Vec<_> = outputs.iter().flat_map(|output| &output.actions).collect();
         for workers in 1..=3 {
             let what = format!("BECKON_TEST_SEED={seed}, {workers} workers");
-            let snapshot = snapshot(with_live(workers, LiveConfig::default()), &epochs);
+            let snapshot = snapshot(with_live(workers, AT_ONCE), &epochs);
             assert_eq!(snapshot.minute, last, "{what}");
             assert_eq!(snapshot.open_visits, recount.open_visits, "{what}");
             assert_eq!(snapshot.counts, recount.lines(last), "{what}");
@@ -129,7 +133,7 @@ fn after_an_hour_of_silence_nothing_is_held() {
     let mut last = silence(50);
     last.mark.now.0 += later;
     epochs.push(last);
-    let snapshot = snapshot(with_live(2, LiveConfig::default()), &epochs);
+    let snapshot = snapshot(with_live(2, AT_ONCE), &epochs);
     assert_eq!((snapshot.counts, snapshot.open_visits), (Vec::new(), BTreeMap::new()));
 }
 
@@ -143,7 +147,7 @@ fn event_names(snapshot: &LiveSnapshot) -> BTreeMap<&str, i64> {
 
 #[test]
 fn names_over_the_bound_count_as_other_and_are_free_again_after_an_hour() {
-    let live = LiveConfig { live_names_max: 3, live_recent_max: 2 };
+    let live = LiveConfig { live_names_max: 3, live_recent_max: 2, ..AT_ONCE };
     // "VisitStarted", made up by the stage, is the second name.
     let many = |first: u64| {
         let names = ["A", "B", "C", "D", "A", "D"];
@@ -164,9 +168,41 @@ fn names_over_the_bound_count_as_other_and_are_free_again_after_an_hour() {
     assert_eq!(event_names(&found), wanted.into());
 }
 
+/// Changes wait for the interval; the minute that they belong to is that of their own mark, and
+/// without an open visit nothing waits.
+#[test]
+fn changes_are_said_once_an_interval() {
+    let live = LiveConfig { live_interval_ms: 1_000, ..AT_ONCE };
+    let at = |number: u64, now, seq, name| {
+        let mut input = epoch(number, vec![event(seq, "a", name)]);
+        input.mark.now = ServerTimeMs(now);
+        input
+    };
+    let mut epochs = vec![at(1, 59_000, 1, "A"), at(2, 59_999, 2, "B")];
+    let found = snapshot(with_live(1, live), &epochs);
+    assert_eq!(event_names(&found), [("A", 1), ("VisitStarted", 1)].into(), "B waits");
+
+    epochs.push(at(3, 60_000, 3, "C"));
+    let found = snapshot(with_live(1, live), &epochs);
+    let b = found
+        .counts
+        .iter()
+        .find(|line| matches!(&line.name, LiveName::Event { name, .. } if &**name == "B"));
+    let b = b.expect("B was said");
+    assert_eq!(b.per_minute[LIVE_MINUTES - 2..], [1, 0], "in its own minute");
+    assert_eq!(event_names(&found).get("C"), Some(&1), "a second after A");
+
+    epochs.push(at(4, 60_001, 4, "D"));
+    let found = snapshot(with_live(1, live), &epochs);
+    assert_eq!(event_names(&found).get("D"), None, "D waits");
+    epochs[3].mark.watermark = EventTimeMs::MAX;
+    let found = snapshot(with_live(1, live), &epochs);
+    assert_eq!(event_names(&found).get("D"), Some(&1), "no visit is open any more");
+}
+
 #[test]
 fn a_watcher_is_woken_instead_of_polling() {
-    let config = with_live(2, LiveConfig::default());
+    let config = with_live(2, AT_ONCE);
     let stage: super::super::MakeStage = Arc::new(|_| Box::new(FakeStage::default()));
     let dataflow = Dataflow::start(config, stage, Box::new(|_| ())).expect("the dataflow starts");
     let live: LiveHandle = dataflow.live().expect("live is configured");
@@ -190,8 +226,7 @@ fn a_watcher_is_woken_instead_of_polling() {
 
 #[test]
 fn a_snapshot_is_json_for_the_page_that_shows_it() {
-    let found =
-        snapshot(with_live(1, LiveConfig::default()), &[epoch(1, vec![event(1, "a", "E")])]);
+    let found = snapshot(with_live(1, AT_ONCE), &[epoch(1, vec![event(1, "a", "E")])]);
     let line = serde_json::to_value(&found.counts[0]).expect("it can be written");
     assert_eq!((&line["kind"], &line["name"]), (&"event".into(), &"E".into()));
     assert_eq!((&line["site"], &line["total"]), (&"shop".into(), &1.into()));
