@@ -7,6 +7,7 @@ mod generate;
 mod http_client;
 mod output;
 mod replay;
+mod rule_tests;
 mod rules_dir;
 mod serve;
 

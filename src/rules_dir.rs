@@ -24,7 +24,8 @@ pub(crate) struct CheckedRules {
     pub(crate) rules: Option<RuleSet>,
     /// What was found.
     pub(crate) diagnostics: Vec<Diagnostic>,
-    packages: Vec<PackageSources>,
+    /// What was read.
+    pub(crate) packages: Vec<PackageSources>,
 }
 
 impl CheckedRules {

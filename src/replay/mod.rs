@@ -22,7 +22,7 @@ mod setup;
 mod table;
 
 pub(crate) use args::ReplayArgs;
-pub(crate) use setup::read_mapping;
+pub(crate) use setup::{matcher_config, read_mapping};
 
 use crate::output;
 use anyhow::Context;

@@ -31,12 +31,9 @@ impl Setup {
             Some(directory) => read_rules(directory, &schema)?,
             None => RuleSet::default(),
         };
-        let mut matcher = MatcherConfig::default();
+        let matcher = matcher_config(mapping.as_deref())?;
         let mut typed_columns = Vec::new();
         if let Some(mapping) = &mapping {
-            let inactivity = mapping.inactivity.map(|after| i64::try_from(after.as_millis()));
-            matcher.inactivity_ms = inactivity.transpose().context("inactivity is too long")?;
-            matcher.makes_visit_started = mapping.visit_started;
             typed_columns.extend(mapping.fields().map(|(name, kind)| (name.to_owned(), kind)));
         }
         let inputs = args.files.iter().map(|file| Input::from_argument(file)).collect();
@@ -47,6 +44,20 @@ impl Setup {
         };
         Ok(Self { source, rules, matcher, typed_columns })
     }
+}
+
+/// What a visit is: as on the wire, or as the mapping says.
+///
+/// # Errors
+/// When the mapping's inactivity is longer than time itself.
+pub(crate) fn matcher_config(mapping: Option<&Mapping>) -> anyhow::Result<MatcherConfig> {
+    let Some(mapping) = mapping else { return Ok(MatcherConfig::default()) };
+    let inactivity = mapping.inactivity.map(|after| i64::try_from(after.as_millis()));
+    Ok(MatcherConfig {
+        inactivity_ms: inactivity.transpose().context("inactivity is too long")?,
+        makes_visit_started: mapping.visit_started,
+        ..MatcherConfig::default()
+    })
 }
 
 /// Reads a source mapping.
