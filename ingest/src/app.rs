@@ -2,6 +2,7 @@
 
 use crate::answer::Refusal;
 use crate::client::{Proxies, ProxyError};
+use crate::dead_letters::DeadLetters;
 use crate::limits::{LimitError, Limits};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub registry: Registry,
     /// API tokens.
     pub tokens: Arc<TokenStore>,
+    /// Where rejected events go.
+    pub dead_letters: Arc<DeadLetters>,
 }
 
 /// The state of all routes.
@@ -94,6 +97,7 @@ pub(crate) struct App {
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) tokens: Arc<TokenStore>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Rates<u64>,
@@ -110,7 +114,7 @@ impl App {
         let limits = config.limits.clone();
         limits.check()?;
         let demo = config.demo_site.as_deref().map(WriteKey::demo).map(Arc::new);
-        let metrics = Metrics::new(parts.registry, Arc::clone(&parts.log));
+        let metrics = Metrics::new(parts.registry, &parts.log, &parts.dead_letters);
         Ok(Self {
             sites: Sites::new(&config.sites).map_err(ServerError::Sites)?,
             normaliser: Normaliser::new(config.query_parameters.clone()),
@@ -121,6 +125,7 @@ impl App {
             memory: Memory::new(limits.in_flight_bytes_max),
             metrics,
             tokens: parts.tokens,
+            dead_letters: parts.dead_letters,
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates: Rates::new(limits.address_requests_per_second_max, limits.addresses_max),
@@ -128,6 +133,12 @@ impl App {
             is_draining: AtomicBool::new(false),
             limits,
         })
+    }
+
+    /// The write key of a name: `site/name`.
+    pub(crate) fn key_named(&self, name: &str) -> Option<&Arc<WriteKey>> {
+        let demo = self.demo.as_ref().filter(|demo| &*demo.name == name);
+        demo.or_else(|| self.sites.named(name))
     }
 
     /// The address of the visitor behind a request.

@@ -20,6 +20,7 @@ mod answer;
 mod app;
 mod events;
 mod health;
+mod letters;
 mod live;
 mod memory;
 mod metrics;

@@ -3,6 +3,7 @@
 //! **Invariant:** a label's value is a name of the code or of the configuration (route, status,
 //! reason, key), never a text that a client chose.
 
+use crate::dead_letters::{Counters, DeadLetters};
 use crate::normalise::RejectReason;
 use beckon_engine::log::{Log, LogStats};
 use prometheus_client::collector::Collector;
@@ -77,7 +78,11 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(mut registry: Registry, log: Arc<dyn Log>) -> Self {
+    pub(crate) fn new(
+        mut registry: Registry,
+        log: &Arc<dyn Log>,
+        letters: &Arc<DeadLetters>,
+    ) -> Self {
         let seconds = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
         let metrics = Self {
             requests: Family::default(),
@@ -95,7 +100,8 @@ impl Metrics {
             registry: Registry::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("beckon"));
-        registry.register_collector(Box::new(LogCollector(log)));
+        registry.register_collector(Box::new(LogCollector(Arc::clone(log))));
+        registry.register_collector(Box::new(LetterCollector(Arc::clone(letters))));
         for reason in RejectReason::ALL {
             let labels = ReasonLabels { reason: reason.as_str() };
             metrics.rejections.get_or_create(&labels).inc_by(0);
@@ -187,31 +193,62 @@ impl Collector for LogCollector {
             sync_nanos,
             sync_nanos_max,
         } = self.0.stats();
-        for (name, help, value) in [
+        let gauges = [
             ("beckon_log_bytes", "Bytes of the log on disk", bytes),
             ("beckon_log_segments", "Segments of the log", segments),
             ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
             ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),
             ("beckon_dedup_window_ms", "Age of the oldest remembered id", dedup_window_ms),
             ("beckon_log_sync_nanos_max", "The slowest sync since start", sync_nanos_max),
-        ] {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        for (name, help, value) in [
+        ];
+        let counters = [
             ("beckon_log_records", "Records appended since start", records),
             ("beckon_log_groups", "Commit groups since start", groups),
             ("beckon_log_duplicates", "Duplicates since start", duplicates),
             ("beckon_log_sync_nanos", "Nanoseconds spent in sync since start", sync_nanos),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        Ok(())
+        ];
+        encode_all(&mut encoder, &gauges, &counters)
     }
+}
+
+/// Reads the dead letters' own counters.
+#[derive(Debug)]
+struct LetterCollector(Arc<DeadLetters>);
+
+impl Collector for LetterCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Counters { written, queue_full, unwritable, evicted, expired, waiting, bytes } =
+            self.0.counters();
+        let gauges = [
+            ("beckon_dead_letters_waiting", "Letters that wait for the disk", waiting),
+            ("beckon_dead_letters_bytes", "Bytes of letters on disk", bytes),
+        ];
+        let counters = [
+            ("beckon_dead_letters_written", "Letters written", written),
+            ("beckon_dead_letters_queue_full", "Letters lost to a full queue", queue_full),
+            ("beckon_dead_letters_unwritable", "Letters that the disk refused", unwritable),
+            ("beckon_dead_letters_evicted", "Letters removed over bytes_max", evicted),
+            ("beckon_dead_letters_expired", "Letters removed after days_max", expired),
+        ];
+        encode_all(&mut encoder, &gauges, &counters)
+    }
+}
+
+/// A name, what it counts, and how many.
+type Figure = (&'static str, &'static str, u64);
+
+fn encode_all(
+    encoder: &mut DescriptorEncoder<'_>,
+    gauges: &[Figure],
+    counters: &[Figure],
+) -> Result<(), fmt::Error> {
+    for (name, help, value) in gauges {
+        let gauge = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+    }
+    for (name, help, value) in counters {
+        let counter = ConstCounter::new(*value);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::client::is_local;
 use crate::events::{self, peer_of};
 use crate::health;
+use crate::letters;
 use crate::live;
 use crate::tokens::{Scope, Standing};
 use axum::Router;
@@ -52,6 +53,9 @@ pub(crate) fn table(_app: &App) -> Vec<Route> {
         route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
         route(Method::GET, "/v1/live", Token(Scope::LiveRead), live::live),
         route(Method::GET, "/v1/live/snapshot", Token(Scope::LiveRead), live::snapshot),
+        route(Method::GET, "/v1/dead-letters", Token(Scope::DeadLetters), letters::list),
+        route(Method::GET, "/v1/dead-letters/{id}", Token(Scope::DeadLetters), letters::show),
+        route(Method::POST, "/v1/dead-letters/replay", Token(Scope::EventsReplay), letters::replay),
         route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
     ]
 }

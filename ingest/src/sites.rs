@@ -168,6 +168,12 @@ impl Sites {
         self.keys.get(&sha256(key.as_bytes()))
     }
 
+    /// The key of a name: `site/name`.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<WriteKey>> {
+        self.keys.values().find(|key| &*key.name == name)
+    }
+
     /// Whether any key allows the origin: what a preflight asks.
     #[must_use]
     pub fn any_allows(&self, origin: &str) -> bool {

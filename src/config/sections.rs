@@ -2,6 +2,7 @@
 //!
 //! Every field is a key of `docs/configuration.md`, with the same name and meaning.
 
+use beckon_ingest::dead_letters::DeadLetterLimits;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::normalise::QueryPolicy;
 use beckon_ingest::sites::SitesConfig;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) reports: ReportsSection,
     /// `[limits]`
     pub(crate) limits: Limits,
+    /// `[dead_letters]`
+    pub(crate) dead_letters: DeadLetterLimits,
     /// `[query_parameters]`
     pub(crate) query_parameters: QueryPolicy,
     /// `[sites.NAME]`

@@ -17,6 +17,7 @@ use anyhow::Context;
 use back::Back;
 use beckon_engine::clock::{Clock, SystemClock};
 use beckon_engine::disk::RealDisk;
+use beckon_ingest::dead_letters::DeadLetters;
 use beckon_ingest::tokens::TokenStore;
 use beckon_ingest::{Parts, Server, ServerConfig};
 use std::net::SocketAddr;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut back = Back::start(&config, Arc::clone(&rules), &clock)?;
     let tokens = token_store(&config, &clock)?;
+    let letters = dead_letters(&config, &clock)?;
     let server = Server::new(
         &server_config(&config, args.demo),
         Parts {
@@ -67,6 +69,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             engine: back.view(),
             registry: back.registry(),
             tokens: Arc::clone(&tokens),
+            dead_letters: Arc::clone(&letters),
         },
     )?;
     if args.demo {
@@ -75,6 +78,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let served = runtime.block_on(server.serve(listener, ended()));
     tracing::info!("draining");
     let stopped = back.stop();
+    // The last owner: letters that wait are written and synced here.
+    drop(letters);
     drop(demo_folder);
     served?;
     stopped?;
@@ -108,6 +113,12 @@ async fn listen(config: &Config, is_demo: bool) -> anyhow::Result<TcpListener> {
 fn token_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<TokenStore>> {
     let folder: PathBuf = config.server.data.join("tokens");
     Ok(Arc::new(TokenStore::open(Arc::new(RealDisk), folder, Arc::clone(clock))?))
+}
+
+fn dead_letters(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<DeadLetters>> {
+    let folder = config.server.data.join("dead-letters");
+    let limits = config.dead_letters.clone();
+    Ok(Arc::new(DeadLetters::open(Arc::new(RealDisk), &folder, limits, Arc::clone(clock))?))
 }
 
 fn server_config(config: &Config, is_demo: bool) -> ServerConfig {

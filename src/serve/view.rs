@@ -3,7 +3,7 @@
 use beckon_engine::live::LiveHandle;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats};
-use beckon_ingest::EngineView;
+use beckon_ingest::{EngineView, live_json};
 use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::ParquetStats;
 use serde_json::json;
@@ -65,8 +65,7 @@ impl EngineView for View {
     }
 
     fn live(&self) -> serde_json::Value {
-        let snapshot = self.live.as_ref().map(LiveHandle::snapshot);
-        serde_json::to_value(snapshot).unwrap_or_default()
+        self.live.as_ref().map(|live| live_json(&live.snapshot())).unwrap_or_default()
     }
 
     fn status(&self) -> serde_json::Value {

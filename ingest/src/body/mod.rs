@@ -136,6 +136,15 @@ fn has_events(text: &str) -> bool {
     walked.is_ok() && found
 }
 
+/// One JSON value and nothing else.
+///
+/// # Errors
+/// Where it stops being one.
+pub fn one(text: &str) -> Result<Piece<'_>, SplitError> {
+    let mut scanner = Scanner::new(text);
+    scanner.value().and_then(|value| scanner.end().map(|()| value))
+}
+
 /// NDJSON, or `None` when the body does not look like it.
 fn lines(body: &[u8], events_max: usize) -> Option<Result<Batch<'_>, BodyError>> {
     let mut events = Vec::new();
@@ -152,8 +161,7 @@ fn lines(body: &[u8], events_max: usize) -> Option<Result<Batch<'_>, BodyError>>
             return Some(Err(BodyError::TooManyEvents(events_max)));
         }
         let text = std::str::from_utf8(line).unwrap_or_default();
-        let mut scanner = Scanner::new(text);
-        let value = scanner.value().and_then(|value| scanner.end().map(|()| value));
+        let value = one(text);
         objects += usize::from(value.is_ok() && line.starts_with(b"{"));
         // A line that is no JSON is kept as it is: its parser says so, and its depth is 0 because
         // only a whole value is ever handed to a recursive parser.

@@ -65,6 +65,12 @@ impl Door {
         }
     }
 
+    /// Every key that the request shows, wherever: none of them is kept.
+    pub(super) fn shown_keys<'a>(&'a self, envelope: Option<&'a str>) -> [Option<&'a str>; 3] {
+        let bearer = self.bearer.as_ref().and_then(|bearer| bearer.as_deref().ok());
+        [bearer, envelope, self.query_key.as_deref()]
+    }
+
     /// The key of the envelope or the query; without any, the demo's, for this machine.
     pub(super) fn key_of_batch(
         &self,

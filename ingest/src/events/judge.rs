@@ -68,7 +68,8 @@ pub(crate) fn judge(
     Ok(judged)
 }
 
-fn judge_one(
+/// Judges one event, its size and depth first.
+pub(crate) fn judge_one(
     app: &App,
     piece: &Piece<'_>,
     context: &Context<'_>,

@@ -14,9 +14,11 @@
 
 mod admit;
 mod judge;
+mod letters;
 mod read;
 
 pub(crate) use admit::preflight;
+pub(crate) use judge::judge_one;
 
 use crate::answer::{Refusal, json_text};
 use crate::app::{App, Peer};
@@ -63,17 +65,19 @@ async fn take(
         Some(key) => key,
         None => door.key_of_batch(app, batch.key.as_deref())?,
     };
-    let agent = user_agent(app, head);
+    let agent_text = head.headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
+    let agent = agent_text.map(|text| app.normaliser.user_agents().parse(text));
     let context = context(&key, &batch, received, agent.as_deref(), door.client);
     let mut judged = judge::judge(app, &batch, &context)?;
     let records = std::mem::take(&mut judged.records);
     let appended = append(app, records).await?;
+    let shown = letters::Shown {
+        keys: door.shown_keys(batch.key.as_deref()),
+        secret: batch.secret.as_deref(),
+        user_agent: agent_text,
+    };
+    letters::keep(app, &key, (&batch, &judged), &context, shown);
     Ok(judged.finish(app, &key.site, &appended))
-}
-
-fn user_agent(app: &App, head: &Head) -> Option<Arc<UserAgent>> {
-    let text = head.headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(app.normaliser.user_agents().parse(text))
 }
 
 fn context<'a>(

@@ -34,11 +34,13 @@ pub enum RejectReason {
     BadUrl,
     /// More than `CATEGORIES_MAX` categories.
     TooManyCategories,
+    /// A replayed event's write key is no longer known.
+    KeyGone,
 }
 
 impl RejectReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidJson,
         Self::NotAnObject,
         Self::TooLarge,
@@ -52,6 +54,7 @@ impl RejectReason {
         Self::BadTimestamp,
         Self::BadUrl,
         Self::TooManyCategories,
+        Self::KeyGone,
     ];
 
     /// The code in results, dead letters and metrics.
@@ -71,6 +74,7 @@ impl RejectReason {
             Self::BadTimestamp => "bad_timestamp",
             Self::BadUrl => "bad_url",
             Self::TooManyCategories => "too_many_categories",
+            Self::KeyGone => "key_gone",
         }
     }
 }

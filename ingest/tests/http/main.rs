@@ -3,6 +3,7 @@
 
 mod bodies;
 mod connections;
+mod dead_letters;
 mod keys;
 mod limits;
 mod live;

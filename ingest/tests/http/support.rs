@@ -4,12 +4,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use beckon_engine::clock::ManualClock;
-use beckon_engine::disk::SimDisk;
+use beckon_engine::disk::{Disk, SimDisk};
 use beckon_engine::log::{
     Acknowledge, Appended, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, RecordBody,
     Refused,
 };
 use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs};
+use beckon_ingest::dead_letters::{DeadLetterLimits, DeadLetters};
 use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
@@ -17,6 +18,7 @@ use beckon_ingest::{EngineView, Parts, Peer, Server, ServerConfig};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
@@ -158,6 +160,7 @@ pub(crate) struct Bench {
     pub(crate) engine: Arc<FakeEngine>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Arc<TokenStore>,
+    pub(crate) letters: Arc<DeadLetters>,
 }
 
 impl Bench {
@@ -199,10 +202,20 @@ pub(crate) fn limited(limits: Limits) -> Bench {
 }
 
 pub(crate) fn bench(config: &ServerConfig) -> Bench {
+    bench_with(config, None)
+}
+
+/// With the dead letters of another server.
+pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>>) -> Bench {
     let log = Arc::new(MemoryLog::default());
     let engine = Arc::new(FakeEngine::default());
     let clock = Arc::new(ManualClock::new(ServerTimeMs(NOW_MS)));
-    let disk = Arc::new(SimDisk::default());
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
+    let letters = letters.unwrap_or_else(|| {
+        let (folder, limits) = (Path::new("/data/dead-letters"), DeadLetterLimits::default());
+        let opened = DeadLetters::open(Arc::clone(&disk), folder, limits, Arc::clone(&clock) as _);
+        Arc::new(opened.expect("opened"))
+    });
     let tokens = TokenStore::open(disk, "/data/tokens", Arc::clone(&clock) as _);
     let tokens = Arc::new(tokens.expect("opened"));
     let parts = Parts {
@@ -211,9 +224,10 @@ pub(crate) fn bench(config: &ServerConfig) -> Bench {
         engine: Arc::clone(&engine) as _,
         registry: Default::default(),
         tokens: Arc::clone(&tokens),
+        dead_letters: Arc::clone(&letters),
     };
     let server = Server::new(config, parts).expect("a good configuration");
-    Bench { server, log, engine, clock, tokens }
+    Bench { server, log, engine, clock, tokens, letters }
 }
 
 /// An answer.
