@@ -126,6 +126,20 @@ fn silence(number: u64) -> EpochInput {
     input
 }
 
+/// The first minute of the hour is shown, the one before it is held no more.
+#[test]
+fn a_minute_falls_out_sixty_minutes_later() {
+    let first = epoch(1, vec![event(1, "a", "E")]);
+    let mut later = epoch(2, Vec::new());
+    later.mark.now = ServerTimeMs(60 * 60_000 - 1);
+    let shown = snapshot(with_live(1, AT_ONCE), &[first.clone(), later.clone()]);
+    assert_eq!(event_names(&shown), [("E", 1), ("VisitStarted", 1)].into());
+    assert!(shown.counts.iter().all(|line| line.per_minute[0] == line.total), "{shown:?}");
+    later.mark.now = ServerTimeMs(60 * 60_000);
+    let gone = snapshot(with_live(1, AT_ONCE), &[first, later]);
+    assert_eq!(gone.counts, Vec::new());
+}
+
 #[test]
 fn after_an_hour_of_silence_nothing_is_held() {
     let mut epochs = random_watched_epochs(&mut Random(7));
