@@ -15,13 +15,13 @@ use beckon_engine::model::{
     Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, LoggedEvent, PackedEvent,
 };
 use beckon_ingest::source::{SortConfig, Sorter, SourceReader, SourceReport};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 /// Events of an epoch.
 pub(super) const EPOCH_EVENTS_MAX: usize = 1_000;
 /// Event time from an epoch's first event to its last.
 const EPOCH_SPAN_MS_MAX: i64 = 60_000;
-/// Ids that are remembered to find duplicates; then the oldest go.
+/// Ids that are remembered to find duplicates (28 bytes each); then the older half goes.
 const DEDUP_IDS_MAX: usize = 20_000_000;
 
 /// Where the tables of earlier replays end.
@@ -168,28 +168,26 @@ pub(super) fn run(
     Ok(reader.report().clone())
 }
 
-/// The last ids, to find duplicates.
+/// The last ids, to find duplicates: at least half of `ids_max`, at most all of it. When the young
+/// half is full it becomes the old one, and the old one is forgotten.
 struct Seen {
-    ids: HashSet<u128>,
-    order: VecDeque<u128>,
+    young: HashSet<u128>,
+    old: HashSet<u128>,
     ids_max: usize,
 }
 
 impl Seen {
     fn new(ids_max: usize) -> Self {
-        Self { ids: HashSet::new(), order: VecDeque::new(), ids_max }
+        Self { young: HashSet::new(), old: HashSet::new(), ids_max }
     }
 
     /// Remembers an id; false if it is remembered already.
     fn insert(&mut self, id: u128) -> bool {
-        if !self.ids.insert(id) {
+        if self.old.contains(&id) || !self.young.insert(id) {
             return false;
         }
-        self.order.push_back(id);
-        if self.order.len() > self.ids_max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
+        if self.young.len() >= self.ids_max / 2 {
+            self.old = std::mem::take(&mut self.young);
         }
         true
     }
@@ -268,8 +266,10 @@ mod tests {
     #[test]
     fn an_id_counts_once_while_it_is_remembered() {
         assert_eq!(feed(None, vec![event(1, 0), event(1, 5), event(2, 9)]), [(2, i64::MAX)]);
-        let mut seen = Seen::new(2);
-        assert!(seen.insert(1) && !seen.insert(1) && seen.insert(2) && seen.insert(3));
-        assert!(!seen.insert(2) && seen.insert(1));
+        let mut seen = Seen::new(4);
+        assert!((1..=4).all(|id| seen.insert(id)), "new ids");
+        assert!((3..=4).all(|id| !seen.insert(id)), "the last ids");
+        assert!(seen.insert(1), "the oldest id");
+        assert!(seen.young.len() + seen.old.len() <= 4);
     }
 }
