@@ -6,6 +6,7 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -43,9 +44,13 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 fn write(folder: &TempDir, path: &str, text: &str) -> String {
+    write_bytes(folder, path, text.as_bytes())
+}
+
+fn write_bytes(folder: &TempDir, path: &str, bytes: &[u8]) -> String {
     let path = folder.path().join(path);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a temporary folder");
-    std::fs::write(&path, text).expect("a temporary file");
+    std::fs::write(&path, bytes).expect("a temporary file");
     path.to_str().expect("UTF-8").to_owned()
 }
 
@@ -158,6 +163,27 @@ fn unsorted_events_that_are_too_late_are_reported() {
     assert_eq!(result["totals"]["beforeHorizon"], 1);
     assert_eq!(result["totals"]["lateInVisit"], 1);
     assert_eq!(replay(&[&log])["totals"]["beforeHorizon"], 0);
+}
+
+/// Packed, through a pipe, whose format has to be found out from what came first.
+#[test]
+fn standard_input_is_read_as_a_file_is() {
+    let (text, expected) = generated();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_by_key(|line| line.split('[').nth(1).expect("a time").to_owned());
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = rules(&folder);
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(lines.join("\n").as_bytes()).expect("memory");
+    let packed = write_bytes(&folder, "packed", &packer.finish().expect("memory"));
+    let output = Command::new(env!("CARGO_BIN_EXE_beckon"))
+        .args(["replay", "--format", "json", "-", "--rules", &rules])
+        .stdin(std::fs::File::open(packed).expect("the file"))
+        .output()
+        .expect("the binary");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(counted(&result), expected);
 }
 
 #[test]
