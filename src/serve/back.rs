@@ -19,7 +19,6 @@ use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, Sour
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// The Parquet sink's cursor.
 const PARQUET_CURSOR: &str = "parquet";
