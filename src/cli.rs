@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::dead_letters::DeadLettersCommand;
 use crate::command::log_inspect::LogInspectArgs;
 use crate::command::rules_check::RulesCheckArgs;
 use crate::command::token::TokenCommand;
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// Work on rules
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Rejected events: look at them, and send them through today's checks
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Make, show and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),

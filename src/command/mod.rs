@@ -1,5 +1,6 @@
 //! Commands that are more than a call into a crate.
 
+pub(crate) mod dead_letters;
 pub(crate) mod log_inspect;
 pub(crate) mod rules_check;
 pub(crate) mod show_config;
