@@ -193,6 +193,14 @@ impl Output {
         Ok(())
     }
 
+    /// Sees that there is a file, if only one without rows: it tells readers the columns.
+    pub(super) fn touch(&mut self, batch: &Batch, files: &mut RoundFiles) -> Result<()> {
+        if self.part.is_none() {
+            self.part = Some(files.create(&self.folder, batch)?);
+        }
+        Ok(())
+    }
+
     /// Ends the open row group: its memory goes to the file.
     pub(super) fn flush(&mut self, files: &mut RoundFiles) -> Result<()> {
         if let Some(part) = &mut self.part {
@@ -212,7 +220,7 @@ impl Output {
             rows: part.rows,
             bytes: checked.bytes,
             crc32c: checked.crc32c,
-            sequence_first: part.sequences.first,
+            sequence_first: part.sequences.first.min(part.sequences.last),
             sequence_last: part.sequences.last,
         });
         self.note_memory(files);

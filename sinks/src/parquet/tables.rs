@@ -287,6 +287,9 @@ impl ParquetTables {
         };
         self.events.finish(&mut files)?;
         for table in [&mut self.visits, &mut self.actions, &mut self.epochs] {
+            if files.round == 1 {
+                table.touch(&mut files, &date)?;
+            }
             table.finish(&mut files)?;
         }
         files.finished.sort_by(|one, other| one.path.cmp(&other.path));
@@ -426,6 +429,17 @@ impl FactTable {
     fn flush(&mut self, files: &mut RoundFiles) -> Result<()> {
         self.encode(files)?;
         self.output.as_mut().map_or(Ok(()), |output| output.flush(files))
+    }
+
+    /// Gives new tables a file each, so that a query on one without rows finds its columns.
+    fn touch(&mut self, files: &mut RoundFiles, date: &str) -> Result<()> {
+        match &self.output {
+            Some(_) => Ok(()),
+            None => {
+                let output = Output::new(self.table, self.table.folder(date));
+                self.output.insert(output).touch(&self.batch, files)
+            }
+        }
     }
 
     fn finish(&mut self, files: &mut RoundFiles) -> Result<()> {

@@ -19,13 +19,21 @@ fn files_lie_by_table_load_date_and_event() {
     ];
     write_all(folder.path(), ParquetConfig::default(), &epochs);
     let expected = [
-        "epochs/date=2026-11-25/r0000000001-0002.parquet",
+        "actions/date=2026-11-25/r0000000001-0003.parquet",
+        "epochs/date=2026-11-25/r0000000001-0004.parquet",
         "epochs/date=2026-11-26/r0000000002-0001.parquet",
         "events/date=2026-11-25/event=PageEntered/r0000000001-0000.parquet",
         "events/date=2026-11-25/event=a%20b/r0000000001-0001.parquet",
         "events/date=2026-11-26/event=PageEntered/r0000000002-0000.parquet",
+        "visits/date=2026-11-25/r0000000001-0002.parquet",
     ];
     assert_eq!(files(folder.path()), expected);
+    let path = folder.path().join("actions/date=2026-11-25/r0000000001-0003.parquet");
+    let file = std::fs::File::open(path).expect("a file");
+    let reader = parquet::file::reader::SerializedFileReader::new(file).expect("Parquet");
+    let metadata = parquet::file::reader::FileReader::metadata(&reader).file_metadata().clone();
+    assert_eq!(metadata.num_rows(), 0, "new tables have a file each, for their columns");
+    assert!(metadata.schema_descr().num_columns() > 20);
 }
 
 #[test]
