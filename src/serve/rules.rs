@@ -13,8 +13,22 @@ use std::path::Path;
 /// The demo's package.
 const DEMO_PACKAGE: &str = "com.example.demo";
 
-/// Its files.
-const DEMO_RULES: &[(&str, &str)] = &[];
+/// A file of its folder, by name and text.
+macro_rules! demo_file {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../resources/demo/rules/com.example.demo/", $name)))
+    };
+}
+
+const DEMO_PACKAGE_FILE: (&str, &str) = demo_file!("package.toml");
+const DEMO_RULES: [(&str, &str); 6] = [
+    demo_file!("big-cart.toml"),
+    demo_file!("hot-lead.toml"),
+    demo_file!("keeps-searching.toml"),
+    demo_file!("known-customer-buys.toml"),
+    demo_file!("knows-the-way.toml"),
+    demo_file!("searched-then-priced.toml"),
+];
 
 /// Loads the rules; warnings are shown, errors refuse the start.
 ///
@@ -33,11 +47,13 @@ pub(crate) fn load(folder: Option<&Path>, is_demo: bool) -> anyhow::Result<RuleS
 }
 
 fn demo() -> anyhow::Result<RuleSet> {
-    let files = DEMO_RULES.iter();
-    let rules = files
-        .map(|(file, text)| SourceFile { file: (*file).to_owned(), text: (*text).to_owned() })
-        .collect();
-    let package = PackageSources { name: DEMO_PACKAGE.to_owned(), package_file: None, rules };
+    let source =
+        |(file, text): (&str, &str)| SourceFile { file: file.to_owned(), text: text.to_owned() };
+    let package = PackageSources {
+        name: DEMO_PACKAGE.to_owned(),
+        package_file: Some(source(DEMO_PACKAGE_FILE)),
+        rules: DEMO_RULES.into_iter().map(source).collect(),
+    };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.with_context(|| format!("the demo's rules are wrong: {diagnostics:?}"))
 }
@@ -48,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_demo_has_rules_and_a_bare_server_none() {
-        assert!(load(None, true).expect("they compile").rules.len() >= 3);
+        assert!(load(None, true).expect("they compile").rules.len() == 6);
         assert!(load(None, false).expect("none").rules.is_empty());
     }
 }
