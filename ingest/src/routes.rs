@@ -6,7 +6,7 @@
 
 use crate::answer::Refusal;
 use crate::app::App;
-use crate::client::is_local;
+use crate::demo;
 use crate::events::{self, peer_of};
 use crate::health;
 use crate::letters;
@@ -15,7 +15,7 @@ use crate::tokens::{Scope, Standing};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts as Head};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -43,9 +43,9 @@ pub(crate) struct Route {
 }
 
 /// All routes. In demo mode the page at `/` is one of them.
-pub(crate) fn table(_app: &App) -> Vec<Route> {
+pub(crate) fn table(app: &App) -> Vec<Route> {
     use Access::{Public, Token, WriteKey};
-    vec![
+    let mut routes = vec![
         route(Method::POST, "/v1/events", WriteKey, events::post),
         route(Method::OPTIONS, "/v1/events", Public, events::preflight),
         route(Method::GET, "/healthz", Public, health::healthz),
@@ -57,7 +57,15 @@ pub(crate) fn table(_app: &App) -> Vec<Route> {
         route(Method::GET, "/v1/dead-letters/{id}", Token(Scope::DeadLetters), letters::show),
         route(Method::POST, "/v1/dead-letters/replay", Token(Scope::EventsReplay), letters::replay),
         route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
-    ]
+    ];
+    if app.demo.is_some() {
+        routes.extend([
+            route(Method::GET, "/", Public, demo::page),
+            route(Method::GET, "/demo.css", Public, demo::style),
+            route(Method::GET, "/demo.js", Public, demo::script),
+        ]);
+    }
+    routes
 }
 
 fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
@@ -122,15 +130,6 @@ async fn safe_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether the demo's page asks from this machine: it watches without a token, as it sends without
-/// a key. Pages of other origins cannot read the answer, other hosts' names are refused.
-fn is_demo_watcher(app: &App, head: &Head, scope: Scope) -> bool {
-    let authority = head.uri.authority().map(|authority| authority.as_str());
-    app.demo.is_some()
-        && scope == Scope::LiveRead
-        && is_local(peer_of(head).0.ip(), &head.headers, authority)
-}
-
 /// Lets through who shows a token with the scope.
 async fn check_token(
     State((app, scope)): State<(Arc<App>, Scope)>,
@@ -142,7 +141,7 @@ async fn check_token(
     if let Err(refusal) = app.admit_address(client) {
         return refusal.into_response();
     }
-    if is_demo_watcher(&app, &head, scope) {
+    if scope == Scope::LiveRead && demo::may_watch(&app, &head) {
         return next.run(Request::from_parts(head, body)).await;
     }
     let help = "make one with beckon token create, send it as Authorization: Bearer TOKEN";

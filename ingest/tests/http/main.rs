@@ -4,6 +4,7 @@
 mod bodies;
 mod connections;
 mod dead_letters;
+mod demo;
 mod keys;
 mod limits;
 mod live;

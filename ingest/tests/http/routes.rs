@@ -7,9 +7,13 @@ use beckon_ingest::{Access, ServerConfig};
 const PUBLIC: [(&str, &str); 3] =
     [("OPTIONS", "/v1/events"), ("GET", "/healthz"), ("GET", "/readyz")];
 
+/// And in demo mode, from this machine.
+const PUBLIC_IN_DEMO: [(&str, &str); 3] = [("GET", "/"), ("GET", "/demo.css"), ("GET", "/demo.js")];
+
 #[tokio::test]
 async fn every_route_is_held_to_its_access() {
     for demo_site in [None, Some("demo".to_owned())] {
+        let demo = if demo_site.is_some() { &PUBLIC_IN_DEMO[..] } else { &[] };
         let bench = bench(&ServerConfig { demo_site, ..config() });
         let mut public = Vec::new();
         for (method, path, access) in bench.server.routes() {
@@ -29,7 +33,8 @@ async fn every_route_is_held_to_its_access() {
                 }
             }
         }
-        let listed = PUBLIC.map(|(method, path)| (method, path.to_owned()));
+        let listed = PUBLIC.iter().chain(demo);
+        let listed: Vec<_> = listed.map(|(method, path)| (*method, (*path).to_owned())).collect();
         assert_eq!(public, listed);
     }
 }
