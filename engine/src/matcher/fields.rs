@@ -108,7 +108,19 @@ impl Extractor {
     /// # Errors
     /// When the bytes are damaged.
     pub(super) fn capture<'a>(&self, event: &EventView<'a>) -> Result<Captures<'a>, UnpackError> {
-        let mut captures = Captures::new(self.count);
+        self.capture_into(event, Buffers::default())
+    }
+
+    /// The same, into buffers that were used before.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub(super) fn capture_into<'a>(
+        &self,
+        event: &EventView<'a>,
+        buffers: Buffers,
+    ) -> Result<Captures<'a>, UnpackError> {
+        let mut captures = Captures::new(self.count, buffers);
         for (place, header) in &self.headers {
             captures.header(*place, *header, event);
         }
@@ -165,12 +177,28 @@ pub(super) struct Captures<'a> {
     texts: Vec<String>,
 }
 
+/// The memory of [`Captures`], between two events.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    values: Vec<(Captured<'static>, usize)>,
+    many: Vec<Datum<'static>>,
+}
+
 impl<'a> Captures<'a> {
-    fn new(count: usize) -> Self {
-        Self {
-            values: vec![(Captured::One(Datum::Null), 0); count],
-            many: Vec::new(),
-            texts: Vec::new(),
+    fn new(count: usize, buffers: Buffers) -> Self {
+        let mut values: Vec<(Captured<'a>, usize)> = buffers.values;
+        values.resize(count, (Captured::One(Datum::Null), 0));
+        Self { values, many: buffers.many, texts: Vec::new() }
+    }
+
+    /// Gives the memory back. Collecting an emptied vector into one of the same layout keeps its
+    /// memory (it is done in place).
+    pub(super) fn into_buffers(mut self) -> Buffers {
+        self.values.clear();
+        self.many.clear();
+        Buffers {
+            values: self.values.into_iter().map(|_| (Captured::One(Datum::Null), 0)).collect(),
+            many: self.many.into_iter().map(|_| Datum::Null).collect(),
         }
     }
 

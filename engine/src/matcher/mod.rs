@@ -53,7 +53,7 @@ use crate::model::{
 };
 use crate::stage::{Effect, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
-use fields::Captures;
+use fields::{Buffers, Captures};
 use index::Hit;
 use names::Names;
 use partition::Partition;
@@ -81,6 +81,8 @@ struct Shared {
     stats: StageStats,
     /// Used again for each event.
     hits: Vec<Hit>,
+    /// Used again for each event.
+    buffers: Buffers,
 }
 
 impl Matcher {
@@ -94,6 +96,7 @@ impl Matcher {
             horizon: EventTimeMs::MIN,
             stats: StageStats::default(),
             hits: Vec::new(),
+            buffers: Buffers::default(),
         };
         Self { shared, partitions: (0..PARTITIONS).map(|_| None).collect() }
     }
@@ -171,7 +174,8 @@ impl Shared {
     fn event(&mut self, arrival: Arrival<'_>, partition: &mut Partition, out: &mut Vec<Effect>) {
         let Arrival { logged, view, hash } = arrival;
         let entry = self.prepared.index.entry(view.name);
-        let Ok(captures) = entry.extractor().capture(&view) else {
+        let buffers = std::mem::take(&mut self.buffers);
+        let Ok(captures) = entry.extractor().capture_into(&view, buffers) else {
             return self.pass_over(logged, Fate::Unreadable, out);
         };
         if view.flags.has(Flags::RECORD_ONLY) {
@@ -239,7 +243,7 @@ impl Shared {
         visit: &mut Visit,
         out: &mut Vec<Effect>,
     ) {
-        let Self { config, prepared, stats, hits, .. } = self;
+        let Self { config, prepared, stats, hits, buffers, .. } = self;
         let Reading { view, mut captures } = reading;
         let entry = prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &row.identity);
@@ -250,6 +254,7 @@ impl Shared {
         trial.run(hits, visit, stats, out);
         stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(before);
         out.push(Effect::Event(row));
+        *buffers = captures.into_buffers();
     }
 
     /// Opens the visit of an event, and makes up its beginning if that is missing.
