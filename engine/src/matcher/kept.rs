@@ -6,7 +6,7 @@
 //! kept ones its id stays behind (`spilled`) until no partial match names it; that is looked at
 //! when the list has doubled, so it costs nothing for each event.
 //!
-//! The bytes lie back to back in one buffer that grows by a quarter. Keeping the shared events
+//! The bytes lie back to back in one buffer that grows by a third. Keeping the shared events
 //! themselves costs no copy, but they lie scattered: freeing those of a visit that ended then cost
 //! more than all of matching (a third of the time went to the allocator).
 
@@ -41,10 +41,15 @@ impl KeptEvents {
         let ordinal = self.base + count(self.starts.len());
         let bytes = event.as_bytes();
         if self.bytes.capacity() - self.bytes.len() < bytes.len() {
-            self.bytes.reserve_exact(bytes.len().max(self.bytes.len() / 4));
+            let length = self.bytes.len();
+            self.bytes.reserve_exact(bytes.len().max(if length < 2_048 {
+                1_024
+            } else {
+                length / 3
+            }));
         }
         if self.starts.len() == self.starts.capacity() {
-            self.starts.reserve_exact(self.starts.len() / 4 + 4);
+            self.starts.reserve_exact(self.starts.len() / 3 + 8);
         }
         self.starts.push(count(self.bytes.len()));
         self.bytes.extend_from_slice(bytes);

@@ -146,7 +146,7 @@ impl Windows {
             Err(index) => {
                 let rule = partial.rule;
                 if self.partials.len() == self.partials.capacity() {
-                    self.partials.reserve_exact(self.partials.len() / 4 + 2);
+                    self.partials.reserve_exact(self.partials.len() / 3 + 4);
                 }
                 self.partials.insert(index, partial);
                 self.limit(rule, max)
