@@ -3,7 +3,9 @@
 use beckon_engine::clock::SystemClock;
 use beckon_engine::disk::RealDisk;
 use beckon_engine::log::{Appended, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog};
-use beckon_engine::model::{Event, EventId, EventTimeMs, Flags, Id, LogSeq, ServerTimeMs, VisitId};
+use beckon_engine::model::{
+    Event, EventId, EventTimeMs, Flags, Id, LogSeq, PackedFields, ServerTimeMs, VisitId,
+};
 use beckon_ingest::record_of;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +56,9 @@ fn a_repeated_event_is_a_duplicate_after_a_restart_too() {
         event("other", Id::Bits(7)),
         event("shop", Id::Text("seven".into())),
     ];
-    let records = || events.iter().map(record_of).collect::<Vec<_>>();
+    let records = || {
+        events.iter().map(|event| record_of(event, &PackedFields::default())).collect::<Vec<_>>()
+    };
     let log = open(folder.path());
     let stored = [1, 2, 3].map(|seq| Appended::Stored(LogSeq(seq)));
     assert_eq!(append(&log, records()), stored);

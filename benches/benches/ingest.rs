@@ -3,13 +3,12 @@
 //! Events of about 290 bytes in batches of 1, 10 and 100, from a browser with a user agent and an
 //! address. HTTP is not in it: `beckon generate --target` measures that.
 
-use beckon_engine::model::{EventTimeMs, ServerTimeMs};
+use beckon_engine::model::{EventTimeMs, PackedFields, ServerTimeMs, Value};
 use beckon_ingest::body::Batch;
-use beckon_ingest::normalise::{Context, Normaliser, Sender, Unproven};
+use beckon_ingest::normalise::{Agent, Context, Normaliser, Sender, Unproven};
 use beckon_ingest::record_of;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::net::IpAddr;
 
 const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 \
     (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36";
@@ -36,7 +35,9 @@ fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ingest");
     let normaliser = Normaliser::default();
     let site = "shop".into();
-    let agent = normaliser.user_agents().parse(AGENT);
+    let mut fields = vec![("ip".into(), Value::Str("192.0.2.0".into()))];
+    normaliser.user_agents().parse(AGENT).push_fields(&mut fields);
+    let shared = PackedFields::pack(&fields);
     let context = Context {
         site: &site,
         received: ServerTimeMs(1_700_000_100_000),
@@ -44,8 +45,8 @@ fn reading(criterion: &mut Criterion) {
         sender: Sender::Browser,
         proven_visit: None,
         unproven: Unproven::Match,
-        user_agent: Some(&agent),
-        address: Some(IpAddr::from([192, 0, 2, 7])),
+        agent: Agent::Apart,
+        address: None,
     };
     for size in [1, 10, 100] {
         let body = batch(size);
@@ -66,7 +67,7 @@ fn reading(criterion: &mut Criterion) {
                 let batch = Batch::cut(body.as_bytes(), 1_000).expect("an array");
                 for piece in &batch.events {
                     let taken = normaliser.event(piece.text, &context).expect("a valid event");
-                    black_box(record_of(&taken.event));
+                    black_box(record_of(&taken.event, &shared));
                 }
             });
         });

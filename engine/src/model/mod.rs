@@ -25,7 +25,7 @@ pub use ids::{
 };
 pub use json::{write_json, write_json_str};
 pub use mark::{EpochInput, EpochMark, LoggedEvent};
-pub use packed::{EventView, FieldName, PackedEvent, UnpackError, WELL_KNOWN_FIELDS};
+pub use packed::{EventView, FieldName, PackedEvent, PackedFields, UnpackError, WELL_KNOWN_FIELDS};
 pub use rows::{
     ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventRow, Fate, Identity, Instance,
     MatchId, Op, SuppressReason, VisitChange, VisitRow, VisitScope,

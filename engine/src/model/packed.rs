@@ -15,7 +15,7 @@
 //! and part of the format: names are appended, never moved.
 
 use super::{
-    Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, VisitId, VisitorId,
+    Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, Value, VisitId, VisitorId,
     value::ValueView,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -83,8 +83,18 @@ impl PackedEvent {
     /// Packs an event.
     #[must_use]
     pub fn pack(event: &Event) -> Self {
-        let mut out = Vec::with_capacity(320);
-        pack_into(event, &mut out);
+        Self::pack_with(event, &PackedFields::default())
+    }
+
+    /// Packs an event with fields behind its own that were packed before. The two must have no name
+    /// in common.
+    #[must_use]
+    pub fn pack_with(event: &Event, more: &PackedFields) -> Self {
+        let mut out = Vec::with_capacity(320 + more.bytes.len());
+        pack_header(event, &mut out);
+        write_varint(&mut out, event.fields.len() as u64 + more.count);
+        pack_fields(&event.fields, &mut out);
+        out.extend_from_slice(&more.bytes);
         Self(out.into())
     }
 
@@ -117,6 +127,23 @@ impl PackedEvent {
     }
 }
 
+/// Fields that all events of a request share, packed once for all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackedFields {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl PackedFields {
+    /// Packs fields.
+    #[must_use]
+    pub fn pack(fields: &[(Box<str>, Value)]) -> Self {
+        let mut bytes = Vec::new();
+        pack_fields(fields, &mut bytes);
+        Self { bytes, count: fields.len() as u64 }
+    }
+}
+
 /// As one run of bytes, not as a list of numbers.
 impl Serialize for PackedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -142,8 +169,8 @@ impl<'de> Deserialize<'de> for PackedEvent {
     }
 }
 
-/// Appends the packed form of `event` to `out`.
-fn pack_into(event: &Event, out: &mut Vec<u8>) {
+/// Appends everything before the fields.
+fn pack_header(event: &Event, out: &mut Vec<u8>) {
     out.push(VERSION);
     out.extend_from_slice(&event.flags.0.to_le_bytes());
     let tie = u8::from(event.tie.is_some()) * HAS_TIE;
@@ -163,8 +190,10 @@ fn pack_into(event: &Event, out: &mut Vec<u8>) {
     if let Some(client) = event.client_timestamp {
         write_varint(out, zigzag(client.0.wrapping_sub(event.timestamp.0)));
     }
-    write_varint(out, event.fields.len() as u64);
-    for (name, value) in &event.fields {
+}
+
+fn pack_fields(fields: &[(Box<str>, Value)], out: &mut Vec<u8>) {
+    for (name, value) in fields {
         match WELL_KNOWN_FIELDS.iter().position(|known| *known == &**name) {
             Some(position) => out.push(u8::try_from(position + 1).unwrap_or(0)),
             None => {

@@ -9,7 +9,7 @@ use crate::normalise::{Context, NormaliseError, Normalised, RejectReason, Reject
 use crate::record::record_of;
 use axum::http::StatusCode;
 use beckon_engine::log::{Appended, NewRecord};
-use beckon_engine::model::{EventId, Flags};
+use beckon_engine::model::{EventId, Flags, PackedFields};
 
 /// What was decided of one event.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(crate) fn judge(
     app: &App,
     batch: &Batch<'_>,
     context: &Context<'_>,
+    shared: &PackedFields,
 ) -> Result<Judged, Refusal> {
     let count = batch.events.len();
     let mut judged = Judged {
@@ -53,7 +54,7 @@ pub(crate) fn judge(
     };
     for (index, piece) in batch.events.iter().enumerate() {
         match judge_one(app, piece, context) {
-            Ok(taken) => judged.take(taken),
+            Ok(taken) => judged.take(taken, shared),
             Err(NormaliseError::Rejected(rejection)) => judged.reject(app, rejection),
             Err(NormaliseError::Syntax(what)) if batch.is_by_line => {
                 judged.reject(app, Rejection::whole(RejectReason::InvalidJson, what));
@@ -89,7 +90,7 @@ pub(crate) fn judge_one(
 }
 
 impl Judged {
-    fn take(&mut self, taken: Normalised) {
+    fn take(&mut self, taken: Normalised, shared: &PackedFields) {
         let flags = taken.event.flags;
         let counts = &mut self.counts;
         counts.unproven += u64::from(flags.has(Flags::UNPROVEN));
@@ -102,7 +103,7 @@ impl Judged {
                 counts.dropped_unknown += 1;
             }
         }
-        self.records.push(record_of(&taken.event));
+        self.records.push(record_of(&taken.event, shared));
         let new_id = taken.has_new_id.then_some(taken.event.id);
         self.verdicts.push(Verdict::Taken { new_id, dropped: taken.dropped });
     }

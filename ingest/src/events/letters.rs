@@ -9,32 +9,36 @@ use crate::body::Batch;
 use crate::dead_letters::{NewLetter, strip_secrets};
 use crate::normalise::{Context, truncate};
 use crate::sites::WriteKey;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What the request showed and must not be kept.
+/// What letters say of their request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'a> {
-    pub(super) keys: [Option<&'a str>; 3],
-    pub(super) secret: Option<&'a str>,
+pub(super) struct Request<'a> {
+    pub(super) key: &'a WriteKey,
+    pub(super) client: IpAddr,
     pub(super) user_agent: Option<&'a str>,
+    /// Taken out of what is kept, as is the visit's secret.
+    pub(super) shown_keys: [Option<&'a str>; 3],
 }
 
 pub(super) fn keep(
     app: &App,
-    key: &WriteKey,
-    (batch, judged): (&Batch<'_>, &Judged),
+    request: &Request<'_>,
+    batch: &Batch<'_>,
+    judged: &Judged,
     context: &Context<'_>,
-    shown: Shown<'_>,
 ) {
-    let secrets: Vec<&str> = shown.keys.into_iter().chain([shown.secret]).flatten().collect();
+    let secret = batch.secret.as_deref();
+    let secrets: Vec<&str> = request.shown_keys.into_iter().chain([secret]).flatten().collect();
     for (piece, verdict) in batch.events.iter().zip(&judged.verdicts) {
         let Verdict::Rejected(rejection) = verdict else { continue };
         app.dead_letters.append(NewLetter {
             received: context.received,
-            site: Arc::clone(&key.site),
-            key: Arc::clone(&key.name),
-            address: context.address.map(|address| truncate(address).into()),
-            user_agent: shown.user_agent.map(Into::into),
+            site: Arc::clone(&request.key.site),
+            key: Arc::clone(&request.key.name),
+            address: Some(truncate(request.client).into()),
+            user_agent: request.user_agent.map(Into::into),
             sent: context.sent,
             proven_visit: context.proven_visit,
             code: rejection.reason.as_str().into(),

@@ -23,14 +23,14 @@ pub(crate) use judge::judge_one;
 use crate::answer::{Refusal, json_text};
 use crate::app::{App, Peer};
 use crate::body::{Batch, BodyError};
-use crate::normalise::{Context, UserAgent};
+use crate::normalise::{Agent, Context, Sender, truncate};
 use crate::sites::{WriteKey, decode_hex, first_128_bits};
 use admit::{Door, add_cors};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
 use beckon_engine::log::{Appended, NewRecord, Refused};
-use beckon_engine::model::{EventTimeMs, ServerTimeMs};
+use beckon_engine::model::{EventTimeMs, PackedFields, ServerTimeMs, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -66,27 +66,35 @@ async fn take(
         None => door.key_of_batch(app, batch.key.as_deref())?,
     };
     let agent_text = head.headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
-    let agent = agent_text.map(|text| app.normaliser.user_agents().parse(text));
-    let context = context(&key, &batch, received, agent.as_deref(), door.client);
-    let mut judged = judge::judge(app, &batch, &context)?;
+    let context = context(&key, &batch, received);
+    let shared = shared_fields(app, key.sender, door.client, agent_text);
+    let mut judged = judge::judge(app, &batch, &context, &shared)?;
     let records = std::mem::take(&mut judged.records);
     let appended = append(app, records).await?;
-    let shown = letters::Shown {
-        keys: door.shown_keys(batch.key.as_deref()),
-        secret: batch.secret.as_deref(),
+    let request = letters::Request {
+        key: &key,
+        client: door.client,
         user_agent: agent_text,
+        shown_keys: door.shown_keys(batch.key.as_deref()),
     };
-    letters::keep(app, &key, (&batch, &judged), &context, shown);
+    letters::keep(app, &request, &batch, &judged, &context);
     Ok(judged.finish(app, &key.site, &appended))
 }
 
-fn context<'a>(
-    key: &'a WriteKey,
-    batch: &Batch<'_>,
-    received: ServerTimeMs,
-    user_agent: Option<&'a UserAgent>,
-    client: IpAddr,
-) -> Context<'a> {
+/// What all events of a browser's request have in common: its agent and its truncated address.
+fn shared_fields(app: &App, sender: Sender, client: IpAddr, agent: Option<&str>) -> PackedFields {
+    if sender == Sender::Server {
+        return PackedFields::default();
+    }
+    let mut fields = Vec::with_capacity(6);
+    if let Some(text) = agent {
+        app.normaliser.user_agents().parse(text).push_fields(&mut fields);
+    }
+    fields.push(("ip".into(), Value::Str(truncate(client).into())));
+    PackedFields::pack(&fields)
+}
+
+fn context<'a>(key: &'a WriteKey, batch: &Batch<'_>, received: ServerTimeMs) -> Context<'a> {
     Context {
         site: &key.site,
         received,
@@ -94,8 +102,11 @@ fn context<'a>(
         sender: key.sender,
         proven_visit: batch.secret.as_deref().and_then(proven_visit),
         unproven: key.unproven,
-        user_agent,
-        address: Some(client),
+        agent: match key.sender {
+            Sender::Browser => Agent::Apart,
+            Sender::Server => Agent::Said,
+        },
+        address: None,
     }
 }
 

@@ -11,14 +11,14 @@ use crate::app::App;
 use crate::body::one;
 use crate::dead_letters::{Filter, Letter, LetterId, Original};
 use crate::events::{append, judge_one};
-use crate::normalise::{Context, NormaliseError, RejectReason, Rejection};
+use crate::normalise::{Agent, Context, NormaliseError, RejectReason, Rejection, Sender};
 use crate::record::record_of;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use beckon_engine::log::{Appended, NewRecord};
-use beckon_engine::model::Event;
+use beckon_engine::model::{Event, PackedFields};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ pub(crate) async fn replay(State(app): State<Arc<App>>, body: Bytes) -> Result<R
             None => outcomes.push(refused(id, "unknown", None)),
             Some(Err(rejection)) => outcomes.push(refused(id, "rejected", Some(rejection))),
             Some(Ok(event)) => {
-                records.push(record_of(&event));
+                records.push(record_of(&event, &PackedFields::default()));
                 outcomes.push(refused(id, "ok", None));
             }
         }
@@ -140,6 +140,7 @@ fn judge(app: &App, letter: &Letter) -> Result<Event, Rejection> {
     };
     let piece = one(text).map_err(|error| invalid(&error.to_string()))?;
     let agent = head.user_agent.as_deref().map(|text| app.normaliser.user_agents().parse(text));
+    let address = head.address.as_deref().and_then(|address| address.parse().ok());
     let context = Context {
         site: &key.site,
         received: head.received_ms,
@@ -147,8 +148,11 @@ fn judge(app: &App, letter: &Letter) -> Result<Event, Rejection> {
         sender: key.sender,
         proven_visit: head.proven_visit.as_deref().and_then(|h| u128::from_str_radix(h, 16).ok()),
         unproven: key.unproven,
-        user_agent: agent.as_deref(),
-        address: head.address.as_deref().and_then(|address| address.parse().ok()),
+        agent: match (key.sender, &agent) {
+            (Sender::Browser, Some(agent)) => Agent::Header(agent),
+            (Sender::Browser, None) | (Sender::Server, _) => Agent::Said,
+        },
+        address: address.filter(|_| key.sender == Sender::Browser),
     };
     let mut taken = judge_one(app, &piece, &context).map_err(|error| match error {
         NormaliseError::Rejected(rejection) => rejection,

@@ -86,6 +86,18 @@ impl Address {
         Ok(Self::of_parts(&start, Some(host), &url, policy))
     }
 
+    /// Cleans `text` and keeps it whole: for a referrer.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn clean_text(text: &str, policy: &QueryPolicy) -> Result<Box<str>, AddressError> {
+        match Plain::cut(text) {
+            // Nothing to drop, nothing to rewrite.
+            Some(plain) if plain.is_whole() => Ok(text.into()),
+            _ => Self::clean(text, policy).map(|address| address.full),
+        }
+    }
+
     fn of_parts(start: &str, host: Option<&str>, url: &Url, policy: &QueryPolicy) -> Self {
         let mut full = format!("{start}{}", url.path());
         let query = append_kept(&mut full, url.query(), policy);
@@ -184,6 +196,11 @@ impl<'a> Plain<'a> {
         let plain_query = query.is_none_or(|query| query.bytes().all(is_plain_query_byte));
         let plain_fragment = rest.len() == without_fragment.len() || rest.is_ascii();
         (plain_path && plain_query && plain_fragment).then_some(Self { text, host, path, query })
+    }
+
+    /// Neither a query nor a fragment.
+    fn is_whole(&self) -> bool {
+        self.query.is_none() && self.text.ends_with(self.path)
     }
 
     fn clean(&self, policy: &QueryPolicy) -> Address {

@@ -70,10 +70,21 @@ pub struct Context<'a> {
     pub proven_visit: Option<u128>,
     /// What becomes of unproven events.
     pub unproven: Unproven,
-    /// Of the request's header.
-    pub user_agent: Option<&'a UserAgent>,
+    /// What the visitor's browser is known from.
+    pub agent: Agent<'a>,
     /// Of the visitor; it is kept truncated.
     pub address: Option<IpAddr>,
+}
+
+/// What a visitor's browser is known from.
+#[derive(Clone, Copy, Debug)]
+pub enum Agent<'a> {
+    /// From `data.userAgent`, if that is there: a server speaks for a browser.
+    Said,
+    /// From the request, parsed.
+    Header(&'a UserAgent),
+    /// The caller packs the agent's fields, once for all events of the request.
+    Apart,
 }
 
 /// An event that was taken.
@@ -194,8 +205,8 @@ impl Normaliser {
             clean.push_fields(fields);
         }
         if let Some(referrer) = lifted("referrer", &wire.referrer, &mut data)? {
-            match Address::clean(&referrer, &self.query) {
-                Ok(clean) => fields.push(("referrer".into(), Value::Str(clean.full))),
+            match Address::clean_text(&referrer, &self.query) {
+                Ok(clean) => fields.push(("referrer".into(), Value::Str(clean))),
                 Err(AddressError) if referrer.is_empty() => {}
                 Err(AddressError) => wire.others.push("referrer".into()),
             }
@@ -210,7 +221,7 @@ impl Normaliser {
             fields.push(("category".into(), category));
         }
         self.fill_agent(fields, &data, context);
-        if let (Sender::Browser, Some(address)) = (context.sender, context.address) {
+        if let Some(address) = context.address {
             fields.push(("ip".into(), Value::Str(truncate(address).into())));
         }
         if !data.is_empty() {
@@ -219,16 +230,17 @@ impl Normaliser {
         Ok(())
     }
 
-    /// The header's agent for a browser; `data.userAgent` where a server speaks for one.
+    /// The agent's fields, where they are to be in the event.
     fn fill_agent(
         &self,
         fields: &mut Vec<(Box<str>, Value)>,
         data: &[(Box<str>, Value)],
         context: &Context<'_>,
     ) {
-        if let (Sender::Browser, Some(agent)) = (context.sender, context.user_agent) {
-            agent.push_fields(fields);
-            return;
+        match context.agent {
+            Agent::Header(agent) => return agent.push_fields(fields),
+            Agent::Apart => return,
+            Agent::Said => {}
         }
         let said = data.iter().rfind(|(name, _)| &**name == "userAgent");
         if let Some((_, Value::Str(said))) = said {

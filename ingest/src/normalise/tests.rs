@@ -17,7 +17,7 @@ fn context(site: &SiteName) -> Context<'_> {
         sender: Sender::Server,
         proven_visit: None,
         unproven: Unproven::Record,
-        user_agent: None,
+        agent: Agent::Said,
         address: None,
     }
 }
@@ -226,23 +226,24 @@ fn only_servers_verify_identities() {
 }
 
 #[test]
-fn agent_and_address_come_from_the_browsers_request() {
+fn agent_and_address_come_from_where_they_are_known() {
     let site = site();
     let normaliser = Normaliser::default();
     let agent = UserAgent { name: Some("Firefox".into()), ..UserAgent::default() };
     let address = Some(IpAddr::from([192, 0, 2, 77]));
     let said = with(r#","data":{"userAgent":"curl/8.0"}"#);
-    let of = |sender| {
-        let context = Context { sender, user_agent: Some(&agent), address, ..context(&site) };
+    let of = |agent, address| {
+        let context = Context { agent, address, ..context(&site) };
         normaliser.event(&said, &context).expect("valid").event
     };
-    let browser = of(Sender::Browser);
+    let browser = of(Agent::Header(&agent), address);
     assert_eq!(browser.field("userAgent.name"), Some(&string("Firefox")));
     assert_eq!(browser.field("isBot"), Some(&Value::Bool(false)));
     assert_eq!(browser.field("ip"), Some(&string("192.0.2.0")));
-    let server = of(Sender::Server);
+    let server = of(Agent::Said, None);
     assert_eq!(server.field("isBot"), Some(&Value::Bool(true)));
     assert_eq!(server.field("ip"), None);
+    assert_eq!(of(Agent::Apart, None).field("isBot"), None);
 }
 
 #[test]

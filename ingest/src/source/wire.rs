@@ -4,7 +4,7 @@
 //! missing `timestamp` is an error. They match (`unproven` has no meaning here), but a file proves no
 //! account: `SignIn` and `UserInfo` are not `verified`.
 
-use crate::normalise::{Context, NormaliseError, Normaliser, Sender, Unproven};
+use crate::normalise::{Agent, Context, NormaliseError, Normaliser, Sender, Unproven};
 use beckon_engine::model::{DEPTH_MAX, Event, EventId, Flags, Id, ServerTimeMs, SiteName};
 
 /// Later than any timestamp that is taken, so that none is clamped to it.
@@ -52,7 +52,7 @@ impl WireEvents {
             sender: Sender::Server,
             proven_visit: None,
             unproven: Unproven::Match,
-            user_agent: None,
+            agent: Agent::Said,
             address: None,
         };
         let normalised = self.normaliser.event(text, &context)?;

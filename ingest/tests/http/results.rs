@@ -1,8 +1,8 @@
 //! Each event has its own result, in order; 200 means on disk.
 
-use crate::support::{Bench, bench, config, event, get, numbered, post};
+use crate::support::{BROWSER_KEY, Bench, ORIGIN, bench, config, event, get, numbered, post};
 use beckon_engine::log::Refused;
-use beckon_engine::model::{EventId, Id};
+use beckon_engine::model::{EventId, Id, Value};
 use beckon_ingest::tokens::Scope;
 
 async fn check(bench: &Bench, body: &str, expected: &[&str]) {
@@ -111,5 +111,19 @@ async fn what_is_counted_can_be_read() {
         "beckon_log_records_total 0",
     ] {
         assert!(answer.text.lines().any(|there| there == line), "{line} not in {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_browsers_agent_and_address_are_in_every_event() {
+    let bench = bench(&config());
+    let agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    let body = format!("[{},{}]", numbered(1), numbered(2));
+    let ask = post(body).bearer(BROWSER_KEY).header("origin", ORIGIN).header("user-agent", agent);
+    assert_eq!(ask.send(&bench).await.results(), ["ok", "ok"]);
+    for event in bench.log.events() {
+        assert_eq!(event.field("isBot"), Some(&Value::Bool(true)));
+        assert_eq!(event.field("userAgent.name"), Some(&Value::Str("Googlebot".into())));
+        assert_eq!(event.field("ip"), Some(&Value::Str("192.0.2.0".into())));
     }
 }
