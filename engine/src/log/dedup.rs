@@ -36,7 +36,7 @@ pub fn dedup_key(site: &str, id: &EventId) -> u128 {
 
 /// The keys that are held.
 #[derive(Debug)]
-pub(super) struct DedupIndex {
+pub struct DedupIndex {
     keys: Vec<u128>,
     /// Where the next key goes once `keys` is full; the oldest is there.
     oldest: usize,
@@ -49,7 +49,8 @@ pub(super) struct DedupIndex {
 
 impl DedupIndex {
     /// An empty index of at most `keys_max` keys (at least one, at most 2^32 - 1).
-    pub(super) fn new(keys_max: usize) -> Self {
+    #[must_use]
+    pub fn new(keys_max: usize) -> Self {
         Self {
             keys: Vec::new(),
             oldest: 0,
@@ -61,7 +62,7 @@ impl DedupIndex {
     }
 
     /// Inserts a key; `false` when it is held already.
-    pub(super) fn insert(&mut self, key: u128, now: ServerTimeMs) -> bool {
+    pub fn insert(&mut self, key: u128, now: ServerTimeMs) -> bool {
         let keys = &self.keys;
         let table = &self.tables[table_of(key)];
         if table.find(hash_of(key), |at| keys[index(*at)] == key).is_some() {
@@ -82,12 +83,14 @@ impl DedupIndex {
     }
 
     /// Keys held.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn held(&self) -> usize {
         self.keys.len()
     }
 
     /// How long ago the oldest key came, to within a thousandth of what is held.
-    pub(super) fn window_ms(&self, now: ServerTimeMs) -> u64 {
+    #[must_use]
+    pub fn window_ms(&self, now: ServerTimeMs) -> u64 {
         let oldest = self.times.front().map_or(now, |(_, time)| *time);
         u64::try_from(now.0.saturating_sub(oldest.0)).unwrap_or(0)
     }
@@ -152,29 +155,29 @@ mod tests {
 
     #[test]
     fn at_the_bound_the_oldest_goes_first() {
-        let mut held = DedupIndex::new(3);
+        let mut index = DedupIndex::new(3);
         let key = |number| dedup_key("shop", &bits(number));
         let now = ServerTimeMs(0);
         for number in 0..3 {
-            assert!(held.insert(key(number), now));
+            assert!(index.insert(key(number), now));
         }
-        assert!(!held.insert(key(0), now), "three fit");
-        assert!(held.insert(key(3), now), "0 goes");
-        assert!(!held.insert(key(1), now));
-        assert!(held.insert(key(0), now), "1 goes");
-        assert!(held.insert(key(1), now), "2 goes");
-        assert_eq!(held.len(), 3);
+        assert!(!index.insert(key(0), now), "three fit");
+        assert!(index.insert(key(3), now), "0 goes");
+        assert!(!index.insert(key(1), now));
+        assert!(index.insert(key(0), now), "1 goes");
+        assert!(index.insert(key(1), now), "2 goes");
+        assert_eq!(index.held(), 3);
     }
 
     #[test]
     fn it_does_as_a_plain_queue_does() {
         const KEYS_MAX: usize = 1_000;
-        let mut held = DedupIndex::new(KEYS_MAX);
+        let mut index = DedupIndex::new(KEYS_MAX);
         let mut plain = VecDeque::new();
         for number in 0..20_000_u64 {
             let key = dedup_key("shop", &bits(number * number % 2_003));
             let is_new = !plain.contains(&key);
-            assert_eq!(held.insert(key, ServerTimeMs(0)), is_new, "insertion {number}");
+            assert_eq!(index.insert(key, ServerTimeMs(0)), is_new, "insertion {number}");
             if is_new {
                 plain.push_back(key);
                 if plain.len() > KEYS_MAX {
@@ -182,19 +185,19 @@ mod tests {
                 }
             }
         }
-        let positions = held.tables.iter().map(HashTable::len).sum::<usize>();
+        let positions = index.tables.iter().map(HashTable::len).sum::<usize>();
         assert_eq!(positions, KEYS_MAX, "a position for each key");
     }
 
     #[test]
     fn the_window_is_the_age_of_the_oldest_key() {
-        let mut held = DedupIndex::new(10_000);
+        let mut index = DedupIndex::new(10_000);
         for number in 0..30_000_u64 {
             let now = ServerTimeMs(i64::try_from(number).expect("small"));
-            held.insert(dedup_key("shop", &bits(number)), now);
-            assert!(held.times.len() <= TIMES + 2, "{} times", held.times.len());
+            index.insert(dedup_key("shop", &bits(number)), now);
+            assert!(index.times.len() <= TIMES + 2, "{} times", index.times.len());
         }
-        let window_ms = held.window_ms(ServerTimeMs(30_000));
+        let window_ms = index.window_ms(ServerTimeMs(30_000));
         assert!((10_000..=10_010).contains(&window_ms), "{window_ms}");
     }
 }

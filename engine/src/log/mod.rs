@@ -47,7 +47,7 @@ pub use api::{
     Acknowledge, Appended, CommitMark, Group, Log, LogError, LogReader, LogStats, LoggedRecord,
     NewRecord, RecordBody, Refused,
 };
-pub use dedup::dedup_key;
+pub use dedup::{DedupIndex, dedup_key};
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use inspect::{Inspected, inspect};
 pub use recover::Named;

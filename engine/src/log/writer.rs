@@ -95,7 +95,7 @@ impl GroupWriter {
     /// Deduplication ids held, and the age of the oldest in milliseconds.
     pub(super) fn dedup_held(&self) -> (u64, u64) {
         let now = self.last.map_or(ServerTimeMs(0), |last| last.now);
-        (self.dedup.len() as u64, self.dedup.window_ms(now))
+        (self.dedup.held() as u64, self.dedup.window_ms(now))
     }
 
     /// Writes one group of all records that are new, and returns when it is on disk.

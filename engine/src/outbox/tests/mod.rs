@@ -146,6 +146,8 @@ fn epochs_that_the_log_does_not_have_are_cut() {
     for log_last in [17, 2, 0] {
         let open = OpenOutbox { log_last: Epoch(log_last), ..setup(&disk) };
         assert_eq!(OutboxWriter::open(open).expect("opened").1, Epoch(log_last));
+        let again = OutboxWriter::open(setup(&disk)).expect("opened").1;
+        assert_eq!(again, Epoch(log_last), "cut for good");
     }
 }
 
