@@ -17,9 +17,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Memory that a group's buffer keeps for the next one.
-const KEPT_BYTES_MAX: usize = 1 << 20;
-
 /// Whether a group without records is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EmptyGroup {
@@ -46,6 +43,7 @@ pub(super) struct GroupWriter {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     segment_bytes: u64,
+    group_bytes_max: usize,
     file: Box<dyn DiskFile>,
     segment: SegmentInfo,
     last: Option<CommitMark>,
@@ -79,6 +77,7 @@ impl GroupWriter {
             dir,
             clock,
             segment_bytes: config.segment_bytes,
+            group_bytes_max: config.group_bytes_max,
             file,
             segment,
             last: recovered.last,
@@ -114,7 +113,7 @@ impl GroupWriter {
             now = now.max(last.now);
         }
         self.rotate_when_full((epoch, first_seq, now))?;
-        self.group.clear(KEPT_BYTES_MAX);
+        self.group.clear(self.group_bytes_max);
         let mut next = first_seq;
         let mut duplicates = 0;
         let mut answers = Vec::new();
