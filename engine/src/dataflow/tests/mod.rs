@@ -45,7 +45,7 @@ fn run_with(
 }
 
 /// Seeds of random cases: `count` of them, or the one that is asked for.
-fn seeds(count: u64) -> Vec<u64> {
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("BECKON_TEST_SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],
         Err(_) => (1..=count).collect(),

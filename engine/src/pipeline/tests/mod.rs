@@ -1,5 +1,7 @@
 //! The pipeline over a log in memory: what is derived, when time is asked for, how it ends.
 
+mod crash;
+
 use super::{
     EpochSink, Kept, Pipeline, PipelineConfig, PipelineError, PipelineParts, Processed, SinkError,
 };
