@@ -38,8 +38,6 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// `[dead_letters]`
     pub(crate) dead_letters: DeadLetterLimits,
-    /// `[query_parameters]`
-    pub(crate) query_parameters: QueryPolicy,
     /// `[sites.NAME]`
     pub(crate) sites: SitesConfig,
 }
@@ -57,6 +55,7 @@ pub(crate) struct ServerSection {
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) query_parameters: QueryPolicy,
 }
 
 impl Default for ServerSection {
@@ -69,6 +68,7 @@ impl Default for ServerSection {
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
             trusted_proxies: Vec::new(),
+            query_parameters: QueryPolicy::default(),
         }
     }
 }

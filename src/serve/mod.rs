@@ -125,7 +125,7 @@ fn server_config(config: &Config, is_demo: bool) -> ServerConfig {
     ServerConfig {
         limits: config.limits.clone(),
         sites: config.sites.clone(),
-        query_parameters: config.query_parameters.clone(),
+        query_parameters: config.server.query_parameters.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         demo_site: is_demo.then(|| DEMO_SITE.to_owned()),
     }
