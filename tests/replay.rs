@@ -300,6 +300,32 @@ fn the_public_apache_sample() {
     assert!(silent.is_empty(), "{silent:?}");
 }
 
+/// The synthetic shop, if it lies beside the project: its two incidents light up when they were.
+#[test]
+fn the_shops_incidents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let log = root.join("../shared/data/retentioneering_ecom.csv.gz");
+    if !log.is_file() {
+        println!("{} is not there: nothing was tested", log.display());
+        return;
+    }
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let mapping = text(&root.join("examples/shop/mapping.toml"));
+    let rules = text(&root.join("examples/shop/rules"));
+    let result = replay(&[&text(&log), "--source", &mapping, "--rules", &rules]);
+    assert_eq!(result["totals"]["events"], 31_106);
+    for (rule, from, to) in [
+        ("checkout-broken", "2024-04-09", "2024-05-10"),
+        ("payment-failed", "2024-05-19", "2024-06-08"),
+    ] {
+        let fired = result["rules"].as_array().expect("rules").iter();
+        let found = fired.clone().find(|found| found["rule"] == rule).expect("the rule ran");
+        assert!(found["fired"].as_u64() > Some(20), "{found}");
+        let first = found["example"]["timestamp"].as_str().expect("a time");
+        assert!((from..to).contains(&first), "{rule} first fired at {first}");
+    }
+}
+
 /// Visits of whole lines: an address with an agent, and no gap of more than half an hour.
 fn visits_of(log: &str) -> u64 {
     let mut times: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();

@@ -20,9 +20,6 @@ pub(crate) enum TokenCommand {
         /// What people call it
         #[arg(long, default_value = "command line")]
         name: String,
-        /// The site that it is for [default: all sites]
-        #[arg(long)]
-        site: Option<String>,
         /// The server's data folder
         #[arg(long, default_value = "beckon-data")]
         data: PathBuf,
@@ -49,11 +46,11 @@ pub(crate) enum TokenCommand {
 /// When the folder cannot be read or written, or a name or an id is wrong.
 pub(crate) fn run(command: &TokenCommand) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Create { scope, name, site, data } => {
+        TokenCommand::Create { scope, name, data } => {
             let (token, info) = open(data)?.create(NewToken {
                 name: name.clone(),
                 scopes: scope.iter().copied().collect(),
-                site: site.as_deref().map(Into::into),
+                site: None,
             })?;
             output::line(&format!("{}\n\nid {}; it is not shown again", token.as_str(), info.id))
         }
@@ -73,11 +70,10 @@ fn open(data: &Path) -> anyhow::Result<TokenStore> {
 fn list(data: &Path) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["id", "name", "site", "scopes"]);
+    table.set_header(["id", "name", "scopes"]);
     for info in open(data)?.list()? {
         let scopes: Vec<String> = info.scopes.iter().map(ToString::to_string).collect();
-        let site = info.site.as_deref().unwrap_or("all").to_owned();
-        table.add_row([info.id.to_string(), info.name.clone(), site, scopes.join(" ")]);
+        table.add_row([info.id.to_string(), info.name.clone(), scopes.join(" ")]);
     }
     output::line(&table.to_string())
 }

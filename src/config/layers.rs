@@ -112,6 +112,11 @@ impl Layers {
         Ok(())
     }
 
+    /// Where a leaf came from.
+    pub(crate) fn origin(&self, path: &str) -> Origin {
+        self.origins.get(path).cloned().unwrap_or(Origin::Default)
+    }
+
     /// Every leaf as (path, value, origin), sorted by path.
     pub(crate) fn leaves(&self) -> Vec<(String, String, Origin)> {
         let mut leaves = Vec::new();
@@ -122,7 +127,7 @@ impl Layers {
             .map(|path| {
                 let value =
                     lookup(&self.merged, &path).map_or_else(String::new, ToString::to_string);
-                let origin = self.origins.get(&path).cloned().unwrap_or(Origin::Default);
+                let origin = self.origin(&path);
                 (path, value, origin)
             })
             .collect()

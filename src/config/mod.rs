@@ -11,7 +11,7 @@ use anyhow::Context;
 use layers::{Layers, Origin};
 use std::path::{Path, PathBuf};
 
-pub(crate) use sections::{Config, LogFormat, ServerSection};
+pub(crate) use sections::{Config, LogFormat, ServerSection, column_type};
 
 const DEFAULT_FILE: &str = "beckon.toml";
 
@@ -44,6 +44,11 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Whether nobody set a key.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        self.layers.origin(key) == Origin::Default
+    }
+
     /// Every value as (dotted key, TOML text, origin); write keys are secrets and left out.
     pub(crate) fn rows(&self) -> Vec<(String, String, String)> {
         let leaves = self.layers.leaves().into_iter();

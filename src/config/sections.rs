@@ -183,9 +183,9 @@ impl Config {
 
     /// How the tables are written; a column of its own for each type that a package declares.
     pub(crate) fn tables(&self, rules: &RuleSet) -> ParquetConfig {
-        let typed = rules.types.iter().map(|(path, kind)| TypedColumn {
-            path: path.parts.join(".").into(),
-            kind: column_type(*kind),
+        let typed = rules.types.iter().filter_map(|(path, kind)| {
+            let kind = column_type(*kind)?;
+            Some(TypedColumn { path: path.parts.join(".").into(), kind })
         });
         ParquetConfig {
             file_bytes_max: self.reports.file_bytes_max,
@@ -205,12 +205,13 @@ impl Config {
     }
 }
 
-/// Dates and free values stay text.
-fn column_type(kind: FieldType) -> ColumnType {
+/// The column of a declared type; `any` has none, a date stays as it came.
+pub(crate) fn column_type(kind: FieldType) -> Option<ColumnType> {
     match kind {
-        FieldType::Int => ColumnType::Integer,
-        FieldType::Float => ColumnType::Number,
-        FieldType::Bool => ColumnType::Boolean,
-        FieldType::Str | FieldType::Date | FieldType::Any => ColumnType::String,
+        FieldType::Str => Some(ColumnType::String),
+        FieldType::Int => Some(ColumnType::Integer),
+        FieldType::Float => Some(ColumnType::Number),
+        FieldType::Bool => Some(ColumnType::Boolean),
+        FieldType::Date | FieldType::Any => None,
     }
 }

@@ -2,12 +2,13 @@
 
 use super::feed::Start;
 use super::observer::{Observed, Observer};
+use crate::config::column_type;
 use anyhow::Context;
 use beckon_engine::dataflow::Deliver;
 use beckon_engine::model::EpochOutput;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::FieldType;
-use beckon_sinks::parquet::{ColumnType, ParquetConfig, ParquetTables, TypedColumn};
+use beckon_sinks::parquet::{ParquetConfig, ParquetTables, TypedColumn};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,15 +104,4 @@ fn open(
     let config = ParquetConfig { typed_columns: columns, ..ParquetConfig::default() };
     ParquetTables::open(directory, config)
         .with_context(|| format!("{}: the reports cannot be opened", directory.display()))
-}
-
-/// The column of a declared type; `any` has none, a date stays as it came.
-fn column_type(kind: FieldType) -> Option<ColumnType> {
-    match kind {
-        FieldType::Str => Some(ColumnType::String),
-        FieldType::Int => Some(ColumnType::Integer),
-        FieldType::Float => Some(ColumnType::Number),
-        FieldType::Bool => Some(ColumnType::Boolean),
-        FieldType::Date | FieldType::Any => None,
-    }
 }

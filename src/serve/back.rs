@@ -19,9 +19,12 @@ use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, Sour
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The Parquet sink's cursor.
 const PARQUET_CURSOR: &str = "parquet";
+/// How long the Parquet sink may take to finish its files; what it leaves stays in the outbox.
+const SINK_DRAIN_MAX: Duration = Duration::from_secs(60);
 /// The exit code after which a supervisor should start the server again (`EX_SOFTWARE`).
 const EXIT_FATAL: i32 = 70;
 
@@ -31,6 +34,7 @@ pub(crate) struct Back {
     pipeline: Option<Arc<Pipeline>>,
     view: Arc<View>,
     sink: Option<JoinHandle<anyhow::Result<()>>>,
+    sink_stop: Arc<Stop>,
     registry: Option<Registry>,
 }
 
@@ -59,11 +63,20 @@ impl Back {
         })?;
         let outbox = writer.outbox();
         let tables_stats = tables.stats();
-        let sink = spawn_sink(tables, outbox.clone(), cursor, Arc::clone(clock))?;
+        let sink_stop = Arc::new(Stop::default());
+        let sink = Sink { tables, outbox: outbox.clone(), cursor, stop: Arc::clone(&sink_stop) };
+        let sink = sink.spawn(Arc::clone(clock))?;
         let pipeline = Arc::new(start_pipeline(config, &rules, &log, writer)?);
         let view = Arc::new(View::new(Arc::clone(&pipeline), rules, outbox, tables_stats));
         let registry = figures::registry(&view);
-        Ok(Self { log, pipeline: Some(pipeline), view, sink: Some(sink), registry: Some(registry) })
+        Ok(Self {
+            log,
+            pipeline: Some(pipeline),
+            view,
+            sink: Some(sink),
+            sink_stop,
+            registry: Some(registry),
+        })
     }
 
     /// Where events go.
@@ -92,6 +105,11 @@ impl Back {
             pipeline.stop().context("the engine did not end well")?;
         }
         if let Some(sink) = self.sink.take() {
+            let patience = Instant::now() + SINK_DRAIN_MAX;
+            while !sink.is_finished() && Instant::now() < patience {
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            self.sink_stop.ask();
             let ended = sink.join().map_err(|_| anyhow::anyhow!("the Parquet sink panicked"))?;
             ended.context("the Parquet sink did not end well")?;
         }
@@ -183,25 +201,34 @@ fn start_pipeline(
     Ok(Pipeline::start(parts, pipeline)?)
 }
 
-fn spawn_sink(
+/// What the Parquet sink's thread works with.
+struct Sink {
     tables: ParquetTables,
     outbox: Outbox,
-    mut cursor: Cursor,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
-    let run = move || -> anyhow::Result<()> {
-        let mut source = OutboxSource::new(outbox.clone());
-        let mut durable = |position: Position| {
-            let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
-            moved.map_err(|error| SourceError::Failed(error.into()))
+    cursor: Cursor,
+    stop: Arc<Stop>,
+}
+
+impl Sink {
+    /// Starts the thread. A failure that trying again does not mend ends the process: going on
+    /// would only fill the outbox.
+    fn spawn(self, clock: Arc<dyn Clock>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let Self { tables, outbox, mut cursor, stop } = self;
+        let run = move || -> anyhow::Result<()> {
+            let mut source = OutboxSource::new(outbox.clone());
+            let mut durable = |position: Position| {
+                let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
+                moved.map_err(|error| SourceError::Failed(error.into()))
+            };
+            let mut context = SinkContext { stop: &stop, clock: &*clock, durable: &mut durable };
+            let ended = parquet::run(tables, &mut source, &mut context);
+            if let Err(error) = &ended
+                && !stop.is_asked()
+            {
+                fatal(&format!("the Parquet sink failed: {error}"));
+            }
+            Ok(ended?)
         };
-        let stop = Stop::default();
-        let mut context = SinkContext { stop: &stop, clock: &*clock, durable: &mut durable };
-        let ended = parquet::run(tables, &mut source, &mut context);
-        if let Err(error) = &ended {
-            tracing::error!(%error, "the Parquet sink ended; the outbox holds what follows");
-        }
-        Ok(ended?)
-    };
-    Ok(std::thread::Builder::new().name("sink:parquet".to_owned()).spawn(run)?)
+        Ok(std::thread::Builder::new().name("sink:parquet".to_owned()).spawn(run)?)
+    }
 }

@@ -42,6 +42,8 @@ impl Collector for Figures {
             ("engine_events_over_limit", "Over visit_events_matched_max", stages.events_over_limit),
             ("engine_visits_evicted", "Closed by visits_open_max", stages.visits_evicted),
             ("engine_kept_events_dropped", "Over visit_events_max", stages.kept_events_dropped),
+            ("engine_partials_dropped", "Over rule_partials_max", stages.partials_dropped),
+            ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),
             ("engine_matches", "Matches found", stages.matches),
             ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
             ("parquet_rows", "Rows in finished files", tables.rows.load(Relaxed)),

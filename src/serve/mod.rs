@@ -46,9 +46,11 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When it cannot start, or its files cannot be finished at the end.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let mut config = config::load(&args.config, std::env::vars())?.config;
+    let loaded = config::load(&args.config, std::env::vars())?;
+    let is_named = !loaded.is_default("server.data");
+    let mut config = loaded.config;
     logging::start(&config.server)?;
-    let demo_folder = demo_folder(args, &mut config)?;
+    let demo_folder = if args.demo && !is_named { Some(demo_folder(&mut config)?) } else { None };
     let rules = Arc::new(rules::load(config.server.rules.as_deref(), args.demo)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
@@ -88,13 +90,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 /// In demo mode data goes to a temporary folder, unless a folder was named.
-fn demo_folder(args: &ServeArgs, config: &mut Config) -> anyhow::Result<Option<tempfile::TempDir>> {
-    if !args.demo || config.server.data != Config::default().server.data {
-        return Ok(None);
-    }
+fn demo_folder(config: &mut Config) -> anyhow::Result<tempfile::TempDir> {
     let folder = tempfile::Builder::new().prefix("beckon-demo-").tempdir()?;
     config.server.data = folder.path().to_owned();
-    Ok(Some(folder))
+    Ok(folder)
 }
 
 async fn listen(config: &Config, is_demo: bool) -> anyhow::Result<TcpListener> {

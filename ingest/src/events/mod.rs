@@ -19,6 +19,7 @@ mod read;
 
 pub(crate) use admit::preflight;
 pub(crate) use judge::judge_one;
+pub(crate) use read::read as read_body;
 
 use crate::answer::{Refusal, json_text};
 use crate::app::{App, Peer};

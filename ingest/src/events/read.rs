@@ -13,12 +13,12 @@ use std::time::Duration;
 
 /// A body in memory, with its part of what bodies may take.
 #[derive(Debug)]
-pub(super) struct Whole {
-    pub(super) bytes: Bytes,
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
     _memory: Reservation,
 }
 
-pub(super) async fn read(app: &Arc<App>, head: &Head, body: Body) -> Result<Whole, Refusal> {
+pub(crate) async fn read(app: &Arc<App>, head: &Head, body: Body) -> Result<Whole, Refusal> {
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok());
     let said: usize = length.and_then(|text| text.parse().ok()).unwrap_or(0);
     if said > app.limits.body_bytes_max {

@@ -10,10 +10,10 @@ use crate::answer::{Refusal, json};
 use crate::app::App;
 use crate::body::one;
 use crate::dead_letters::{Filter, Letter, LetterId, Original};
+use crate::events::read_body;
 use crate::events::{append, judge_one};
 use crate::normalise::{Agent, Context, NormaliseError, RejectReason, Rejection, Sender};
 use crate::record::record_of;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -56,8 +56,13 @@ struct Outcome {
 }
 
 /// The handler.
-pub(crate) async fn replay(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Refusal> {
-    let request = read(&body)?;
+pub(crate) async fn replay(
+    State(app): State<Arc<App>>,
+    request: axum::extract::Request,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = read_body(&app, &head, body).await?;
+    let request = read(&body.bytes)?;
     app.admit_lag()?;
     let (ids, next) = wanted(&app, request).await?;
     let letters = ask(&app, move |store| {

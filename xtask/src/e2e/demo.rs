@@ -34,7 +34,7 @@ pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
     let _demo = Demo(child);
     let browser = Browser::start()?;
     browser.open_when_there(&format!("http://{address}/"))?;
-    browser.wait_for_text("#status", "")?;
+    browser.wait_for_text("#status", "Live")?;
     for _ in 0..3 {
         browser.click("#view-pricing")?;
     }

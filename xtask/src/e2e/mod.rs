@@ -1,9 +1,10 @@
 //! `cargo xtask e2e`: what needs more than Rust. It fetches what is missing and says what it did.
 //!
-//! Two questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, and does a
-//! person who clicks in a real browser see a rule fire?
+//! Three questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, does an idle
+//! server rest, and does a person who clicks in a real browser see a rule fire?
 
 mod demo;
+mod idle;
 mod readers;
 mod tools;
 mod web_driver;
@@ -19,6 +20,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut passed = 0;
     for (name, test) in [
         ("DuckDB and Spark count what Beckon wrote", readers::run as Test),
+        ("an idle server rests", idle::run as Test),
         ("a click in a browser makes a rule fire", demo::run as Test),
     ] {
         crate::say(&format!("\ntest: {name}"));

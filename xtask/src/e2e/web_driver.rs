@@ -118,6 +118,7 @@ impl Browser {
         std::fs::write(file.with_extension("base64"), encoded)?;
         let input = file.with_extension("base64");
         let decoded = Command::new("base64").arg("-d").arg(&input).output()?;
+        anyhow::ensure!(decoded.status.success(), "the picture is no base64");
         std::fs::remove_file(input)?;
         std::fs::write(file, decoded.stdout)?;
         Ok(())
