@@ -3,7 +3,7 @@
 //! Knows no HTTP: `beckon replay` and the dead letters' replay use the same checks. What comes out
 //! is valid for good: the log, the rules and Parquet check nothing again.
 //!
-//! Order of work: read (one pass, [`wire`]), check what decides about rejection, then derive. The
+//! Order of work: read (one pass, `wire.rs`), check what decides about rejection, then derive. The
 //! first error is the event's result; a rejected event leaves nothing behind.
 //!
 //! Fields that the server owns are dropped from input, as are names that no field has; both are
