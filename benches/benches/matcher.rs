@@ -52,9 +52,7 @@ impl Site {
 
     /// An epoch through the matcher.
     fn epoch(&mut self, events: &[LoggedEvent]) {
-        for event in events {
-            self.matcher.event(event, &mut self.effects);
-        }
+        self.matcher.events(events, &mut self.effects);
         self.epoch += 1;
         let now = self.visitors.now();
         let mark = EpochMark {

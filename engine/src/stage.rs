@@ -22,6 +22,12 @@ pub enum Effect {
 pub trait Stage: 'static {
     /// Takes an event of the epoch under way, in log order within its partition.
     fn event(&mut self, event: &LoggedEvent, out: &mut Vec<Effect>);
+    /// Takes several events at once: the same as one by one, perhaps faster.
+    fn events(&mut self, events: &[LoggedEvent], out: &mut Vec<Effect>) {
+        for event in events {
+            self.event(event, out);
+        }
+    }
     /// Ends the epoch: timers up to the mark's horizon fire here.
     fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>);
     /// What the stage holds and has counted.

@@ -146,9 +146,7 @@ impl Runner {
         let Pending { mark, mut events } = pending;
         let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
         events.sort_unstable_by_key(|event| event.seq);
-        for event in &events {
-            self.stage.event(event, &mut self.effects);
-        }
+        self.stage.events(&events, &mut self.effects);
         self.stage.end_epoch(&mark, &mut self.effects);
         self.shared.set_stage_stats(self.index, self.stage.stats());
         mark

@@ -105,6 +105,12 @@ impl KeptEvents {
         EventView::read(self.bytes.get(start..)?).ok().map(|view| view.id())
     }
 
+    /// Reads the end of the buffers, where the next event goes; the figure means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let byte = self.bytes.last().copied().map_or(0, u64::from);
+        byte ^ self.starts.last().copied().map_or(0, u64::from)
+    }
+
     /// Bytes that are held.
     pub(super) fn bytes(&self) -> u64 {
         let starts = self.starts.capacity() * size_of::<u32>();

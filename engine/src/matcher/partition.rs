@@ -45,6 +45,12 @@ impl Partition {
         self.visits.find_mut(spread(hash), is_it).map(|slot| &mut *slot.visit)
     }
 
+    /// Reads what an event of this window will need first; the figure means nothing.
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        let slot = self.visits.find(spread(hash), |slot| slot.hash == hash);
+        slot.map_or(0, |slot| slot.visit.touch())
+    }
+
     /// Adds a visit that is not open yet.
     pub(super) fn insert(&mut self, hash: u64, visit: Visit) -> &mut Visit {
         self.idle.push(Idle { last_event: visit.last_event(), instance: visit.instance, hash });

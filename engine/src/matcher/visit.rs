@@ -55,6 +55,11 @@ impl Visit {
         self.newest.0
     }
 
+    /// Reads what an event will need first; the figure means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        self.newest.2.0 ^ self.instance.0.0 ^ self.kept.touch() ^ self.windows.touch()
+    }
+
     /// The row that tells of a change.
     pub(super) fn row(&self, change: VisitChange) -> VisitRow {
         VisitRow {

@@ -181,6 +181,13 @@ impl Windows {
         named
     }
 
+    /// Reads where a search begins; the figure means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let middle = self.partials.get(self.partials.len() / 2).map_or(0, |partial| partial.rule);
+        let done = self.done.get(self.done.len() / 2).copied().unwrap_or_default();
+        u64::from(middle ^ done)
+    }
+
     /// Bytes of what is under way.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes + (self.done.len() * size_of::<u32>()) as u64

@@ -131,9 +131,7 @@ proptest! {
     #[test]
     fn matches_equal_the_naive_ones(drafts in drafts(), rule_drafts in rule_drafts()) {
         let mut run = Run::new(&rule_set(rules(&rule_drafts)), config());
-        for event in events(&drafts) {
-            run.logged(&event);
-        }
+        run.matcher.events(&events(&drafts), &mut run.effects);
         let mut matches = run.matches();
         matches.sort();
         prop_assert_eq!(matches, naive(&drafts, &rule_drafts));
