@@ -11,7 +11,7 @@ use beckon_engine::model::{
 use beckon_sinks::parquet::{ColumnType, ParquetConfig, ParquetTables, TypedColumn};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-const EVENTS: u64 = 100_000;
+const EVENTS: u64 = 500_000;
 const EPOCH_EVENTS: u64 = 1_000;
 const NAMES: [&str; 8] = [
     "PageEntered",

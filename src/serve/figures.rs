@@ -50,6 +50,7 @@ impl Collector for Figures {
             ("parquet_files", "Finished files", tables.files.load(Relaxed)),
             ("parquet_file_bytes", "Bytes of finished files", tables.bytes.load(Relaxed)),
             ("parquet_errors", "Failures that were tried again", tables.errors.load(Relaxed)),
+            ("parquet_other_events", "Events without a folder", tables.other_events.load(Relaxed)),
             ("parquet_flushes", "Row groups cut by open_bytes_max", tables.flushes.load(Relaxed)),
         ];
         for (name, help, value) in counters {

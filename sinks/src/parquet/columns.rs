@@ -6,7 +6,8 @@
 //! files are open.
 //!
 //! Encoding follows measurement: dictionaries cost more than they give for ids, JSON text and
-//! times; times and sequence numbers are delta packed. ZSTD at level 1.
+//! times; times and sequence numbers are delta packed. ZSTD at level 1. Smallest and largest values
+//! are kept of numbers and times: comparing texts costs, and nobody asks for a range of them.
 
 use super::error::ParquetError;
 use super::hex::hex_digits;
@@ -124,17 +125,36 @@ impl Builder {
         }
     }
 
-    fn append_null(&mut self) {
+    fn append_nulls(&mut self, count: usize) {
         match self {
-            Self::Text(builder) => builder.append_null(),
-            Self::Time(builder) => builder.append_null(),
-            Self::Integer(builder) => builder.append_null(),
-            Self::Small(builder) => builder.append_null(),
-            Self::Number(builder) => builder.append_null(),
-            Self::Boolean(builder) => builder.append_null(),
-            Self::TextList(builder) => builder.append_null(),
-            Self::Bytes(builder) => builder.append_null(),
+            Self::Text(builder) => builder.append_nulls(count),
+            Self::Time(builder) => builder.append_nulls(count),
+            Self::Integer(builder) => builder.append_nulls(count),
+            Self::Small(builder) => builder.append_nulls(count),
+            Self::Number(builder) => builder.append_nulls(count),
+            Self::Boolean(builder) => builder.append_nulls(count),
+            Self::TextList(builder) => builder.append_nulls(count),
+            Self::Bytes(builder) => builder.append_nulls(count),
         }
+    }
+}
+
+/// A builder, and the nulls that are to come behind what it holds: most columns of an event are
+/// null, and counting is cheaper than appending one at a time.
+#[derive(Debug)]
+struct Column {
+    builder: Builder,
+    nulls: usize,
+}
+
+impl Column {
+    /// The builder, ready for a value.
+    fn builder(&mut self) -> &mut Builder {
+        let nulls = std::mem::take(&mut self.nulls);
+        if nulls > 0 {
+            self.builder.append_nulls(nulls);
+        }
+        &mut self.builder
     }
 }
 
@@ -143,16 +163,18 @@ impl Builder {
 pub(super) struct Batch {
     schema: SchemaRef,
     properties: WriterProperties,
-    builders: Vec<Builder>,
+    columns: Vec<Column>,
 }
 
 impl Batch {
     pub(super) fn new(columns: &[ColumnSpec]) -> Self {
+        let column_of =
+            |column: &ColumnSpec| Column { builder: Builder::new(column.kind), nulls: 0 };
         let field = |column: &ColumnSpec| Field::new(&*column.name, column.kind.data_type(), true);
         Self {
             schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
             properties: properties(columns),
-            builders: columns.iter().map(|column| Builder::new(column.kind)).collect(),
+            columns: columns.iter().map(column_of).collect(),
         }
     }
 
@@ -166,12 +188,12 @@ impl Batch {
 
     /// Begins a row.
     pub(super) fn row(&mut self) -> Cells<'_> {
-        Cells { builders: self.builders.iter_mut() }
+        Cells { columns: self.columns.iter_mut() }
     }
 
     /// The rows so far, as one batch; the builders are empty afterwards.
     pub(super) fn take(&mut self) -> RecordBatch {
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect();
+        let arrays = self.columns.iter_mut().map(|column| column.builder().finish()).collect();
         RecordBatch::try_new(self.schema(), arrays)
             .expect("every row fills every column, each by its own builder")
     }
@@ -180,57 +202,59 @@ impl Batch {
 /// One row being written: one call for each column, in the table's order.
 #[derive(Debug)]
 pub(super) struct Cells<'a> {
-    builders: std::slice::IterMut<'a, Builder>,
+    columns: std::slice::IterMut<'a, Column>,
 }
 
 impl Cells<'_> {
-    fn next(&mut self) -> &mut Builder {
-        self.builders.next().expect("a row has as many cells as its table has columns")
+    fn next(&mut self) -> &mut Column {
+        self.columns.next().expect("a row has as many cells as its table has columns")
+    }
+
+    fn value(&mut self) -> &mut Builder {
+        self.next().builder()
     }
 
     pub(super) fn null(&mut self) -> &mut Self {
-        self.next().append_null();
+        self.next().nulls += 1;
         self
     }
 
     pub(super) fn nulls(&mut self, count: usize) -> &mut Self {
-        (0..count).for_each(|_| self.next().append_null());
+        (0..count).for_each(|_| self.next().nulls += 1);
         self
     }
 
     pub(super) fn text(&mut self, text: Option<&str>) -> &mut Self {
-        let Builder::Text(builder) = self.next() else { wrong_kind() };
-        builder.append_option(text);
+        let Some(text) = text else { return self.null() };
+        let Builder::Text(builder) = self.value() else { wrong_kind() };
+        builder.append_value(text);
         self
     }
 
-    pub(super) fn hex(&mut self, bits: Option<u128>) -> &mut Self {
-        let Builder::Text(builder) = self.next() else { wrong_kind() };
-        match bits {
-            Some(bits) => builder.append_value(hex_digits(bits).as_str()),
-            None => builder.append_null(),
-        }
-        self
+    pub(super) fn hex(&mut self, bits: u128) -> &mut Self {
+        self.text(Some(hex_digits(bits).as_str()))
     }
 
     pub(super) fn id(&mut self, id: Option<&Id>) -> &mut Self {
         match id {
-            Some(Id::Bits(bits)) => self.hex(Some(*bits)),
+            Some(Id::Bits(bits)) => self.hex(*bits),
             Some(Id::Text(text)) => self.text(Some(text)),
-            None => self.text(None),
+            None => self.null(),
         }
     }
 
     /// Milliseconds become microseconds; what does not fit stops at the end of the range.
     pub(super) fn time_ms(&mut self, time_ms: Option<i64>) -> &mut Self {
-        let Builder::Time(builder) = self.next() else { wrong_kind() };
-        builder.append_option(time_ms.map(|time_ms| time_ms.saturating_mul(1000)));
+        let Some(time_ms) = time_ms else { return self.null() };
+        let Builder::Time(builder) = self.value() else { wrong_kind() };
+        builder.append_value(time_ms.saturating_mul(1000));
         self
     }
 
     pub(super) fn integer(&mut self, integer: Option<i64>) -> &mut Self {
-        let Builder::Integer(builder) = self.next() else { wrong_kind() };
-        builder.append_option(integer);
+        let Some(integer) = integer else { return self.null() };
+        let Builder::Integer(builder) = self.value() else { wrong_kind() };
+        builder.append_value(integer);
         self
     }
 
@@ -240,20 +264,22 @@ impl Cells<'_> {
     }
 
     pub(super) fn small(&mut self, small: Option<i32>) -> &mut Self {
-        let Builder::Small(builder) = self.next() else { wrong_kind() };
-        builder.append_option(small);
+        let Some(small) = small else { return self.null() };
+        let Builder::Small(builder) = self.value() else { wrong_kind() };
+        builder.append_value(small);
         self
     }
 
-    pub(super) fn number(&mut self, number: Option<f64>) -> &mut Self {
-        let Builder::Number(builder) = self.next() else { wrong_kind() };
-        builder.append_option(number);
+    pub(super) fn number(&mut self, number: f64) -> &mut Self {
+        let Builder::Number(builder) = self.value() else { wrong_kind() };
+        builder.append_value(number);
         self
     }
 
     pub(super) fn boolean(&mut self, boolean: Option<bool>) -> &mut Self {
-        let Builder::Boolean(builder) = self.next() else { wrong_kind() };
-        builder.append_option(boolean);
+        let Some(boolean) = boolean else { return self.null() };
+        let Builder::Boolean(builder) = self.value() else { wrong_kind() };
+        builder.append_value(boolean);
         self
     }
 
@@ -261,26 +287,22 @@ impl Cells<'_> {
         &mut self,
         texts: Option<impl Iterator<Item = T>>,
     ) -> &mut Self {
-        let Builder::TextList(builder) = self.next() else { wrong_kind() };
-        match texts {
-            Some(texts) => {
-                texts.for_each(|text| builder.values().append_value(text));
-                builder.append(true);
-            }
-            None => builder.append_null(),
-        }
+        let Some(texts) = texts else { return self.null() };
+        let Builder::TextList(builder) = self.value() else { wrong_kind() };
+        texts.for_each(|text| builder.values().append_value(text));
+        builder.append(true);
         self
     }
 
-    pub(super) fn bytes(&mut self, bytes: Option<&[u8]>) -> &mut Self {
-        let Builder::Bytes(builder) = self.next() else { wrong_kind() };
-        builder.append_option(bytes);
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let Builder::Bytes(builder) = self.value() else { wrong_kind() };
+        builder.append_value(bytes);
         self
     }
 
     /// Ends the row.
     pub(super) fn done(&mut self) {
-        assert!(self.builders.len() == 0, "a row fills all columns of its table");
+        assert!(self.columns.len() == 0, "a row fills all columns of its table");
     }
 }
 
@@ -305,8 +327,8 @@ fn properties(columns: &[ColumnSpec]) -> WriterProperties {
             Kind::Time | Kind::Sequence => builder
                 .set_column_dictionary_enabled(path.clone(), false)
                 .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-            Kind::Text | Kind::Integer | Kind::Small | Kind::Number | Kind::Boolean => builder,
-            Kind::TextList => builder,
+            Kind::Text => builder.set_column_statistics_enabled(path, EnabledStatistics::None),
+            Kind::Integer | Kind::Small | Kind::Number | Kind::Boolean | Kind::TextList => builder,
         };
     }
     builder.build()

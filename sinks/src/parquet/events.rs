@@ -121,6 +121,8 @@ pub(super) struct EventEncoder {
     batch: Batch,
     typed: TypedPaths,
     places: Vec<Place>,
+    /// Which well-known fields may say something of typed columns.
+    typed_places: Vec<bool>,
     data: String,
     fields: String,
 }
@@ -140,6 +142,7 @@ impl EventEncoder {
         columns.extend_from_slice(typed_specs);
         Self {
             batch: Batch::new(&columns),
+            typed_places: WELL_KNOWN_FIELDS.iter().map(|name| typed.knows(name)).collect(),
             typed,
             places: WELL_KNOWN_FIELDS.iter().map(|name| place_of(name)).collect(),
             data: String::new(),
@@ -168,17 +171,14 @@ impl EventEncoder {
                     cells.text(text);
                 }
                 cells.texts(sorted.category.map(texts_of)).boolean(sorted.is_bot);
-                cells.text(non_empty(&self.data)).text(non_empty(&self.fields)).bytes(None);
+                cells.text(non_empty(&self.data)).text(non_empty(&self.fields)).null();
                 self.typed.write(&sorted.typed, &mut cells);
             }
             Err(_) => {
                 cells.null().null().count(row.instance.map(|instance| instance.0.0));
                 cells.text(Some(row.fate.as_str())).boolean(Some(is_late(row.fate)));
                 let from_the_event = EVENT_COLUMNS.len() - 7 - 1;
-                cells
-                    .nulls(from_the_event)
-                    .bytes(Some(row.event.as_bytes()))
-                    .nulls(self.typed.len());
+                cells.nulls(from_the_event).bytes(row.event.as_bytes()).nulls(self.typed.len());
             }
         }
         cells.done();
@@ -208,13 +208,15 @@ impl EventEncoder {
         value: ValueView<'a>,
         sorted: &mut Sorted<'a>,
     ) -> Result<(), UnpackError> {
-        if self.typed.len() > 0 {
+        let (place, is_typed) = match name {
+            FieldName::Known(index) => {
+                (self.places[usize::from(index)], self.typed_places[usize::from(index)])
+            }
+            FieldName::Other(name) => (Place::Fields, self.typed.knows(name)),
+        };
+        if is_typed {
             self.typed.look(name.as_str(), value, &mut sorted.typed)?;
         }
-        let place = match name {
-            FieldName::Known(index) => self.places[usize::from(index)],
-            FieldName::Other(_) => Place::Fields,
-        };
         match (place, value) {
             (Place::Text(index), ValueView::Str(text)) => sorted.texts[index] = Some(text),
             (Place::Category, ValueView::List(list)) if is_text_list(list)? => {

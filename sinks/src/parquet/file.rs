@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Rows that wait for one file before they are put into columns.
-pub(super) const BATCH_ROWS_MAX: usize = 4096;
+pub(super) const BATCH_ROWS_MAX: usize = 1024;
 /// Bytes that wait for one file before they are put into columns.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
 

@@ -16,6 +16,8 @@ pub struct ParquetStats {
     pub rounds: AtomicU64,
     /// Row groups that were ended early because of `open_bytes_max`.
     pub flushes: AtomicU64,
+    /// Events whose name has no folder of its own (`event_folders_max`, or too long a name).
+    pub other_events: AtomicU64,
     /// Failures that were followed by another try.
     pub errors: AtomicU64,
     /// Memory of rows and row groups that are open.

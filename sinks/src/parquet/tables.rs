@@ -214,6 +214,8 @@ impl ParquetTables {
         let lane = self.events.lane(&round.date, folder);
         if has_own {
             self.events.by_name.insert(name.into(), lane);
+        } else {
+            self.stats.other_events.fetch_add(1, Relaxed);
         }
         lane
     }

@@ -39,6 +39,12 @@ impl TypedPaths {
         paths
     }
 
+    /// Whether a field of this name may say something of a declared one.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let first = name.split_once('.').map_or(name, |(first, _)| first);
+        self.root.children.contains_key(first)
+    }
+
     /// Notes what `value`, the event's field `name`, says of declared fields.
     pub(super) fn look<'a>(
         &self,
@@ -92,8 +98,8 @@ fn write_cell(kind: ColumnType, value: Option<ValueView<'_>>, cells: &mut Cells<
     match (kind, value) {
         (ColumnType::String, Some(ValueView::Str(text))) => cells.text(Some(text)),
         (ColumnType::Integer, Some(ValueView::Int(integer))) => cells.integer(Some(integer)),
-        (ColumnType::Number, Some(ValueView::Float(number))) => cells.number(Some(number)),
-        (ColumnType::Number, Some(ValueView::Int(integer))) => cells.number(Some(integer as f64)),
+        (ColumnType::Number, Some(ValueView::Float(number))) => cells.number(number),
+        (ColumnType::Number, Some(ValueView::Int(integer))) => cells.number(integer as f64),
         (ColumnType::Boolean, Some(ValueView::Bool(boolean))) => cells.boolean(Some(boolean)),
         _ => cells.null(),
     };

@@ -113,6 +113,7 @@ fn names_beyond_the_folders_of_a_day_share_one_also_after_a_restart() {
     let config = ParquetConfig { event_folders_max: 2, ..ParquetConfig::default() };
     let mut tables = open(folder.path(), config.clone());
     tables.write(&epoch(1, NOON, &["a", "b", "c", "d", "a"])).expect("written");
+    assert_eq!(tables.stats().other_events.load(Relaxed), 2);
     tables.finish().expect("finished");
     let mut tables = open(folder.path(), config);
     tables.write(&epoch(6, NOON, &["e", "b"])).expect("written");
