@@ -21,6 +21,7 @@ mod app;
 mod demo;
 mod events;
 mod health;
+mod hex;
 mod letters;
 mod live;
 mod memory;

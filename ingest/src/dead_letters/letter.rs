@@ -5,6 +5,7 @@
 //! from a good one.
 
 use super::strip::Stripped;
+use crate::hex::hex;
 use beckon_engine::model::{EventId, EventTimeMs, Id, ServerTimeMs, SiteName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -176,14 +177,6 @@ fn short(text: Box<str>) -> Box<str> {
     let ends = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= TEXT_BYTES_MAX);
     let end = ends.last().unwrap_or(0);
     text.get(..end).unwrap_or_default().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
 }
 
 /// The line of a letter.

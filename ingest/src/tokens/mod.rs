@@ -17,6 +17,7 @@ mod scope;
 
 pub use scope::{Scope, ScopeError};
 
+use crate::hex::hex;
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::Disk;
 use beckon_engine::model::{ServerTimeMs, SiteName};
@@ -332,14 +333,6 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], TokenError> {
 
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
 }
 
 #[cfg(test)]
