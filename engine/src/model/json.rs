@@ -98,7 +98,7 @@ fn write_escape(char: char, out: &mut String) {
 mod tests {
     use super::*;
     use crate::model::Value;
-    use crate::model::packed::Cursor;
+    use crate::model::view::Cursor;
 
     fn text_of(value: &Value) -> Result<String, UnpackError> {
         let mut bytes = Vec::new();

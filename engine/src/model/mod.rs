@@ -16,6 +16,7 @@ mod packed;
 mod rows;
 mod time;
 mod value;
+mod view;
 
 pub use event::{Event, Flags, SiteName, system};
 pub use identity::{RuleWindow, made_up_visit_started};
@@ -25,10 +26,11 @@ pub use ids::{
 };
 pub use json::{write_json, write_json_str};
 pub use mark::{EpochInput, EpochMark, LoggedEvent};
-pub use packed::{EventView, FieldName, PackedEvent, PackedFields, UnpackError, WELL_KNOWN_FIELDS};
+pub use packed::{PackedEvent, PackedFields, UnpackError, WELL_KNOWN_FIELDS};
 pub use rows::{
     ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventRow, Fate, Identity, Instance,
     MatchId, Op, SuppressReason, VisitChange, VisitRow, VisitScope,
 };
 pub use time::{Epoch, EventTimeMs, LogSeq, ServerTimeMs};
 pub use value::{DEPTH_MAX, ListIter, MapIter, Value, ValueView};
+pub use view::{EventView, FieldName};

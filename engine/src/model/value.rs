@@ -5,7 +5,8 @@
 //! of what follows, LEB128 count, values), 7 map (as the list, with a key - LEB128 length and
 //! UTF-8 - before each value). The byte length lets a reader pass over what it does not want.
 
-use super::packed::{Cursor, UnpackError, write_str, write_varint, zigzag};
+use super::packed::{UnpackError, write_str, write_varint, zigzag};
+use super::view::Cursor;
 use serde::{Deserialize, Serialize};
 
 /// How deep values may nest; ingest refuses deeper input, and unpacking stops here.
