@@ -256,6 +256,7 @@ mod tests {
             name: "com.example.a".to_owned(),
             package_file: None,
             rules: vec![source],
+            is_operator: true,
         }];
         let (rules, diagnostics) = compile(&packages, &Schema::event());
         let rules = rules.unwrap_or_else(|| panic!("{diagnostics:?}"));

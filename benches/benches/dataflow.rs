@@ -112,6 +112,7 @@ fn matcher(rules: u64) -> MakeStage {
         name: "com.example".to_owned(),
         package_file: None,
         rules: (0..rules).map(file).collect(),
+        is_operator: true,
     };
     let (plan, diagnostics) = compile(&[package], &Schema::event());
     let plan = Arc::new(plan.unwrap_or_else(|| panic!("{diagnostics:?}")));

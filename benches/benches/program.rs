@@ -45,7 +45,7 @@ fn compiled(condition: &str) -> RuleSet {
         format!("name = \"bench\"\nquery = '''A where {condition}'''\n[action]\ntype = \"none\"\n");
     let rules = vec![SourceFile { file: "bench.toml".to_owned(), text }];
     let name = "com.example".to_owned();
-    let package = PackageSources { name, package_file: None, rules };
+    let package = PackageSources { name, package_file: None, rules, is_operator: true };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{condition}: {diagnostics:?}"))
 }
@@ -53,7 +53,7 @@ fn compiled(condition: &str) -> RuleSet {
 fn program(rules: &RuleSet) -> &Program {
     match &rules.rules.first().expect("one rule").query {
         QueryPlan::Event(step) => step.condition.as_ref().expect("not for the index alone"),
-        QueryPlan::Sequence(_) => panic!("an event query"),
+        QueryPlan::Sequence(_) | QueryPlan::Sample(_) => panic!("an event query"),
     }
 }
 

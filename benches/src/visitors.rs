@@ -182,6 +182,7 @@ pub fn rules(count: u64) -> RuleSet {
         name: "com.example.shop".to_owned(),
         package_file: None,
         rules: (0..count).map(file).collect(),
+        is_operator: true,
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{:?}", diagnostics.first()))

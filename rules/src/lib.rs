@@ -15,6 +15,7 @@ pub mod package;
 pub mod plan;
 pub mod program;
 pub mod render;
+pub mod schedule;
 pub mod schema;
 pub mod suggest;
 pub mod syntax;

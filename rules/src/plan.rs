@@ -51,18 +51,85 @@ pub struct RulePlan {
     pub description: Box<str>,
     /// Whether it may act: a match of a disabled rule is recorded as suppressed.
     pub enabled: bool,
+    /// Whose events it sees.
+    pub window: Window,
     /// Once for each window instance, or for every match.
     pub fire: Fire,
+    /// When a match is asserted.
+    pub emit: Emit,
     /// Higher goes first.
     pub priority: i32,
-    /// The share of visitors in the control group, 0 to 1 (runs with the suppression stage).
+    /// The share of visitors in the control group, 0 to 1.
     pub holdout: f64,
+    /// Opening hours in the syntax of OpenStreetMap, outside of which a match is suppressed: what
+    /// [`Schedule::new`](crate::schedule::Schedule::new) took with `timezone`.
+    pub schedule: Option<Box<str>>,
+    /// The IANA time zone of `schedule`; `None` is that of the configuration.
+    pub timezone: Option<Box<str>>,
+    /// Between two actions for one visitor, in milliseconds.
+    pub cooldown_ms: Option<i64>,
+    /// Partial matches kept in one window, newest first.
+    pub state_max: Option<u32>,
+    /// Whether matches completed before the deployment act as well.
+    pub backfill_acts: bool,
+    /// The hosts whose events it sees; `None`: all.
+    pub hosts: Option<HostSuffix>,
     /// What a match does.
     pub action: ActionPlan,
     /// What is matched.
     pub query: QueryPlan,
     /// The checked syntax tree, for the reference evaluator and for explain.
     pub tree: Query,
+}
+
+/// `window`: whose events a rule sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Window {
+    /// By `visitID`.
+    Visit,
+    /// By `globalVisitID`.
+    Visitor,
+    /// By `userID`.
+    User,
+    /// By the write key's site.
+    Site,
+    /// One over all sites.
+    Global,
+}
+
+impl Window {
+    /// All, by name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("visit", Self::Visit),
+        ("visitor", Self::Visitor),
+        ("user", Self::User),
+        ("site", Self::Site),
+        ("global", Self::Global),
+    ];
+
+    /// The name in rule files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Visit => "visit",
+            Self::Visitor => "visitor",
+            Self::User => "user",
+            Self::Site => "site",
+            Self::Global => "global",
+        }
+    }
+
+    /// Whether an instance of the window ends by itself.
+    #[must_use]
+    pub fn ends(self) -> bool {
+        self == Self::Visit
+    }
+
+    /// Whether its events may be of several visitors.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Site | Self::Global)
+    }
 }
 
 /// How often a rule fires.
@@ -72,6 +139,40 @@ pub enum Fire {
     Once,
     /// For every match.
     Every,
+}
+
+/// When a match is asserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// At the event that completes it.
+    Early,
+    /// When it can no longer change.
+    Final,
+}
+
+/// The hosts of a package with `domain_separation`: those whose labels, backwards, begin with the
+/// labels of the package's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSuffix(Box<str>);
+
+impl HostSuffix {
+    /// The hosts of a package: `shop.example.com` and all below it for `com.example.shop`.
+    #[must_use]
+    pub fn of_package(name: &str) -> Self {
+        let labels: Vec<&str> = name.rsplit('.').collect();
+        Self(labels.join(".").to_ascii_lowercase().into())
+    }
+
+    /// Whether the host is one of them; the case of its letters and a full stop at its end make no
+    /// difference.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
+        let suffix = self.0.as_bytes();
+        let Some(before) = host.len().checked_sub(suffix.len()) else { return false };
+        let (below, end) = host.split_at(before);
+        end.eq_ignore_ascii_case(suffix) && below.last().is_none_or(|last| *last == b'.')
+    }
 }
 
 /// What a match does.
@@ -123,19 +224,46 @@ pub enum QueryPlan {
     Event(StepPlan),
     /// Events in order.
     Sequence(SequencePlan),
+    /// Events in any order.
+    Sample(SamplePlan),
 }
 
 /// Events in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SequencePlan {
     /// Positive steps, `runs` written out; at least one, at most [`STEPS_MAX`].
     pub steps: Vec<StepPlan>,
+    /// `![...]`, in the order of the text; at most [`MISSING_MAX`]. Where one stands before the
+    /// first step or behind the last, there is a `maxspan_ms`.
+    pub missing: Vec<MissingPlan>,
+    /// An event that ends the partial matches of its key; reads no earlier step.
+    pub until: Option<StepPlan>,
     /// From the first event to the last, inclusive.
     pub maxspan_ms: Option<i64>,
 }
 
-/// The most steps of a sequence, `runs` counted.
+/// Events in any order, one for each step, all of one key.
+#[derive(Debug)]
+pub struct SamplePlan {
+    /// The steps, as the text has them; at least two, at most [`STEPS_MAX`]. None reads another.
+    pub steps: Vec<StepPlan>,
+    /// From the earliest event to the latest, inclusive.
+    pub maxspan_ms: Option<i64>,
+}
+
+/// `![...]`: no such event may lie between two steps, before the first, or behind the last.
+#[derive(Clone, Debug)]
+pub struct MissingPlan {
+    /// Positive steps before it: 0 at the start, the number of all steps at the end.
+    pub after: u8,
+    /// The event; with as many keys as the steps. Its `across` may read the steps before it.
+    pub step: StepPlan,
+}
+
+/// The most steps of a sequence or a sample, `runs` counted.
 pub const STEPS_MAX: usize = 64;
+/// The most missing events of a sequence.
+pub const MISSING_MAX: usize = 16;
 
 /// What one event must be.
 #[derive(Clone, Debug)]

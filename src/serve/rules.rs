@@ -53,6 +53,7 @@ fn demo() -> anyhow::Result<RuleSet> {
         name: DEMO_PACKAGE.to_owned(),
         package_file: Some(source(DEMO_PACKAGE_FILE)),
         rules: DEMO_RULES.into_iter().map(source).collect(),
+        is_operator: true,
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.with_context(|| format!("the demo's rules are wrong: {diagnostics:?}"))

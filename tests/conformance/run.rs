@@ -32,6 +32,7 @@ pub(crate) fn compile(case: &Case, dataset: &Dataset) -> Result<Arc<RuleSet>, Re
         name: "com.example.conformance".to_owned(),
         package_file: None,
         rules: vec![SourceFile { file: "case.toml".to_owned(), text }],
+        is_operator: true,
     };
     let (rules, diagnostics) = compile_rules(&[package], &mapping.schema());
     if let Some(rules) = rules {

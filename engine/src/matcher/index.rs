@@ -111,6 +111,7 @@ pub(super) fn steps(plan: &RulePlan) -> &[StepPlan] {
     match &plan.query {
         QueryPlan::Event(step) => std::slice::from_ref(step),
         QueryPlan::Sequence(sequence) => &sequence.steps,
+        QueryPlan::Sample(sample) => &sample.steps,
     }
 }
 

@@ -146,6 +146,8 @@ impl Window<'_, '_> {
                 vec![partial]
             }
             QueryPlan::Sequence(sequence) => self.advance_sequence(sequence, step),
+            // Refused by `beckon_rules::compile::runs_now`.
+            QueryPlan::Sample(_) => Vec::new(),
         };
         if !complete.is_empty() && self.plan.fire == Fire::Once {
             self.windows.finish(self.rule);

@@ -9,8 +9,8 @@ use crate::stage::{Effect, Stage};
 use beckon_rules::ast::{EventFilter, Expr, Literal, Path, Query, QueryBody, Span, Spanned};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::{
-    ActionKind, ActionPlan, FieldSlot, Fire, KeyPlan, QueryPlan, RulePlan, RuleSet, RuleVersion,
-    SequencePlan, StepPlan,
+    ActionKind, ActionPlan, Emit, FieldSlot, Fire, KeyPlan, QueryPlan, RulePlan, RuleSet,
+    RuleVersion, SequencePlan, StepPlan, Window,
 };
 use beckon_rules::schema::Schema;
 use beckon_rules::template::Template;
@@ -240,7 +240,10 @@ pub(super) fn rule_set(rules: Vec<Rule>) -> Arc<RuleSet> {
             rule.steps.iter().map(|step| step_plan(step, &mut set.fields)).collect();
         let query = match <[StepPlan; 1]>::try_from(steps) {
             Ok([step]) => QueryPlan::Event(step),
-            Err(steps) => QueryPlan::Sequence(SequencePlan { steps, maxspan_ms: rule.maxspan_ms }),
+            Err(steps) => {
+                let maxspan_ms = rule.maxspan_ms;
+                QueryPlan::Sequence(SequencePlan { steps, maxspan_ms, ..SequencePlan::default() })
+            }
         };
         set.rules.push(Arc::new(RulePlan {
             package: "com.example".into(),
@@ -248,9 +251,17 @@ pub(super) fn rule_set(rules: Vec<Rule>) -> Arc<RuleSet> {
             version: RuleVersion(1),
             description: "".into(),
             enabled: rule.enabled,
+            window: Window::Visit,
             fire: rule.fire,
+            emit: Emit::Early,
             priority: 50,
             holdout: 0.0,
+            schedule: None,
+            timezone: None,
+            cooldown_ms: None,
+            state_max: None,
+            backfill_acts: false,
+            hosts: None,
             action: ActionPlan {
                 kind: ActionKind::Invite,
                 channel: Some("chat".into()),
@@ -301,8 +312,12 @@ pub(super) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
         file: "r.toml".to_owned(),
         text: format!("name = \"r\"\nquery = '''{query}'''\n{more}{action}"),
     };
-    let package =
-        PackageSources { name: "com.example".to_owned(), package_file: None, rules: vec![file] };
+    let package = PackageSources {
+        name: "com.example".to_owned(),
+        package_file: None,
+        rules: vec![file],
+        is_operator: true,
+    };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")))
 }

@@ -30,7 +30,12 @@ fn compiled(texts: &[String]) -> Arc<RuleSet> {
         text: text.clone(),
     };
     let rules = named.map(file).collect();
-    let package = PackageSources { name: "com.example.oracle".into(), package_file: None, rules };
+    let package = PackageSources {
+        name: "com.example.oracle".into(),
+        package_file: None,
+        rules,
+        is_operator: true,
+    };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{texts:?} do not compile: {diagnostics:?}")))
 }

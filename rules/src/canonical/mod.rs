@@ -23,6 +23,7 @@
 //! holdout 0.1
 //! state_max 1000
 //! backfill act
+//! domain_separation true
 //! action invite
 //! channel "chat"
 //! endpoint "crm"
@@ -32,8 +33,8 @@
 mod query;
 
 use crate::ast::{Path, QueryBody, Spanned};
-use crate::package::{Backfill, DeclaredType, Emit, RuleFile};
-use crate::plan::{Fire, RuleVersion};
+use crate::package::{Backfill, DeclaredType, PackageFile, RuleFile};
+use crate::plan::{Emit, Fire, RuleVersion};
 use crate::template::{Piece, Template, json_text};
 use query::Writer;
 use sha2::{Digest, Sha256};
@@ -44,11 +45,28 @@ pub(crate) use query::{expression_text, query_text};
 
 const HEAD: &str = "beckon-rule 1\n";
 
+/// What the rules of a package share, and what is part of their text.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// The types that it declares.
+    pub types: Vec<DeclaredType>,
+    /// Whether it sees the events of its own hosts only.
+    pub domain_separation: bool,
+}
+
+impl Shared {
+    /// What a package's file says.
+    #[must_use]
+    pub fn of(file: PackageFile) -> Self {
+        let domain_separation = file.domain_separation.is_some_and(|is_on| is_on.node);
+        Self { types: file.types, domain_separation }
+    }
+}
+
 /// The version of a rule: the first 128 bits of SHA-256 of [`text`], most significant first.
-/// `types` are those that its package declares.
 #[must_use]
-pub fn version(rule: &RuleFile, types: &[DeclaredType]) -> RuleVersion {
-    let digest = Sha256::digest(text(rule, types));
+pub fn version(rule: &RuleFile, shared: &Shared) -> RuleVersion {
+    let digest = Sha256::digest(text(rule, shared));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(digest.get(..16).expect("SHA-256 has 32 bytes"));
     RuleVersion(u128::from_be_bytes(bytes))
@@ -56,8 +74,8 @@ pub fn version(rule: &RuleFile, types: &[DeclaredType]) -> RuleVersion {
 
 /// The canonical text of a rule.
 #[must_use]
-pub fn text(rule: &RuleFile, types: &[DeclaredType]) -> String {
-    let mut writer = Writer::new(types, term_names(rule));
+pub fn text(rule: &RuleFile, shared: &Shared) -> String {
+    let mut writer = Writer::new(&shared.types, term_names(rule));
     writer.query(&rule.query.tree);
     let query = std::mem::take(&mut writer.out);
     if let Some(data) = &rule.action.data {
@@ -88,6 +106,7 @@ pub fn text(rule: &RuleFile, types: &[DeclaredType]) -> String {
         ("holdout", rule.holdout.as_ref().map(|share| share.node.to_string())),
         ("state_max", rule.state_max.as_ref().map(|count| count.node.to_string())),
         ("backfill", backfill),
+        ("domain_separation", shared.domain_separation.then(|| true.to_string())),
         ("action", Some(rule.action.kind.node.as_str().to_owned())),
         ("channel", quoted(&rule.action.channel)),
         ("endpoint", quoted(&rule.action.endpoint)),
@@ -159,7 +178,7 @@ fn text_template(pieces: &[Piece<Spanned<Path>>], writer: &mut Writer<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{text, version};
+    use super::{Shared, text, version};
     use crate::package::{parse_package_file, parse_rule_file};
 
     const RULE: &str = r#"
@@ -183,7 +202,7 @@ data = { z = 1, greeting = "Can we help with {{ cart.data.name }}?" }
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (package, diagnostics) = parse_package_file("package.toml", types);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
-        text(&rule.expect("a rule"), &package.expect("a package").types)
+        text(&rule.expect("a rule"), &Shared::of(package.expect("a package")))
     }
 
     /// A change of the rule that is none for its version, or is one.
@@ -209,9 +228,9 @@ data {"greeting":"Can we help with {{cart.data.name}}?","z":1}
 "#;
         assert_eq!(canonical(RULE, TYPES), expected);
         let rule = parse_rule_file("x", RULE).0.expect("a rule");
-        let types = parse_package_file("y", TYPES).0.expect("a package").types;
+        let shared = Shared::of(parse_package_file("y", TYPES).0.expect("a package"));
         assert_eq!(
-            format!("{:032X}", version(&rule, &types).0),
+            format!("{:032X}", version(&rule, &shared).0),
             "F363F352763AC3F2CFC358B6EC472BEE"
         );
     }
@@ -254,6 +273,7 @@ data {"greeting":"Can we help with {{cart.data.name}}?","z":1}
             ("priority = 50", "priority = 50\nbackfill = \"act\""),
             ("priority = 50", "priority = 50\nstate_max = 5"),
             ("priority = 50", "priority = 50\nschedule = \"24/7\""),
+            ("priority = 50", "priority = 50\ntimezone = \"Europe/Paris\""),
             ("invite", "notify"),
             ("\"chat\"", "\"chat2\""),
             ("help with", "help you with"),
@@ -264,5 +284,9 @@ data {"greeting":"Can we help with {{cart.data.name}}?","z":1}
         assert_ne!(quoted("(true "), quoted("(`true` "));
         let retyped = TYPES.replace("string", "integer");
         assert_ne!(canonical(RULE, TYPES), canonical(RULE, &retyped));
+        let separated = format!("domain_separation = true\n{TYPES}");
+        assert_ne!(canonical(RULE, TYPES), canonical(RULE, &separated));
+        let not_separated = format!("domain_separation = false\n{TYPES}");
+        assert_eq!(canonical(RULE, TYPES), canonical(RULE, &not_separated));
     }
 }

@@ -9,6 +9,7 @@ mod expression;
 mod findings;
 mod names;
 mod query;
+mod terms;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub(crate) use findings::Findings;
 pub(crate) use names::{Bindings, Slots};
 pub(crate) use query::mark_bound;
 
+use crate::plan::Window;
 use crate::schema::Schema;
 
 /// What an expression is checked against, and what is found.
@@ -27,6 +29,17 @@ pub(crate) struct Checker<'a> {
     pub(crate) slots: &'a mut Slots,
     /// The named steps of the query.
     pub(crate) bindings: Bindings,
+    /// What bounds a query besides its own text.
+    pub(crate) extent: Extent,
     /// What is wrong.
     pub(crate) findings: Findings,
+}
+
+/// What the rule file says of how much a query may keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Whose events the query sees.
+    pub(crate) window: Window,
+    /// Whether partial matches are bounded by number.
+    pub(crate) has_state_max: bool,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Bindings {
     named: Vec<(Box<str>, BindingSlot)>,
     /// The step whose condition is being checked: only names of steps before it may be used.
     pub(crate) step: u8,
+    /// Why the condition being checked may use no name at all, if so.
+    pub(crate) blind: Option<&'static str>,
     /// Steps whose events are read by others.
     used: BTreeSet<u8>,
 }
@@ -97,7 +99,10 @@ impl Checker<'_> {
             return self.field_of(None, &path.node, (path.span, is_optional));
         };
         let rest = Path { parts: path.node.parts.iter().skip(1).cloned().collect() };
-        if step.0 >= self.bindings.step {
+        if let Some(why) = self.bindings.blind {
+            self.findings.error("unknown-step", path.span, why);
+            NamedField::absent()
+        } else if step.0 >= self.bindings.step {
             self.findings.error(
                 "unknown-step",
                 path.span,

@@ -1,21 +1,18 @@
-//! Queries: from terms to steps, and what of a query does not run yet.
+//! Queries: from conditions to steps, and which pipes do not run yet.
 
-use super::expression::Kind;
 use super::{Bindings, Checker};
-use crate::ast::{
-    EventFilter, Expr, JoinKey, Literal, Pipe, Query, QueryBody, Sequence, Span, Spanned, Term,
-};
-use crate::plan::{FieldSlot, KeyPlan, QueryPlan, STEPS_MAX, SequencePlan, StepPlan};
+use crate::ast::{EventFilter, Expr, Literal, Pipe, Query, QueryBody, Span};
+use crate::plan::{FieldSlot, KeyPlan, QueryPlan, StepPlan};
 use crate::program::{Node, Program, Relation};
 use crate::schema::{FieldType, Resolved};
 
 /// What a filter comes to, before it is split and compiled.
-struct Filter {
+pub(super) struct Filter {
     name: Option<Box<str>>,
     condition: Node,
     span: Span,
     /// A key would do what an equality with the other term does.
-    could_be_keyed: bool,
+    pub(super) could_be_keyed: bool,
 }
 
 impl Checker<'_> {
@@ -31,163 +28,12 @@ impl Checker<'_> {
                 QueryPlan::Event(self.step(filter, &[]))
             }
             QueryBody::Sequence(sequence) => QueryPlan::Sequence(self.sequence(sequence)),
-            QueryBody::Sample(sample) => {
-                let span = sample.terms.first().map_or(Span::default(), |term| term.span);
-                self.findings.not_yet(span, "`sample` queries are");
-                QueryPlan::Sequence(self.sequence(sample))
-            }
+            QueryBody::Sample(sample) => QueryPlan::Sample(self.sample(sample)),
         }
-    }
-
-    fn sequence(&mut self, sequence: &Sequence) -> SequencePlan {
-        let mut steps = Vec::new();
-        let mut key_kinds: Vec<Kind> = Vec::new();
-        self.name_steps(sequence);
-        for term in &sequence.terms {
-            let keys = self.keys(sequence, term, &mut key_kinds);
-            let mut filter = self.filter(&term.filter);
-            filter.could_be_keyed = sequence.terms.len() == 2;
-            if term.missing {
-                self.findings.not_yet(term.span, "missing events `![...]` are");
-                continue;
-            }
-            let runs = term.runs.as_ref().map_or(1, |runs| runs.node);
-            let step = self.step(filter, &keys);
-            for _ in 0..usize::try_from(runs).unwrap_or(usize::MAX).min(STEPS_MAX) {
-                steps.push(step.clone());
-            }
-            self.bindings.step = self.bindings.step.saturating_add(u8_of(runs));
-        }
-        if let Some(until) = &sequence.until {
-            self.findings.not_yet(until.span, "`until` terms are");
-            self.keys(sequence, until, &mut key_kinds);
-            self.filter(&until.filter);
-        }
-        self.check_extent(sequence);
-        steps.truncate(STEPS_MAX);
-        let maxspan_ms = sequence.maxspan_ms.as_ref().map(|maxspan| maxspan.node);
-        SequencePlan { steps, maxspan_ms }
-    }
-
-    /// Learns all names first, so that the use of a later one is told from an unknown field.
-    fn name_steps(&mut self, sequence: &Sequence) {
-        let mut steps = 0_u8;
-        for term in &sequence.terms {
-            let runs = term.runs.as_ref().map_or(1, |runs| runs.node);
-            if !term.missing {
-                steps = steps.saturating_add(u8_of(runs));
-            }
-            if let Some(name) = &term.name {
-                self.check_step_name(name);
-                self.bindings.add(&name.node, steps.saturating_sub(1));
-            }
-        }
-    }
-
-    fn check_step_name(&mut self, name: &Spanned<Box<str>>) {
-        let problem = if self.schema.begins_a_path(&name.node) || name.node.as_ref() == "event" {
-            "is a name of the event's own"
-        } else if self.bindings.find(&name.node).is_some() {
-            "names two steps"
-        } else {
-            return;
-        };
-        self.findings.error_with_help(
-            "step-name",
-            name.span,
-            (format!("`{}` {problem}", name.node), "choose another name behind `as`".to_owned()),
-        );
-    }
-
-    /// Numbers: steps, runs, maxspan.
-    fn check_extent(&mut self, sequence: &Sequence) {
-        let mut steps = 0_usize;
-        for term in sequence.terms.iter().filter(|term| !term.missing) {
-            let runs = term.runs.as_ref();
-            if let Some(runs) = runs.filter(|runs| runs.node == 0) {
-                self.findings.error("bad-runs", runs.span, "`runs` is at least 1");
-            }
-            let runs = runs.map_or(1, |runs| runs.node);
-            let before = steps;
-            steps = steps.saturating_add(usize::try_from(runs).unwrap_or(usize::MAX));
-            if steps > STEPS_MAX && before <= STEPS_MAX {
-                self.findings.error(
-                    "over-limit",
-                    term.span,
-                    format!("a sequence has at most {STEPS_MAX} steps, `runs` counted"),
-                );
-            }
-        }
-        if let Some(maxspan) = sequence.maxspan_ms.as_ref().filter(|maxspan| maxspan.node <= 0) {
-            self.findings.error("bad-maxspan", maxspan.span, "`maxspan` is more than nothing");
-        }
-    }
-
-    /// The keys of a term: the sequence's, then its own. `kinds` are those of the first term.
-    fn keys(&mut self, sequence: &Sequence, term: &Term, kinds: &mut Vec<Kind>) -> Vec<KeyPlan> {
-        let is_first = kinds.is_empty();
-        let mut plans = Vec::new();
-        for (index, key) in sequence.by.iter().chain(&term.by).enumerate() {
-            let Some((plan, kind)) = self.key(key) else {
-                continue;
-            };
-            plans.push(plan);
-            match kinds.get(index) {
-                None if is_first => kinds.push(kind),
-                Some(first) if !kind.compares_with(*first) => self.findings.error(
-                    "type-mismatch",
-                    key.expr.span(),
-                    format!(
-                        "this key is {}, that of the first term {}: they are never equal",
-                        kind.noun(),
-                        first.noun()
-                    ),
-                ),
-                _ => {}
-            }
-        }
-        let expected = sequence.terms.first().map_or(0, |first| first.by.len());
-        if term.by.len() != expected {
-            self.findings.error(
-                "key-count",
-                term.span,
-                format!(
-                    "all terms have the same number of keys: the first has {expected}, this {}",
-                    term.by.len()
-                ),
-            );
-        }
-        plans
-    }
-
-    fn key(&mut self, key: &JoinKey) -> Option<(KeyPlan, Kind)> {
-        let Expr::Field { path, optional } = &key.expr else {
-            self.findings.not_yet(key.expr.span(), "keys that are not fields are");
-            return None;
-        };
-        let optional = key.optional || *optional;
-        let is_step =
-            path.node.parts.first().is_some_and(|name| self.bindings.find(name).is_some());
-        if is_step {
-            self.findings.error(
-                "bad-key",
-                path.span,
-                "a key is a field of the term's own event; compare steps in the condition",
-            );
-            return None;
-        }
-        let field = self.field(path, optional);
-        let kind = Kind::of(field.spec.kind);
-        // A field that no event has still is a key: absent, it keeps every event out, or is null.
-        let field = match field.node {
-            Node::Field(load) => load.slot,
-            _ => self.slots.of(&path.node)?,
-        };
-        Some((KeyPlan { field, optional }, kind))
     }
 
     /// Checks a filter's condition and warns of one that says nothing.
-    fn filter(&mut self, filter: &EventFilter) -> Filter {
+    pub(super) fn filter(&mut self, filter: &EventFilter) -> Filter {
         let errors = self.findings.errors();
         let condition = self.condition(&filter.condition);
         let span = filter.condition.span();
@@ -219,7 +65,7 @@ impl Checker<'_> {
 
     /// Splits a condition into what the index may use, what concerns the event alone, and what
     /// names earlier steps.
-    fn step(&mut self, filter: Filter, keys: &[KeyPlan]) -> StepPlan {
+    pub(super) fn step(&mut self, filter: Filter, keys: &[KeyPlan]) -> StepPlan {
         let Filter { mut name, condition, span, could_be_keyed } = filter;
         let (mut own, mut across) = (Vec::new(), Vec::new());
         let mut equals: Vec<(FieldSlot, Literal)> = Vec::new();
@@ -324,10 +170,13 @@ enum Equality {
 
 /// Marks the steps whose events are read by later steps or the action.
 pub(crate) fn mark_bound(plan: &mut QueryPlan, bindings: &Bindings) {
-    if let QueryPlan::Sequence(sequence) = plan {
-        for (step, index) in sequence.steps.iter_mut().zip(0_u8..) {
-            step.is_bound = bindings.is_read(index);
-        }
+    let steps = match plan {
+        QueryPlan::Event(_) => return,
+        QueryPlan::Sequence(sequence) => &mut sequence.steps,
+        QueryPlan::Sample(sample) => &mut sample.steps,
+    };
+    for (step, index) in steps.iter_mut().zip(0_u8..) {
+        step.is_bound = bindings.is_read(index);
     }
 }
 
@@ -355,10 +204,6 @@ fn compiled(conjuncts: Vec<Node>) -> Option<Program> {
     let condition = Node::all(conjuncts);
     let is_true = condition.as_constant() == Some(&Literal::Bool(true));
     (!is_true).then(|| Program::compile(&condition))
-}
-
-fn u8_of(runs: u32) -> u8 {
-    u8::try_from(runs).unwrap_or(u8::MAX)
 }
 
 fn pipe_name(pipe: &Pipe) -> &'static str {

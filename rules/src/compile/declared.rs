@@ -29,11 +29,6 @@ impl DeclaredTypes {
         schema: &Schema,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Schema {
-        if let Some(separation) = file.domain_separation.as_ref().filter(|is_on| is_on.node) {
-            let message =
-                "`domain_separation` is not run yet: it comes with a later version".to_owned();
-            diagnostics.push(error("not-yet", &file.file, range_of(separation.span), message));
-        }
         let mut own: Vec<(String, FieldType)> = Vec::new();
         for declared in &file.types {
             let name = declared.type_name.node.as_ref();

@@ -7,21 +7,23 @@
 
 mod declared;
 mod rule;
+mod running;
 
 #[cfg(test)]
 mod tests;
 
+use crate::canonical::Shared;
 use crate::check::Slots;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::package::{
-    DeclaredType, RuleFile, is_package_name, parse_package_file, parse_rule_file,
-};
+use crate::package::{RuleFile, is_package_name, parse_package_file, parse_rule_file};
 use crate::plan::{RulePlan, RuleSet};
 use crate::schema::Schema;
 use declared::DeclaredTypes;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use running::runs_now;
 
 /// The most rules that run together.
 pub const RULES_MAX: usize = 100_000;
@@ -44,15 +46,43 @@ pub struct PackageSources {
     pub package_file: Option<SourceFile>,
     /// The rule files, in any order.
     pub rules: Vec<SourceFile>,
+    /// Whether it is deployed by the operator of the server, as those of its own folder are: only
+    /// then may a rule see all sites.
+    pub is_operator: bool,
 }
 
-/// Compiles packages against a schema. All diagnostics come in the order of package, file and
-/// place; the rule set is there if none of them is an error.
+/// Compiles packages against a schema, and refuses what this version does not run ([`runs_now`]).
+/// All diagnostics come in the order of package, file and place; the rule set is there if none of
+/// them is an error.
 #[must_use]
 pub fn compile(packages: &[PackageSources], schema: &Schema) -> (Option<RuleSet>, Vec<Diagnostic>) {
+    compile_as(packages, schema, runs_now)
+}
+
+/// Compiles packages as [`compile`] does, whether the matcher runs them yet or not: for the
+/// reference evaluator.
+#[must_use]
+pub fn compile_unrestricted(
+    packages: &[PackageSources],
+    schema: &Schema,
+) -> (Option<RuleSet>, Vec<Diagnostic>) {
+    compile_as(packages, schema, |_| Ok(()))
+}
+
+fn compile_as(
+    packages: &[PackageSources],
+    schema: &Schema,
+    runs: fn(&RulePlan) -> Result<(), &'static str>,
+) -> (Option<RuleSet>, Vec<Diagnostic>) {
     let mut sorted: Vec<&PackageSources> = packages.iter().collect();
     sorted.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut compiler = Compiler::default();
+    let mut compiler = Compiler {
+        slots: Slots::default(),
+        types: DeclaredTypes::default(),
+        rules: Vec::new(),
+        diagnostics: Vec::new(),
+        runs,
+    };
     for (index, package) in sorted.iter().enumerate() {
         let is_second = index > 0 && sorted.get(index - 1).is_some_and(|b| b.name == package.name);
         compiler.package(package, schema, is_second);
@@ -65,15 +95,17 @@ struct Context {
     package: Arc<str>,
     /// With the package's types.
     schema: Schema,
-    types: Vec<DeclaredType>,
+    shared: Shared,
+    is_operator: bool,
 }
 
-#[derive(Default)]
 struct Compiler {
     slots: Slots,
     types: DeclaredTypes,
     rules: Vec<Arc<RulePlan>>,
     diagnostics: Vec<Diagnostic>,
+    /// What may run.
+    runs: fn(&RulePlan) -> Result<(), &'static str>,
 }
 
 impl Compiler {
@@ -94,18 +126,24 @@ impl Compiler {
         let mut context = Context {
             package: package.name.as_str().into(),
             schema: schema.clone(),
-            types: Vec::new(),
+            shared: Shared::default(),
+            is_operator: package.is_operator,
         };
         if let Some(source) = &package.package_file {
             let (file, diagnostics) = parse_package_file(&source.file, &source.text);
             self.diagnostics.extend(diagnostics);
             if let Some(file) = file {
                 context.schema = self.types.declare(&file, schema, &mut self.diagnostics);
-                context.types = file.types;
+                context.shared = Shared::of(file);
             }
         }
         for rule in self.rule_files(package) {
             let plan = rule::plan(&rule, &context, self);
+            if let Err(what) = (self.runs)(&plan) {
+                let message = format!("{what} not run yet: it comes with a later version");
+                let range = range_of(rule.name.span);
+                self.diagnostics.push(error("not-yet", &rule.file, range, message));
+            }
             self.rules.push(Arc::new(plan));
         }
     }

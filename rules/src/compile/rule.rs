@@ -1,12 +1,13 @@
-//! One rule: its query, its action, and what of its file does not run yet.
+//! One rule: its query, its action, and the keys of its file.
 
 use super::{Compiler, Context, error, range_of};
 use crate::ast::{Path, Span, Spanned};
 use crate::canonical;
-use crate::check::{Bindings, Checker, Findings, mark_bound};
+use crate::check::{Bindings, Checker, Extent, Findings, mark_bound};
 use crate::diagnostic::Diagnostic;
-use crate::package::{Emit, RuleFile, Window};
-use crate::plan::{ActionPlan, RulePlan};
+use crate::package::{Backfill, RuleFile};
+use crate::plan::{ActionPlan, HostSuffix, RulePlan, Window};
+use crate::schedule;
 use crate::schema::{Resolved, Schema};
 use crate::template::{Placeholder, Source, Template};
 
@@ -14,11 +15,12 @@ use crate::template::{Placeholder, Source, Template};
 pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) -> RulePlan {
     let schema = &context.schema;
     let diagnostics = &mut compiler.diagnostics;
-    refuse_what_does_not_run(rule, diagnostics);
+    check_keys(rule, context, diagnostics);
     let mut checker = Checker {
         schema,
         slots: &mut compiler.slots,
         bindings: Bindings::default(),
+        extent: Extent { window: rule.window.node, has_state_max: rule.state_max.is_some() },
         findings: Findings::default(),
     };
     let mut query = checker.query(&rule.query.tree);
@@ -37,12 +39,25 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
     RulePlan {
         package: context.package.clone(),
         name: rule.name.node.as_ref().into(),
-        version: canonical::version(rule, &context.types),
+        version: canonical::version(rule, &context.shared),
         description: rule.description.clone(),
         enabled: rule.enabled,
+        window: rule.window.node,
         fire: rule.fire,
+        emit: rule.emit.node,
         priority: rule.priority,
-        holdout: 0.0,
+        holdout: rule.holdout.as_ref().map_or(0.0, |share| share.node),
+        schedule: rule.schedule.as_ref().map(|hours| hours.node.clone()),
+        timezone: rule.timezone.as_ref().map(|zone| zone.node.clone()),
+        cooldown_ms: rule.cooldown_ms.as_ref().map(|time| time.node),
+        state_max: rule.state_max.as_ref().map(|count| {
+            u32::try_from(count.node).expect("the reader's bounds are those of the type")
+        }),
+        backfill_acts: rule
+            .backfill
+            .as_ref()
+            .is_some_and(|backfill| matches!(backfill.node, Backfill::Act)),
+        hosts: context.shared.domain_separation.then(|| HostSuffix::of_package(&context.package)),
         action: ActionPlan {
             kind: rule.action.kind.node,
             channel: rule.action.channel.as_ref().map(|channel| channel.node.clone()),
@@ -54,26 +69,35 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
     }
 }
 
-/// Keys of the rule file whose features come later: an error, so that nobody relies on them.
-fn refuse_what_does_not_run(rule: &RuleFile, diagnostics: &mut Vec<Diagnostic>) {
-    let spans: [(Option<Span>, &str); 8] = [
-        (
-            (rule.window.node != Window::Visit).then_some(rule.window.span),
-            "windows but `visit` are",
-        ),
-        ((rule.emit.node != Emit::Early).then_some(rule.emit.span), "`emit = \"final\"` is"),
-        (rule.schedule.as_ref().map(|key| key.span), "`schedule` is"),
-        (rule.timezone.as_ref().map(|key| key.span), "`timezone` is"),
-        (rule.cooldown_ms.as_ref().map(|key| key.span), "`cooldown` is"),
-        (rule.holdout.as_ref().map(|key| key.span), "`holdout` is"),
-        (rule.state_max.as_ref().map(|key| key.span), "`state_max` is"),
-        (rule.backfill.as_ref().map(|key| key.span), "`backfill` is"),
-    ];
-    for (span, what) in spans {
-        if let Some(span) = span {
-            let message = format!("{what} not run yet: it comes with a later version");
-            diagnostics.push(error("not-yet", &rule.file, range_of(span), message));
+/// Checks the keys of the rule file that need more than their own text.
+fn check_keys(rule: &RuleFile, context: &Context, diagnostics: &mut Vec<Diagnostic>) {
+    let mut refuse = |code, span: Span, message: String| {
+        diagnostics.push(error(code, &rule.file, range_of(span), message));
+    };
+    if rule.window.node == Window::Global && !context.is_operator {
+        let message = "`window = \"global\"` sees the events of all sites: only a package that is \
+                       deployed with the scope `operator` may";
+        refuse("scope", rule.window.span, message.to_owned());
+    }
+    if rule.window.node.is_shared() {
+        let window = rule.window.node.as_str();
+        let cooldown = rule.cooldown_ms.as_ref().map(|key| ("cooldown", key.span));
+        let holdout = rule.holdout.as_ref().map(|key| ("holdout", key.span));
+        for (key, span) in cooldown.into_iter().chain(holdout) {
+            let message =
+                format!("`{key}` goes by visitor: `window = \"{window}\"` has no single one");
+            refuse("no-visitor", span, message);
         }
+    }
+    if let Some(hours) = &rule.schedule
+        && let Err(error) = schedule::parse_hours(&hours.node)
+    {
+        refuse("bad-value", hours.span, error.to_string());
+    }
+    if let Some(zone) = &rule.timezone
+        && let Err(error) = schedule::parse_zone(&zone.node)
+    {
+        refuse("bad-value", zone.span, error.to_string());
     }
 }
 

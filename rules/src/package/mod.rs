@@ -19,7 +19,7 @@ mod test_case;
 mod tests;
 
 use crate::ast::{Path, Query, Span, Spanned};
-use crate::plan::{ActionKind, Fire};
+use crate::plan::{ActionKind, Emit, Fire, Window};
 use crate::template::Template;
 use place::TextPlace;
 use std::ops::Range;
@@ -88,53 +88,6 @@ impl QueryText {
     pub fn range(&self, span: Span) -> Range<usize> {
         self.place.range(span)
     }
-}
-
-/// `window`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// By `visitID`.
-    Visit,
-    /// By `globalVisitID`.
-    Visitor,
-    /// By `userID`.
-    User,
-    /// By the write key's site.
-    Site,
-    /// One over all sites.
-    Global,
-}
-
-impl Window {
-    /// All, by name.
-    pub const ALL: &[(&str, Self)] = &[
-        ("visit", Self::Visit),
-        ("visitor", Self::Visitor),
-        ("user", Self::User),
-        ("site", Self::Site),
-        ("global", Self::Global),
-    ];
-
-    /// The name in rule files.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Visit => "visit",
-            Self::Visitor => "visitor",
-            Self::User => "user",
-            Self::Site => "site",
-            Self::Global => "global",
-        }
-    }
-}
-
-/// `emit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// At the event that completes the match.
-    Early,
-    /// When the match can no longer change.
-    Final,
 }
 
 /// `backfill`.

@@ -3,12 +3,11 @@
 use super::place::TextPlace;
 use super::reader::{Reader, Section};
 use super::{
-    ActionFile, Backfill, Emit, QueryText, RULE_FILE_BYTES_MAX, RuleFile, RuleTest, Window,
-    is_rule_name,
+    ActionFile, Backfill, QueryText, RULE_FILE_BYTES_MAX, RuleFile, RuleTest, is_rule_name,
 };
 use crate::ast::{Span, Spanned};
 use crate::diagnostic::Diagnostic;
-use crate::plan::{ActionKind, Fire};
+use crate::plan::{ActionKind, Emit, Fire, Window};
 use crate::syntax;
 use toml::de::DeTable;
 

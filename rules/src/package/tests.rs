@@ -1,8 +1,8 @@
 //! What rule files become, and what is said about wrong ones.
 
-use super::{RuleFile, Window, is_package_name, parse_package_file, parse_rule_file};
+use super::{RuleFile, is_package_name, parse_package_file, parse_rule_file};
 use crate::ast::QueryBody;
-use crate::plan::{ActionKind, Fire};
+use crate::plan::{ActionKind, Emit, Fire, Window};
 use crate::template::{Piece, Template};
 use std::fmt::Write;
 
@@ -78,7 +78,7 @@ fn every_key_is_read() {
     assert_eq!(sequence.terms.len(), 3);
     assert!(!rule.enabled);
     assert_eq!((rule.window.node, rule.fire), (Window::Visitor, Fire::Every));
-    assert_eq!(rule.emit.node, super::Emit::Final);
+    assert_eq!(rule.emit.node, Emit::Final);
     assert_eq!(rule.priority, 50);
     assert_eq!(rule.schedule.as_ref().map(|text| &*text.node), Some("Mo-Fr 09:00-18:00"));
     assert_eq!(rule.timezone.as_ref().map(|text| &*text.node), Some("Europe/Paris"));

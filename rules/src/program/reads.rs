@@ -60,6 +60,7 @@ mod tests {
             name: "com.example".to_owned(),
             package_file: None,
             rules: vec![file],
+            is_operator: true,
         };
         let (rules, diagnostics) = compile(&[package], &Schema::event());
         rules.unwrap_or_else(|| panic!("{diagnostics:?}"))
@@ -68,7 +69,7 @@ mod tests {
     fn sequence(rules: &RuleSet) -> &SequencePlan {
         match &rules.rules[0].query {
             QueryPlan::Sequence(sequence) => sequence,
-            QueryPlan::Event(_) => panic!("a sequence"),
+            QueryPlan::Event(_) | QueryPlan::Sample(_) => panic!("a sequence"),
         }
     }
 

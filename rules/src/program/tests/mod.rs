@@ -5,7 +5,8 @@ mod random;
 mod suite;
 
 use crate::ast::Expr;
-use crate::check::{Bindings, Checker, Findings, Slots};
+use crate::check::{Bindings, Checker, Extent, Findings, Slots};
+use crate::plan::Window;
 use crate::plan::{BindingSlot, FieldSlot};
 use crate::program::{Datum, Fields, Node, Program};
 use crate::schema::{FieldSpec, FieldType, Schema, UnknownFields};
@@ -58,6 +59,7 @@ fn check_expression<'a>(
         schema: &schema,
         slots: &mut slots,
         bindings: Bindings::default(),
+        extent: Extent { window: Window::Visit, has_state_max: false },
         findings: Findings::default(),
     };
     let node = checker.expression(expression).node;
