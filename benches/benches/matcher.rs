@@ -46,6 +46,13 @@ impl Site {
         }
     }
 
+    /// One whose visits are under way.
+    fn warm(count: u64) -> Self {
+        let mut site = Self::new(&Arc::new(rules(count)), LIVE_VISITS, 500);
+        site.warm_up(LIVE_VISITS);
+        site
+    }
+
     fn make(&mut self) -> Vec<LoggedEvent> {
         (0..EPOCH_EVENTS).map(|_| self.visitors.event()).collect()
     }
@@ -80,9 +87,9 @@ fn costs(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("matcher");
     group.throughput(Throughput::Elements(EPOCH_EVENTS));
     for count in RULES {
-        let mut site = Site::new(&Arc::new(rules(count)), LIVE_VISITS, 500);
-        site.warm_up(LIVE_VISITS);
+        let mut site = None;
         group.bench_function(BenchmarkId::new("rules", count), |bencher| {
+            let site = site.get_or_insert_with(|| Site::warm(count));
             bencher.iter_custom(|epochs| {
                 let mut total = Duration::ZERO;
                 for _ in 0..epochs {
@@ -103,6 +110,9 @@ const MEMORY_CASE: &str = "BECKON_BENCH_MEMORY_CASE";
 
 #[expect(clippy::print_stdout, reason = "criterion has no measurement of memory")]
 fn memory(_: &mut Criterion<CpuTime>) {
+    if std::env::args().any(|argument| argument == "--profile-time") {
+        return;
+    }
     for count in RULES {
         let [whole, bare] = [500, 1].map(|visit_events_max| {
             let program = std::env::current_exe().expect("this program has a path");

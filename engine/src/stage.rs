@@ -7,15 +7,16 @@
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
 use serde::{Deserialize, Serialize};
 
-/// What a stage says.
+/// What a stage says. Most effects are events; the others are boxed, so that a list of effects
+/// takes 80 bytes for each and not 320.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// An event was recorded.
     Event(EventRow),
     /// A visit began or ended.
-    Visit(VisitRow),
+    Visit(Box<VisitRow>),
     /// A match was found (`+1`) or no longer holds (`-1`).
-    Match(ActionFact, i64),
+    Match(Box<ActionFact>, i64),
 }
 
 /// One stage's share on one worker.

@@ -43,7 +43,7 @@ impl Collector {
             match row {
                 Row::Mark(mark) => gathered.mark = Some(mark),
                 Row::Event(row) => gathered.events.push(row),
-                Row::Visit(row) => gathered.visits.push(row),
+                Row::Visit(row) => gathered.visits.push(*row),
             }
         }
     }

@@ -29,7 +29,7 @@ pub(super) enum Row {
     /// From worker 0 only.
     Mark(EpochMark),
     Event(EventRow),
-    Visit(VisitRow),
+    Visit(Box<VisitRow>),
 }
 
 /// The streams that leave the stage.
@@ -98,7 +98,7 @@ pub(super) fn build<'scope>(
                     match effect {
                         Effect::Event(row) => rows.give(Row::Event(row)),
                         Effect::Visit(row) => rows.give(Row::Visit(row)),
-                        Effect::Match(fact, sign) => facts.give((fact, epoch, sign)),
+                        Effect::Match(fact, sign) => facts.give((*fact, epoch, sign)),
                     }
                 }
             }

@@ -331,7 +331,7 @@ impl Shared {
         self.stats.state_bytes += visit.bytes();
         visit.visitor = view.visitor();
         visit.events = 1;
-        out.push(Effect::Visit(visit.row(VisitChange::Opened { resumed })));
+        out.push(Effect::Visit(visit.row(VisitChange::Opened { resumed }).into()));
         visit.events = 0;
         if self.config.makes_visit_started && view.name != system::VISIT_STARTED {
             visit.is_made_up = true;
@@ -384,6 +384,6 @@ impl Shared {
     fn closed(&mut self, visit: &Visit, reason: CloseReason, out: &mut Vec<Effect>) {
         self.stats.visits_open -= 1;
         self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
-        out.push(Effect::Visit(visit.row(VisitChange::Closed(reason))));
+        out.push(Effect::Visit(visit.row(VisitChange::Closed(reason)).into()));
     }
 }

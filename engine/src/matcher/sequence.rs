@@ -62,7 +62,7 @@ impl Trial<'_> {
                 let last = (self.row, hit.step());
                 let matched = Matched { last, bound: partial.bound() };
                 let ids = ids(&visit.kept, &partial.events);
-                out.push(Effect::Match(self.fact(rule, visit, ids, matched), 1));
+                out.push(Effect::Match(self.fact(rule, visit, ids, matched).into(), 1));
                 stats.matches += 1;
             }
         }

@@ -147,7 +147,7 @@ impl Run {
 
     pub(super) fn visits(&self) -> Vec<&VisitRow> {
         let visits = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Visit(row) => Some(row),
+            Effect::Visit(row) => Some(&**row),
             _ => None,
         });
         visits.collect()
@@ -155,7 +155,7 @@ impl Run {
 
     pub(super) fn facts(&self) -> Vec<&ActionFact> {
         let facts = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Match(fact, 1) => Some(fact),
+            Effect::Match(fact, 1) => Some(&**fact),
             _ => None,
         });
         facts.collect()

@@ -149,7 +149,7 @@ impl Stage for FakeStage {
             let seq = logged.seq.0;
             let event = pack(&id.to_string(), "VisitStarted", seq, Flags::MADE_UP, Value::Null);
             out.push(Effect::Event(event_row(logged, event, visit.row.instance)));
-            out.push(Effect::Visit(visit.row.clone()));
+            out.push(Effect::Visit(visit.row.clone().into()));
         }
         visit.match_by_hash(logged.seq, out);
     }
@@ -166,7 +166,7 @@ impl Stage for FakeStage {
         for id in closed {
             let mut row = self.visits.remove(&id).expect("it was just seen").row;
             row.change = VisitChange::Closed(CloseReason::Inactive);
-            out.push(Effect::Visit(row));
+            out.push(Effect::Visit(row.into()));
         }
     }
 
@@ -206,13 +206,13 @@ impl Visit {
         match self.hash % 7 {
             0 | 1 => {
                 let new = fact(None);
-                out.extend(self.standing.take().map(|old| Effect::Match(old, -1)));
-                out.push(Effect::Match(new.clone(), 1));
+                out.extend(self.standing.take().map(|old| Effect::Match(old.into(), -1)));
+                out.push(Effect::Match(new.clone().into(), 1));
                 self.standing = Some(new);
             }
-            2 => out.extend(self.standing.take().map(|old| Effect::Match(old, -1))),
-            3 => out.push(Effect::Match(fact(Some(SuppressReason::Disabled)), 1)),
-            4 => out.extend([1, -1].map(|sign| Effect::Match(fact(None), sign))),
+            2 => out.extend(self.standing.take().map(|old| Effect::Match(old.into(), -1))),
+            3 => out.push(Effect::Match(fact(Some(SuppressReason::Disabled)).into(), 1)),
+            4 => out.extend([1, -1].map(|sign| Effect::Match(fact(None).into(), sign))),
             _ => {}
         }
     }
@@ -257,8 +257,8 @@ fn output(mark: EpochMark, effects: Vec<Effect>) -> EpochOutput {
                 let made_up = row.event.view().expect("whole").flags.has(Flags::MADE_UP);
                 assert!(rows.insert((row.seq, !made_up), row).is_none());
             }
-            Effect::Visit(row) => visits.push(row),
-            Effect::Match(fact, sign) => *net.entry(fact).or_default() += sign,
+            Effect::Visit(row) => visits.push(*row),
+            Effect::Match(fact, sign) => *net.entry(*fact).or_default() += sign,
         }
     }
     visits.sort();
