@@ -9,9 +9,10 @@ mod stream;
 
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
-use beckon_engine::model::{EpochInput, EpochOutput, EventRow, Flags, Op};
+use beckon_engine::model::{EpochInput, EpochOutput, EventRow, Flags, Op, VisitChange};
 use beckon_engine::reference::{
-    Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput,
+    Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput, ReferenceVisit,
+    WindowKey,
 };
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::RuleSet;
@@ -75,18 +76,34 @@ fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
             instance: row.instance,
             identity: row.identity.clone(),
         }));
+        for row in &output.visits {
+            match row.change {
+                VisitChange::Opened { resumed } => net.visits.push(ReferenceVisit {
+                    site: Arc::clone(&row.site),
+                    visit: row.visit.clone(),
+                    instance: row.instance,
+                    resumed,
+                    closed: None,
+                }),
+                VisitChange::Closed(reason) => {
+                    let opened = net.visits.iter_mut();
+                    let mut open = opened.filter(|visit| visit.instance == row.instance);
+                    open.next().expect("it was opened before").closed = Some(reason);
+                }
+            }
+        }
         for row in &output.actions {
             assert_eq!(row.op, Op::Assert, "nothing is taken back or suppressed yet: {row:?}");
             net.matches.push(ReferenceMatch {
-                site: Arc::clone(&row.fact.site),
-                visit: row.fact.visit.clone(),
-                instance: row.fact.instance,
+                site: Some(Arc::clone(&row.fact.site)),
+                window: WindowKey::Visit(row.fact.visit.clone(), row.fact.instance),
                 package: Arc::clone(&row.fact.package),
                 rule: Arc::clone(&row.fact.rule),
                 events: row.fact.events.clone(),
             });
         }
     }
+    net.visits.sort();
     net.matches.sort();
     net
 }
@@ -101,6 +118,7 @@ fn reference(rules: &RuleSet, epochs: &[EpochInput]) -> ReferenceOutput {
         inactivity_ms: Some(INACTIVITY_MS),
         visit_events_matched_max: MATCHED_MAX.into(),
         makes_visit_started: true,
+        late_in_place: false,
     });
     for epoch in epochs {
         reference.epoch(epoch);
