@@ -40,7 +40,7 @@ fn root() -> PathBuf {
 /// Builds the server and says where it lies.
 fn build_beckon(root: &Path) -> anyhow::Result<PathBuf> {
     let status = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--package", "beckon"])
+        .args(["build", "--bin", "beckon"])
         .current_dir(root)
         .status()?;
     anyhow::ensure!(status.success(), "the build failed");
