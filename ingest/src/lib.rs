@@ -18,6 +18,7 @@ pub mod tokens;
 
 mod answer;
 mod app;
+mod connection;
 mod demo;
 mod events;
 mod health;

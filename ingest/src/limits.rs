@@ -32,6 +32,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Milliseconds for the head of a request. Over it: the connection is closed.
     pub head_timeout_ms: u64,
+    /// Milliseconds that a connection may be open without a request, HTTP/1.1 or HTTP/2. Over it:
+    /// it is closed.
+    pub idle_timeout_ms: u64,
     /// Milliseconds for the body of a request. Over it: 408.
     pub body_timeout_ms: u64,
     /// Bytes of all bodies in memory, inflated ones included. Over it: 503.
@@ -57,6 +60,7 @@ impl Default for Limits {
             addresses_max: 65_536,
             connections_max: 10_000,
             head_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
             in_flight_bytes_max: 256 << 20,
             engine_lag_records_max: 1_000_000,
@@ -71,7 +75,7 @@ impl Default for Limits {
 #[error("limits.{name} is {value}, expected {expected}")]
 pub struct LimitError {
     name: &'static str,
-    value: usize,
+    value: u64,
     expected: &'static str,
 }
 
@@ -82,13 +86,16 @@ impl Limits {
     /// The first limit that cannot work.
     pub fn check(&self) -> Result<(), LimitError> {
         let positive = [
-            ("body_bytes_max", self.body_bytes_max),
-            ("decompressed_bytes_max", self.decompressed_bytes_max),
-            ("batch_events_max", self.batch_events_max),
-            ("event_bytes_max", self.event_bytes_max),
-            ("addresses_max", self.addresses_max),
-            ("connections_max", self.connections_max),
-            ("live_streams_max", self.live_streams_max),
+            ("body_bytes_max", self.body_bytes_max as u64),
+            ("decompressed_bytes_max", self.decompressed_bytes_max as u64),
+            ("batch_events_max", self.batch_events_max as u64),
+            ("event_bytes_max", self.event_bytes_max as u64),
+            ("addresses_max", self.addresses_max as u64),
+            ("connections_max", self.connections_max as u64),
+            ("head_timeout_ms", self.head_timeout_ms),
+            ("idle_timeout_ms", self.idle_timeout_ms),
+            ("body_timeout_ms", self.body_timeout_ms),
+            ("live_streams_max", self.live_streams_max as u64),
         ];
         for (name, value) in positive {
             if value == 0 {
@@ -96,11 +103,11 @@ impl Limits {
             }
         }
         if !(1..=DEPTH_MAX).contains(&self.json_depth_max) {
-            let value = self.json_depth_max;
+            let value = self.json_depth_max as u64;
             return Err(LimitError { name: "json_depth_max", value, expected: "1 to 32" });
         }
         if self.in_flight_bytes_max < self.body_bytes_max {
-            let value = self.in_flight_bytes_max;
+            let value = self.in_flight_bytes_max as u64;
             let expected = "at least body_bytes_max";
             return Err(LimitError { name: "in_flight_bytes_max", value, expected });
         }
@@ -119,6 +126,7 @@ mod tests {
             Limits { body_bytes_max: 0, ..Limits::default() },
             Limits { json_depth_max: 0, ..Limits::default() },
             Limits { json_depth_max: DEPTH_MAX + 1, ..Limits::default() },
+            Limits { idle_timeout_ms: 0, ..Limits::default() },
             Limits { in_flight_bytes_max: 1, ..Limits::default() },
         ] {
             assert!(broken.check().is_err(), "{broken:?}");

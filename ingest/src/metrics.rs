@@ -68,6 +68,7 @@ pub(crate) struct Metrics {
     body_bytes: Counter,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
+    pub(crate) connections_idle: Counter,
     pub(crate) live_streams: Gauge,
 }
 
@@ -96,6 +97,7 @@ impl Metrics {
             body_bytes: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            connections_idle: Counter::default(),
             live_streams: Gauge::default(),
             registry: Registry::default(),
         };
@@ -127,6 +129,7 @@ impl Metrics {
             ("skewed_events", "Events of a clock that was corrected", &self.skewed),
             ("body_bytes", "Bytes of bodies as sent", &self.body_bytes),
             ("connections_refused", "Connections over the limit", &self.connections_refused),
+            ("connections_idle", "Connections closed without requests", &self.connections_idle),
         ] {
             to.register(name, help, counter.clone());
         }

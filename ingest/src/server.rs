@@ -2,9 +2,10 @@
 //!
 //! An own accept loop instead of `axum::serve`, because that one bounds neither connections nor the
 //! time for a request's head. A connection over the limit is told 503 and closed; so are a bounded
-//! number at a time, and the others are closed at once.
+//! number at a time, and the others are closed at once. [`connection`] closes the idle ones.
 
 use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
+use crate::connection::{self, End, Usage};
 use crate::routes::{self, Access};
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +13,6 @@ use axum::http::{Method, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 /// How long open requests may take once the server shuts down.
@@ -72,7 +73,7 @@ impl Server {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
         let router = self.router();
-        let graceful = GracefulShutdown::new();
+        let (stop, stopped) = watch::channel(());
         let connections = Arc::new(Semaphore::new(self.app.limits.connections_max));
         let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         tokio::pin!(shutdown);
@@ -84,7 +85,8 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => match Arc::clone(&connections).try_acquire_owned() {
                     Ok(permit) => {
-                        self.spawn(&router, &graceful, Connection { stream, peer, permit })
+                        let stopped = stopped.clone();
+                        self.spawn(&router, Accepted { stream, peer, permit, stopped });
                     }
                     Err(_) => self.spawn_refusal(stream, &refusals),
                 },
@@ -96,7 +98,8 @@ impl Server {
         }
         drop(listener);
         self.app.drain();
-        if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+        drop((stopped, stop.send(())));
+        if tokio::time::timeout(DRAIN_MAX, stop.closed()).await.is_err() {
             tracing::warn!("connections were still open at the end of the drain");
         }
         Ok(())
@@ -114,18 +117,23 @@ impl Server {
         }
     }
 
-    fn spawn(&self, router: &Router, graceful: &GracefulShutdown, connection: Connection) {
-        let Connection { stream, peer, permit } = connection;
+    fn spawn(&self, router: &Router, accepted: Accepted) {
+        let Accepted { stream, peer, permit, stopped } = accepted;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay");
         }
-        let service = router.clone().map_request(move |request: Request<Incoming>| {
+        let usage = Usage::new(Instant::now());
+        let (router, counted) = (router.clone(), Arc::clone(&usage));
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            let in_progress = counted.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
-            request
+            let answered = router.clone().oneshot(request);
+            async move { answered.await.map(|response| in_progress.answered(response)) }
         });
+        let limits = &self.app.limits;
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        let head_timeout = Duration::from_millis(self.app.limits.head_timeout_ms);
+        let head_timeout = Duration::from_millis(limits.head_timeout_ms);
         builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
         builder
             .http2()
@@ -134,12 +142,13 @@ impl Server {
             .keep_alive_interval(head_timeout);
         let service = TowerToHyperService::new(service);
         let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let served = graceful.watch(served);
+        let idle_max = Duration::from_millis(limits.idle_timeout_ms);
         let app = Arc::clone(&self.app);
         app.metrics.connections.inc();
         tokio::spawn(async move {
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "connection");
+            let end = connection::serve(served, &usage, idle_max, stopped).await;
+            if end == End::Idle {
+                app.metrics.connections_idle.inc();
             }
             app.metrics.connections.dec();
             drop(permit);
@@ -147,10 +156,12 @@ impl Server {
     }
 }
 
-struct Connection {
+/// A connection within the limit.
+struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
+    stopped: watch::Receiver<()>,
 }
 
 /// Says 503 into a connection over the limit, and lingers until the client has read it: a socket

@@ -1,8 +1,14 @@
 //! Over a real port: connections, slow senders, and the end.
 
-use crate::support::{Bench, SERVER_KEY, limited, numbered};
+use crate::support::{Bench, SERVER_KEY, get, limited, numbered};
+use axum::body::Body;
+use axum::http::Request;
 use beckon_ingest::limits::Limits;
+use beckon_ingest::tokens::Scope;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -35,9 +41,13 @@ async fn connect(running: &Running) -> TcpStream {
     TcpStream::connect(running.address).await.expect("a listening server")
 }
 
+/// What a server that never closes is found by.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
-    stream.read_to_string(&mut text).await.expect("text");
+    let read = stream.read_to_string(&mut text);
+    tokio::time::timeout(WAIT_MAX, read).await.expect("closed in time").expect("text");
     text
 }
 
@@ -83,6 +93,88 @@ async fn slow_heads_and_bodies_are_cut_off() {
     body.write_all(most.as_bytes()).await.expect("sent");
     let answer = rest(&mut body).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("timeout"), "{answer}");
+}
+
+/// Its only time limit is `idle_timeout_ms`.
+fn idle_only() -> Limits {
+    const NEVER_MS: u64 = 3_600_000;
+    let (head_timeout_ms, body_timeout_ms) = (NEVER_MS, NEVER_MS);
+    Limits { head_timeout_ms, body_timeout_ms, idle_timeout_ms: 50, ..Limits::default() }
+}
+
+/// The metric, until it says `expected`: it is counted after the client has seen the end.
+async fn counted_idle(bench: &Bench, expected: u64) {
+    let token = bench.token(Scope::MetricsRead);
+    let line = format!("\nbeckon_connections_idle_total {expected}\n");
+    while !get("/metrics").bearer(&token).send(bench).await.text.contains(&line) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn connections_without_requests_are_closed() {
+    let bench = limited(Limits { connections_max: 1, ..idle_only() });
+    let running = run(&bench).await;
+    for (told, said) in [
+        ("", ""),
+        ("PRI * HTTP/2", ""),
+        ("POST /v1/ev", ""),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 OK"),
+    ] {
+        let mut stream = connect(&running).await;
+        stream.write_all(told.as_bytes()).await.expect("sent");
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with(said) && answer.is_empty() == said.is_empty(), "{answer}");
+    }
+    counted_idle(&bench, 4).await;
+}
+
+#[tokio::test]
+async fn an_http_2_connection_without_requests_is_closed() {
+    let bench = limited(Limits { connections_max: 1, ..idle_only() });
+    let running = run(&bench).await;
+    for closed in 1..=2 {
+        let stream = TokioIo::new(connect(&running).await);
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = Request::get("http://x/healthz").body(Body::empty()).expect("a request");
+        assert_eq!(sender.send_request(request).await.expect("an answer").status(), 200);
+        let closed_in_time = tokio::time::timeout(WAIT_MAX, connection).await;
+        let ended = closed_in_time.expect("closed in time").expect("no panic");
+        ended.expect("closed with a goodbye");
+        counted_idle(&bench, closed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_in_use_is_not_idle() {
+    let bench = limited(idle_only());
+    let running = run(&bench).await;
+    bench.log.hold_back();
+    let mut used = connect(&running).await;
+    used.write_all(request(&numbered(1)).as_bytes()).await.expect("sent");
+    while bench.log.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rest(&mut connect(&running).await).await, "", "the idle time is over");
+    bench.log.release();
+    let answer = rest(&mut used).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_end_closes_connections_without_requests() {
+    let bench = limited(Limits { idle_timeout_ms: 3_600_000, ..idle_only() });
+    let running = run(&bench).await;
+    let mut silent = connect(&running).await;
+    let mut kept = connect(&running).await;
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    kept.read_exact(&mut [0]).await.expect("an answer begins");
+    running.stop.send(()).expect("still serving");
+    assert_eq!(rest(&mut silent).await, "");
+    assert!(rest(&mut kept).await.starts_with("TTP/1.1 200 OK"));
+    running.served.await.expect("no panic").expect("served");
 }
 
 #[tokio::test]
