@@ -1,17 +1,85 @@
-//! A case as a rule, run by the engine over its data set.
+//! A case as a rule, run over its data set: by the engine where it can, and by the reference
+//! evaluator.
 
 use crate::cases::{Case, Dataset};
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
 use beckon_engine::model::{
-    ActionRow, Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, LoggedEvent, PackedEvent,
-    ServerTimeMs,
+    ActionRow, Epoch, EpochInput, EpochMark, EventId, EventTimeMs, LogSeq, LoggedEvent,
+    PackedEvent, ServerTimeMs,
 };
+use beckon_engine::reference::{Reference, ReferenceConfig};
 use beckon_ingest::source::{Input, Mapping, SourceConfig, SourceReader};
-use beckon_rules::compile::{PackageSources, SourceFile, compile as compile_rules};
+use beckon_rules::ast::{Pipe, Spanned};
+use beckon_rules::compile::{
+    PackageSources, SourceFile, compile as compile_rules, compile_unrestricted,
+};
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
+use beckon_rules::syntax;
 use std::sync::{Arc, Mutex};
+
+/// What runs a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Runner {
+    /// The dataflow and its matcher: what this version runs.
+    Engine,
+    /// The reference evaluator; `head` and `tail` are cut off and applied here.
+    Reference,
+}
+
+impl Runner {
+    /// Keys of the rule. The reference runs cases as the rule language says; the engine, for now,
+    /// on a visit that never ends.
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Engine => "",
+            Self::Reference => "window = \"global\"\nstate_max = 1000000\nemit = \"final\"\n",
+        }
+    }
+
+    /// Every match as ids of its events, in the order of the last event, then by key.
+    pub(crate) fn matches(
+        self,
+        rules: &Arc<RuleSet>,
+        (case, dataset): (&Case, &Dataset),
+    ) -> Vec<Vec<i64>> {
+        match self {
+            Self::Engine => engine_matches(rules, dataset),
+            Self::Reference => cut(reference_matches(rules, dataset), &without_cuts(&case.query).1),
+        }
+    }
+}
+
+/// A query without the `head` and `tail` at its end, and those: a finished query over a finished
+/// stream only cuts its matches by them.
+fn without_cuts(query: &str) -> (&str, Vec<Pipe>) {
+    let pipes = syntax::parse(query).map_or_else(|_| Vec::new(), |tree| tree.pipes);
+    let is_cut = |pipe: &Spanned<Pipe>| matches!(pipe.node, Pipe::Head(_) | Pipe::Tail(_));
+    match pipes.first() {
+        Some(first) if pipes.iter().all(is_cut) => {
+            let before = &query[..first.span.range().start];
+            let pipes = pipes.iter().map(|pipe| pipe.node.clone()).collect();
+            (before.trim_end().trim_end_matches('|'), pipes)
+        }
+        _ => (query, Vec::new()),
+    }
+}
+
+/// The matches that `head` and `tail` leave.
+fn cut(mut matches: Vec<Vec<i64>>, pipes: &[Pipe]) -> Vec<Vec<i64>> {
+    for pipe in pipes {
+        match pipe {
+            Pipe::Head(count) => matches.truncate(usize::try_from(*count).expect("few")),
+            Pipe::Tail(count) => {
+                let count = usize::try_from(*count).expect("few");
+                matches.drain(..matches.len().saturating_sub(count));
+            }
+            other => panic!("no cut: {other:?}"),
+        }
+    }
+    matches
+}
 
 /// Why a case does not run.
 pub(crate) enum Refused {
@@ -22,11 +90,20 @@ pub(crate) enum Refused {
 }
 
 /// The case's query as a rule that fires for every match.
-pub(crate) fn compile(case: &Case, dataset: &Dataset) -> Result<Arc<RuleSet>, Refused> {
+pub(crate) fn compile(
+    case: &Case,
+    dataset: &Dataset,
+    runner: Runner,
+) -> Result<Arc<RuleSet>, Refused> {
     let mapping = Mapping::parse(&dataset.mapping).expect("the mapping is good");
+    let query = match runner {
+        Runner::Engine => case.query.as_str(),
+        Runner::Reference => without_cuts(&case.query).0,
+    };
     let text = format!(
-        "name = \"case\"\nfire = \"every\"\nquery = '''\n{}\n'''\n[action]\ntype = \"none\"\n",
-        case.query
+        "name = \"case\"\nfire = \"every\"\n{}query = '''\n{}\n'''\n[action]\ntype = \"none\"\n",
+        runner.keys(),
+        query
     );
     let package = PackageSources {
         name: "com.example.conformance".to_owned(),
@@ -34,7 +111,10 @@ pub(crate) fn compile(case: &Case, dataset: &Dataset) -> Result<Arc<RuleSet>, Re
         rules: vec![SourceFile { file: "case.toml".to_owned(), text }],
         is_operator: true,
     };
-    let (rules, diagnostics) = compile_rules(&[package], &mapping.schema());
+    let (rules, diagnostics) = match runner {
+        Runner::Engine => compile_rules(&[package], &mapping.schema()),
+        Runner::Reference => compile_unrestricted(&[package], &mapping.schema()),
+    };
     if let Some(rules) = rules {
         return Ok(Arc::new(rules));
     }
@@ -48,8 +128,7 @@ pub(crate) fn compile(case: &Case, dataset: &Dataset) -> Result<Arc<RuleSet>, Re
     }
 }
 
-/// Every match as ids of its events, in the order of the last event, then by key.
-pub(crate) fn matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> {
+fn engine_matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> {
     let actions = Arc::new(Mutex::new(Vec::new()));
     let (collected, rules) = (Arc::clone(&actions), Arc::clone(rules));
     let config = MatcherConfig {
@@ -67,11 +146,24 @@ pub(crate) fn matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> 
     dataflow.finish().expect("the dataflow ends");
     let mut actions = std::mem::take(&mut *actions.lock().expect("no panic"));
     actions.sort_by_key(|row: &ActionRow| row.fact.seq);
-    let ids = |row: &ActionRow| {
-        let ids = row.fact.events.iter().map(|id| id.to_string().parse().expect("a number"));
-        ids.collect()
-    };
-    actions.iter().map(ids).collect()
+    actions.iter().map(|row| row.fact.events.iter().map(number).collect()).collect()
+}
+
+fn reference_matches(rules: &RuleSet, dataset: &Dataset) -> Vec<Vec<i64>> {
+    let mut reference = Reference::new(ReferenceConfig {
+        lateness_ms: 0,
+        inactivity_ms: None,
+        visit_events_matched_max: u64::MAX,
+        makes_visit_started: false,
+        late_in_place: true,
+    });
+    reference.epoch(&epoch(dataset));
+    let matches = reference.matches_in_order(rules);
+    matches.iter().map(|one| one.events.iter().map(number).collect()).collect()
+}
+
+fn number(id: &EventId) -> i64 {
+    id.to_string().parse().expect("a number")
 }
 
 /// The whole data set as one epoch, at the end of input.

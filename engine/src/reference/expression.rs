@@ -45,7 +45,48 @@ pub(super) fn evaluate(expr: &Expr, event: &Stamped, bound: Bound<'_>) -> Value 
             let hits = patterns.iter().map(|pattern| any(&value, |one| matches(*op, one, pattern)));
             hits.fold(Value::Bool(false), or)
         }
-        Expr::Call { .. } => Value::Null,
+        Expr::Call { name, insensitive, args, .. } => {
+            let args = args.iter().map(|argument| evaluate(argument, event, bound));
+            call(&name.node, *insensitive, &args.collect::<Vec<_>>())
+        }
+    }
+}
+
+/// A function over every combination of its arguments' values.
+fn call(name: &str, insensitive: bool, arguments: &[Value]) -> Value {
+    let mut combinations: Vec<Vec<Literal>> = vec![Vec::new()];
+    for argument in arguments {
+        let singles = match argument {
+            Value::List(values) => values.iter().map(literal).collect(),
+            value => vec![literal(value)],
+        };
+        let longer = combinations.iter().flat_map(|combination| {
+            singles
+                .iter()
+                .map(move |single| [combination.as_slice(), std::slice::from_ref(single)].concat())
+        });
+        combinations = longer.collect();
+    }
+    let results =
+        combinations.iter().map(|one| beckon_rules::program::call(name, insensitive, one));
+    let mut results: Vec<Value> = results
+        .map(|result| literal_value(&result))
+        .filter(|result| *result != Value::Null)
+        .collect();
+    match results.len() {
+        0 => Value::Null,
+        1 => results.remove(0),
+        _ => Value::List(results),
+    }
+}
+
+fn literal(value: &Value) -> Literal {
+    match value {
+        Value::Bool(bool) => Literal::Bool(*bool),
+        Value::Int(int) => Literal::Int(*int),
+        Value::Float(float) => Literal::Float(*float),
+        Value::Str(text) => Literal::Str(text.clone()),
+        Value::Null | Value::List(_) | Value::Map(_) => Literal::Null,
     }
 }
 

@@ -5,6 +5,7 @@
 //! code `not-yet`: nothing is silently ignored.
 
 mod call;
+mod constant;
 mod expression;
 mod findings;
 mod names;
@@ -14,6 +15,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use constant::call;
 pub(crate) use findings::Findings;
 pub(crate) use names::{Bindings, Slots};
 pub(crate) use query::mark_bound;

@@ -33,6 +33,7 @@ use crate::functions::Function;
 use crate::plan::{BindingSlot, FieldSlot};
 use std::sync::Arc;
 
+pub use crate::check::call;
 pub(crate) use date::parse_iso_ms;
 pub use datum::Datum;
 pub(crate) use datum::Relation;
