@@ -58,7 +58,7 @@ fn without_cuts(query: &str) -> (&str, Vec<Pipe>) {
     let is_cut = |pipe: &Spanned<Pipe>| matches!(pipe.node, Pipe::Head(_) | Pipe::Tail(_));
     match pipes.first() {
         Some(first) if pipes.iter().all(is_cut) => {
-            let before = &query[..first.span.range().start];
+            let before = query.get(..first.span.range().start).expect("the place of a token");
             let pipes = pipes.iter().map(|pipe| pipe.node.clone()).collect();
             (before.trim_end().trim_end_matches('|'), pipes)
         }
