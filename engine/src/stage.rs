@@ -52,6 +52,8 @@ pub struct StageStats {
     pub events_over_limit: u64,
     /// Visits closed because of the limit of open visits.
     pub visits_evicted: u64,
+    /// Ended visits that are not remembered because of `closed_visits_max`.
+    pub closed_visits_forgotten: u64,
     /// Kept events dropped because of `visit_events_max`.
     pub kept_events_dropped: u64,
     /// Partial matches dropped because of `rule_partials_max`, and join keys passed over because

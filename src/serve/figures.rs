@@ -41,6 +41,11 @@ impl Collector for Figures {
             ("engine_events_late", "Late events, recorded only", stages.events_late),
             ("engine_events_over_limit", "Over visit_events_matched_max", stages.events_over_limit),
             ("engine_visits_evicted", "Closed by visits_open_max", stages.visits_evicted),
+            (
+                "engine_closed_visits_forgotten",
+                "Over closed_visits_max",
+                stages.closed_visits_forgotten,
+            ),
             ("engine_kept_events_dropped", "Over visit_events_max", stages.kept_events_dropped),
             ("engine_partials_dropped", "Over rule_partials_max", stages.partials_dropped),
             ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),

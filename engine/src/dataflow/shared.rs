@@ -306,6 +306,7 @@ fn sum(total: StageStats, one: &StageStats) -> StageStats {
         events_late: total.events_late + one.events_late,
         events_over_limit: total.events_over_limit + one.events_over_limit,
         visits_evicted: total.visits_evicted + one.visits_evicted,
+        closed_visits_forgotten: total.closed_visits_forgotten + one.closed_visits_forgotten,
         kept_events_dropped: total.kept_events_dropped + one.kept_events_dropped,
         partials_dropped: total.partials_dropped + one.partials_dropped,
         events_unreadable: total.events_unreadable + one.events_unreadable,

@@ -24,16 +24,9 @@ impl ClosedVisits {
         self.known.find(spread(hash), |(known, _)| *known == hash).is_some()
     }
 
-    /// Remembers one; forgets the one that ended first if there are too many.
-    pub(super) fn insert(&mut self, hash: u64) {
-        if self.max == 0 {
-            return;
-        }
-        if self.order.len() >= self.max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.forget(oldest);
-        }
+    /// Remembers one; forgets the one that ended first if there are too many. Whether one is
+    /// forgotten.
+    pub(super) fn insert(&mut self, hash: u64) -> bool {
         self.order.push_back(hash);
         match self.known.find_mut(spread(hash), |(known, _)| *known == hash) {
             Some((_, count)) => *count += 1,
@@ -41,16 +34,21 @@ impl ClosedVisits {
                 self.known.insert_unique(spread(hash), (hash, 1), |(known, _)| spread(*known));
             }
         }
+        let oldest = if self.order.len() > self.max { self.order.pop_front() } else { None };
+        oldest.is_some_and(|oldest| self.forget(oldest))
     }
 
-    fn forget(&mut self, hash: u64) {
+    /// Whether it ended no other time that is remembered.
+    fn forget(&mut self, hash: u64) -> bool {
         let Ok(mut entry) = self.known.find_entry(spread(hash), |(known, _)| *known == hash) else {
-            return;
+            return false;
         };
         entry.get_mut().1 -= 1;
-        if entry.get().1 == 0 {
+        let is_last = entry.get().1 == 0;
+        if is_last {
             entry.remove();
         }
+        is_last
     }
 }
 
@@ -67,27 +65,29 @@ mod tests {
     #[test]
     fn the_newest_are_remembered() {
         let mut closed = ClosedVisits::new(2);
-        for hash in [1, 2, 3] {
-            closed.insert(hash);
-        }
+        assert_eq!([1, 2, 3].map(|hash| closed.insert(hash)), [false, false, true]);
         assert_eq!([1, 2, 3].map(|hash| closed.contains(hash)), [false, true, true]);
     }
 
     #[test]
     fn one_that_ended_twice_is_forgotten_after_its_second_end() {
         let mut closed = ClosedVisits::new(2);
-        for hash in [1, 1, 2] {
-            closed.insert(hash);
-        }
+        assert_eq!([1, 1, 2].map(|hash| closed.insert(hash)), [false; 3], "1 is still known");
         assert!(closed.contains(1));
-        closed.insert(3);
+        assert!(closed.insert(3));
         assert_eq!([1, 2, 3].map(|hash| closed.contains(hash)), [false, true, true]);
+    }
+
+    #[test]
+    fn one_that_ends_again_is_not_forgotten_by_that() {
+        let mut closed = ClosedVisits::new(1);
+        assert_eq!([1, 1, 2].map(|hash| closed.insert(hash)), [false, false, true]);
     }
 
     #[test]
     fn none_is_remembered_where_none_may_be() {
         let mut closed = ClosedVisits::new(0);
-        closed.insert(1);
+        assert!(closed.insert(1));
         assert!(!closed.contains(1));
     }
 }

@@ -58,7 +58,7 @@ use beckon_rules::plan::RuleSet;
 use fields::{Buffers, Captures};
 use index::Hit;
 use names::Names;
-use partition::Partition;
+use partition::{Ended, Partition};
 use prepared::Prepared;
 use sequence::Trial;
 use smallvec::SmallVec;
@@ -166,9 +166,9 @@ impl Stage for Matcher {
             if !is_end && !shared.is_over(*first) {
                 continue;
             }
-            while let Some(visit) = partition.pop_idle(|last| is_end || shared.is_over(last)) {
+            while let Some(ended) = partition.pop_idle(|last| is_end || shared.is_over(last)) {
                 let reason = if is_end { CloseReason::EndOfInput } else { CloseReason::Inactive };
-                shared.closed(&visit, reason, out);
+                shared.closed(&ended, reason, out);
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
@@ -260,9 +260,9 @@ impl Shared {
         visit.newest = order;
         self.take(&arrival, captures, visit, out);
         if view.name == system::VISIT_ENDED
-            && let Some(visit) = partition.remove(hash, view.site, &id)
+            && let Some(ended) = partition.remove(hash, view.site, &id)
         {
-            self.closed(&visit, CloseReason::Ended, out);
+            self.closed(&ended, CloseReason::Ended, out);
         }
     }
 
@@ -318,10 +318,10 @@ impl Shared {
         out: &mut Vec<Effect>,
     ) -> &'p mut Visit {
         while partition.len() >= self.config.partition_visits_max()
-            && let Some(visit) = partition.pop_idle(|_| true)
+            && let Some(ended) = partition.pop_idle(|_| true)
         {
             self.stats.visits_evicted += 1;
-            self.closed(&visit, CloseReason::Evicted, out);
+            self.closed(&ended, CloseReason::Evicted, out);
         }
         let Arrival { logged, view, hash } = arrival;
         let site = Arc::clone(self.sites.entry(view.site, || view.site.into()));
@@ -381,8 +381,10 @@ impl Shared {
     }
 
     /// Tells of a visit that was taken out.
-    fn closed(&mut self, visit: &Visit, reason: CloseReason, out: &mut Vec<Effect>) {
+    fn closed(&mut self, ended: &Ended, reason: CloseReason, out: &mut Vec<Effect>) {
+        let Ended { visit, is_one_forgotten } = ended;
         self.stats.visits_open -= 1;
+        self.stats.closed_visits_forgotten += u64::from(*is_one_forgotten);
         self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
         out.push(Effect::Visit(visit.row(VisitChange::Closed(reason)).into()));
     }

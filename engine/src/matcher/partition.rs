@@ -16,6 +16,14 @@ struct Slot {
     visit: Box<Visit>,
 }
 
+/// A visit that was taken out.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) visit: Box<Visit>,
+    /// One that ended is remembered no more: `closed_visits_max`.
+    pub(super) is_one_forgotten: bool,
+}
+
 /// The visits of one partition.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -60,15 +68,15 @@ impl Partition {
     }
 
     /// Takes out a visit that ends; it is remembered.
-    pub(super) fn remove(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<Box<Visit>> {
+    pub(super) fn remove(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<Ended> {
         let is_it =
             |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
         let entry = self.visits.find_entry(spread(hash), is_it).ok()?;
         let visit = entry.remove().0.visit;
-        self.closed.insert(hash);
+        let is_one_forgotten = self.closed.insert(hash);
         let Self { visits, idle, .. } = self;
         idle.sweep(visits.len(), |idle| last_event(visits, idle).is_some());
-        Some(visit)
+        Some(Ended { visit, is_one_forgotten })
     }
 
     /// Whether a visit of this key ended and is remembered.
@@ -78,13 +86,13 @@ impl Partition {
 
     /// Takes out the visit that is idle longest, if `is_due` says so of its last event (and of all
     /// earlier times); it is remembered.
-    pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Box<Visit>> {
+    pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Ended> {
         let Self { visits, idle, closed } = self;
         let idle = idle.pop(is_due, |idle| last_event(visits, idle))?;
         let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
         let entry = visits.find_entry(spread(idle.hash), is_it).ok()?;
-        closed.insert(idle.hash);
-        Some(entry.remove().0.visit)
+        let is_one_forgotten = closed.insert(idle.hash);
+        Some(Ended { visit: entry.remove().0.visit, is_one_forgotten })
     }
 
     /// No open visit has its last event before this.
