@@ -150,6 +150,13 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_is_kept_whatever_the_limit() {
+        let mut kept = KeptEvents::default();
+        let leaves = [1, 2].map(|seq| kept.push(&Sample::new("A", 0).pack(seq).event, 0).1);
+        assert_eq!(leaves, [false, true]);
+    }
+
+    #[test]
     fn a_sweep_leaves_the_ids_that_are_named() {
         let mut kept = kept(100, 1);
         assert!(kept.is_sweep_due());

@@ -162,5 +162,9 @@ mod tests {
         let some = keys(&fields, false, 3);
         assert_eq!((some.keys.len(), some.dropped), (3, 1));
         assert_eq!(some.keys[..], all.keys[..3]);
+        let four = ["a", "b", "c", "d"].map(Datum::Str);
+        let mixed = keys(&[Datum::Many(&several), Datum::Many(&four)], false, 3);
+        // "d" is not combined; of the other six combinations three are taken.
+        assert_eq!((mixed.keys.len(), mixed.dropped), (3, 4));
     }
 }

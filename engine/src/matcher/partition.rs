@@ -105,3 +105,22 @@ fn last_event(visits: &HashTable<Slot>, idle: &Idle) -> Option<EventTimeMs> {
     let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
     visits.find(spread(idle.hash), is_it).map(|slot| slot.visit.last_event())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matcher::testing::Sample;
+
+    /// Visits that end by `VisitEnded`, while no mark passes.
+    #[test]
+    fn visits_that_end_leave_nothing_in_the_order() {
+        let mut partition = Partition::new(&MatcherConfig::default());
+        for seq in 1..=1_000 {
+            let logged = Sample::new("A", 0).pack(seq);
+            let view = logged.event.view().expect("just packed");
+            partition.insert(7, Visit::open("shop".into(), &view, logged.seq));
+            assert!(partition.remove(7, "shop", &view.visit()).is_some());
+        }
+        assert!(partition.idle.len() <= 64, "{} entries for no open visit", partition.idle.len());
+    }
+}

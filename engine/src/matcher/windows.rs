@@ -276,6 +276,8 @@ mod tests {
             assert_eq!(windows.put(partial(2, text, ordinal), 0, 2), drops, "{text}");
         }
         assert_eq!(windows.named(), [2, 3, 7], "only partial matches of the rule itself go");
+        assert!(!windows.put(partial(3, "a", 8), 0, 0));
+        assert_eq!(windows.named(), [2, 3, 7, 8], "one may wait whatever the limit");
     }
 
     #[test]

@@ -124,6 +124,31 @@ fn partial_matches_of_a_rule_are_bounded() {
     assert_eq!(run.matcher.stats().partials_dropped, 2);
 }
 
+/// Combinations of join keys over the bound are passed over and counted, in the order of the values.
+#[test]
+fn join_keys_of_an_event_are_bounded() {
+    let steps = [step("A").by("category"), step("B").by("category")];
+    let config = MatcherConfig { key_combinations_max: 2, ..config() };
+    let mut run = Run::new(&rule_set(vec![rule("r", &steps)]), config);
+    run.event(&Sample::new("A", 0).with("category", list(&["a", "b", "c"].map(text))));
+    assert_eq!(run.matcher.stats().partials_dropped, 1);
+    for (at, value) in (1..).zip(["a", "b", "c"]) {
+        run.event(&Sample::new("B", at).with("category", text(value)));
+    }
+    assert_eq!(run.matches(), ["r: 1 2", "r: 1 3"]);
+}
+
+#[test]
+fn an_event_that_completes_several_keys_fires_once_where_once_is_asked() {
+    let steps = [step("A").by("category"), step("B").by("category")];
+    let mut run = Run::new(&rule_set(vec![once(rule("r", &steps))]), config());
+    for name in ["A", "B"] {
+        run.event(&Sample::new(name, 0).with("category", list(&["a", "b"].map(text))));
+    }
+    assert_eq!(run.matches(), ["r: 1 2"]);
+    assert_eq!(run.matcher.stats().matches, 1);
+}
+
 #[test]
 fn equalities_select_and_several_values_are_tried_once() {
     let is = |text: &str| Literal::Str(text.into());

@@ -3,10 +3,11 @@
 use crate::matcher::MatcherConfig;
 use crate::matcher::testing::{Run, Sample, is_made_up, map, rule, rule_set, step, text};
 use crate::model::{
-    CloseReason, EventTimeMs, Fate, Flags, Instance, LogSeq, LoggedEvent, PackedEvent, VisitChange,
-    VisitScope,
+    CloseReason, EventTimeMs, Fate, Flags, Id, Instance, LogSeq, LoggedEvent, PackedEvent,
+    VisitChange, VisitScope, VisitorId,
 };
 use crate::stage::Stage;
+use std::collections::BTreeMap;
 
 const NONE_MADE_UP: MatcherConfig = MatcherConfig {
     lateness_ms: 100,
@@ -30,6 +31,15 @@ fn closed(run: &Run) -> Vec<(Instance, CloseReason, u64)> {
         VisitChange::Opened { .. } => None,
     });
     closed.collect()
+}
+
+/// Whether each visit that opened was known to have ended.
+fn resumed(run: &Run) -> Vec<bool> {
+    let opened = run.visits().into_iter().filter_map(|row| match row.change {
+        VisitChange::Opened { resumed } => Some(resumed),
+        VisitChange::Closed(_) => None,
+    });
+    opened.collect()
 }
 
 fn instance(seq: u64) -> Instance {
@@ -113,6 +123,23 @@ fn events_are_late_by_what_their_visit_saw_and_by_the_horizon() {
     assert_eq!(instances, [1, 1, 1, 1, 5, 5, 0, 8].map(|seq| (seq > 0).then_some(seq)));
     assert_eq!(run.matches(), ["any: 1", "any: 4", "any: 5", "any: 8"]);
     assert_eq!(run.matcher.stats().events_late, 4);
+    assert_eq!(run.matcher.stats().events_matched, 4);
+    run.mark(i64::MAX);
+    let events: BTreeMap<_, _> =
+        closed(&run).into_iter().map(|(instance, _, events)| (instance, events)).collect();
+    assert_eq!(
+        events.into_values().collect::<Vec<_>>(),
+        [4, 2, 1],
+        "a late event counts, where it has a visit"
+    );
+}
+
+#[test]
+fn the_horizon_never_goes_back() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 1_000)).mark(1_000).mark(500);
+    run.event(&Sample::new("A", 899)).event(&Sample::new("A", 900).visit(2));
+    assert_eq!(run.fates(), [Fate::Matched, Fate::BeforeHorizon, Fate::Matched]);
 }
 
 #[test]
@@ -155,6 +182,10 @@ fn a_real_start_behind_a_made_up_one_is_superseded() {
         [Fate::Matched, Fate::Superseded, Fate::Superseded, Fate::Matched, Fate::Matched,]
     );
     assert_eq!(run.matches(), ["any: *", "any: 1", "any: 4", "any: 5"]);
+    run.mark(1_111);
+    assert_eq!(closed(&run), [], "a superseded one makes the visit last longer");
+    run.mark(1_112);
+    assert_eq!(closed(&run).len(), 2);
 }
 
 #[test]
@@ -200,6 +231,25 @@ fn events_over_the_limit_of_a_visit_are_recorded() {
 }
 
 #[test]
+fn a_made_up_start_does_not_count_against_the_limit_of_a_visit() {
+    let config =
+        MatcherConfig { visit_events_matched_max: 1, makes_visit_started: true, ..NONE_MADE_UP };
+    let mut run = run(config);
+    run.event(&Sample::new("A", 0)).event(&Sample::new("A", 1));
+    assert_eq!(run.fates(), [Fate::Matched, Fate::OverVisitLimit]);
+    assert_eq!(run.matches(), ["any: *", "any: 1"]);
+}
+
+#[test]
+fn a_visit_has_the_visitor_that_its_events_name_last() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0).visitor(1)).event(&Sample::new("A", 1).visitor(2));
+    run.event(&Sample::new("VisitEnded", 2));
+    let visitors: Vec<_> = run.visits().iter().map(|row| row.visitor.clone()).collect();
+    assert_eq!(visitors, [1, 2].map(|visitor| Some(VisitorId(Id::Bits(visitor)))));
+}
+
+#[test]
 fn over_the_limit_of_open_visits_the_longest_idle_of_the_partition_goes() {
     let mut run = run(MatcherConfig { visits_open_max: 256, ..NONE_MADE_UP });
     let mut seen = [const { Vec::new() }; 256];
@@ -216,6 +266,56 @@ fn over_the_limit_of_open_visits_the_longest_idle_of_the_partition_goes() {
     assert_eq!(evicted.len(), 2_000 - last.len());
     assert!(evicted.iter().all(|(_, reason, _)| *reason == CloseReason::Evicted));
     assert!(evicted.iter().all(|(instance, ..)| !last.contains(&instance.0.0)));
+}
+
+/// Numbers of visits that share a partition.
+fn of_one_partition(count: usize) -> Vec<u128> {
+    let partition = |visit: &u128| {
+        let sample = Sample::new("A", 0).visit(*visit);
+        crate::model::partition_of("shop", &sample.0.visit)
+    };
+    let first = partition(&1);
+    (1..).filter(|visit| partition(visit) == first).take(count).collect()
+}
+
+/// 257 visits are two for each partition: a share is rounded up.
+#[test]
+fn over_the_limit_of_closed_visits_the_one_that_ended_first_is_forgotten() {
+    let mut run = run(MatcherConfig { closed_visits_max: 257, ..NONE_MADE_UP });
+    let visits = of_one_partition(3);
+    run.event(&Sample::new("A", 0).visit(visits[0])).mark(2_000);
+    run.event(&Sample::new("VisitEnded", 2_000).visit(visits[1]));
+    assert_eq!(run.matcher.stats().closed_visits_forgotten, 0, "two are remembered");
+    run.event(&Sample::new("VisitEnded", 2_000).visit(visits[2]));
+    assert_eq!(run.matcher.stats().closed_visits_forgotten, 1);
+    for visit in visits {
+        run.event(&Sample::new("A", 2_000).visit(visit));
+    }
+    assert_eq!(resumed(&run), [false, false, false, false, true, true]);
+}
+
+#[test]
+fn a_visit_that_was_evicted_is_remembered() {
+    let mut run = run(MatcherConfig { visits_open_max: 256, ..NONE_MADE_UP });
+    let visits = of_one_partition(2);
+    for visit in [visits[0], visits[1], visits[0]] {
+        run.event(&Sample::new("A", 0).visit(visit));
+    }
+    assert_eq!(resumed(&run), [false, false, true]);
+    assert_eq!(run.matcher.stats().closed_visits_forgotten, 0);
+}
+
+/// 257 visits are two for each partition: a share is rounded up.
+#[test]
+fn as_many_visits_are_open_in_a_partition_as_its_share_allows() {
+    let mut run = run(MatcherConfig { visits_open_max: 257, ..NONE_MADE_UP });
+    let visits = of_one_partition(3);
+    for (timestamp, visit) in [(5, visits[0]), (4, visits[1])] {
+        run.event(&Sample::new("A", timestamp).visit(visit));
+    }
+    assert_eq!(closed(&run), []);
+    run.event(&Sample::new("A", 6).visit(visits[2]));
+    assert_eq!(closed(&run), [(instance(2), CloseReason::Evicted, 1)], "the longest idle");
 }
 
 #[test]
