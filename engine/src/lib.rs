@@ -13,3 +13,5 @@ pub mod outbox;
 pub mod pipeline;
 pub mod reference;
 pub mod stage;
+#[cfg(test)]
+mod testing;

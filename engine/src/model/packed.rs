@@ -57,8 +57,8 @@ pub enum UnpackError {
     #[error("the packed event ends too early")]
     Short,
     /// Written by a version that this one does not know.
-    #[error("unknown version of the packed event")]
-    Version,
+    #[error("the packed event has version {0}, this beckon reads version {known}", known = VERSION)]
+    Version(u8),
     /// A tag that has no meaning.
     #[error("unknown tag in a packed event")]
     Tag,
@@ -237,7 +237,8 @@ fn write_id(out: &mut Vec<u8>, id: Option<&Id>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EventId, EventTimeMs, Flags, PageId, ServerTimeMs, VisitId};
+    use crate::model::{EventId, EventTimeMs, Flags, PageId, ServerTimeMs, VisitId, VisitorId};
+    use crate::testing::fixture;
 
     fn sample() -> Event {
         let text = |text: &str| Value::Str(text.into());
@@ -265,6 +266,28 @@ mod tests {
                 ),
             ],
         }
+    }
+
+    /// Every kind of id and value, and every well-known name at its code.
+    fn everything() -> Event {
+        let mut event = Event { visitor: Some(VisitorId(Id::Bits(77))), page: None, ..sample() };
+        for name in WELL_KNOWN_FIELDS {
+            event.fields.push(((*name).into(), Value::Str((*name).into())));
+        }
+        event
+    }
+
+    #[test]
+    fn version_1_is_written_and_read() {
+        let mut written = PackedEvent::pack(&everything()).as_bytes().to_vec();
+        let fixture = fixture("event-v1.bin", &written);
+        assert_eq!(PackedEvent::from_bytes(&fixture).unpack(), Ok(everything()));
+        written[0] = 2;
+        let error = PackedEvent::from_bytes(&written).unpack().expect_err("another version");
+        assert_eq!(
+            error.to_string(),
+            "the packed event has version 2, this beckon reads version 1"
+        );
     }
 
     #[test]

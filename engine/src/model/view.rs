@@ -72,8 +72,9 @@ impl<'a> EventView<'a> {
     /// When the bytes are damaged.
     pub fn read(bytes: &'a [u8]) -> Result<Self, UnpackError> {
         let mut cursor = Cursor::new(bytes);
-        if cursor.byte()? != VERSION {
-            return Err(UnpackError::Version);
+        let version = cursor.byte()?;
+        if version != VERSION {
+            return Err(UnpackError::Version(version));
         }
         let flags = Flags(u16::from_le_bytes(cursor.array()?));
         let presence = cursor.byte()?;

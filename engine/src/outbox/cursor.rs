@@ -54,7 +54,8 @@ impl Cursors {
     /// All cursors by name.
     ///
     /// # Errors
-    /// [`OutboxError::Cursor`] for one that is damaged, or what the file system says.
+    /// [`OutboxError::Cursor`] for one that is damaged, [`OutboxError::CursorVersion`] for one that
+    /// a newer Beckon wrote, or what the file system says.
     pub fn all(&self) -> Result<BTreeMap<String, Position>, OutboxError> {
         let names = self.disk.list(&self.dir).map_err(|source| io_error(&self.dir, source))?;
         let mut all = BTreeMap::new();
@@ -99,9 +100,13 @@ impl Cursors {
             Err(error) => return Err(io_error(path, error)),
         };
         let count = file.read_at(0, &mut bytes).map_err(|source| io_error(path, source))?;
+        let path = || path.display().to_string().into();
         match bytes.get(..count).and_then(decode) {
-            Some(position) => Ok(Some(position)),
-            None => Err(OutboxError::Cursor { path: path.display().to_string().into() }),
+            Some((VERSION, position)) => Ok(Some(position)),
+            Some((version, _)) => {
+                Err(OutboxError::CursorVersion { path: path(), version, known: VERSION })
+            }
+            None => Err(OutboxError::Cursor { path: path() }),
         }
     }
 
@@ -171,12 +176,15 @@ fn encode(position: Position) -> [u8; BYTES] {
     out.try_into().expect("the parts above are BYTES long")
 }
 
-fn decode(bytes: &[u8]) -> Option<Position> {
+/// The version and the position, unless it is damaged. Another version has the same length, its
+/// number in the same place and the checksum at the end.
+fn decode(bytes: &[u8]) -> Option<(u16, Position)> {
     let bytes = <&[u8; BYTES]>::try_from(bytes).ok()?;
-    let number = |at: usize| {
-        let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk())?;
-        Some(u64::from_le_bytes(*bytes))
-    };
-    let position = Position { epoch: Epoch(number(12)?), seq: LogSeq(number(20)?) };
-    (encode(position) == *bytes).then_some(position)
+    let (checked, crc) = bytes.split_at(BYTES - 4);
+    if !checked.starts_with(&MAGIC) || crc32c(checked).to_le_bytes() != crc {
+        return None;
+    }
+    let version = u16::from_le_bytes(*checked.get(8..)?.first_chunk()?);
+    let number = |at: usize| Some(u64::from_le_bytes(*checked.get(at..)?.first_chunk()?));
+    Some((version, Position { epoch: Epoch(number(12)?), seq: LogSeq(number(20)?) }))
 }

@@ -51,6 +51,16 @@ pub enum OutboxError {
         /// The file.
         path: Box<str>,
     },
+    /// A newer Beckon wrote it.
+    #[error("cursor {path} has version {version}, this beckon reads version {known}")]
+    CursorVersion {
+        /// The file.
+        path: Box<str>,
+        /// Its version.
+        version: u16,
+        /// The version that is known.
+        known: u16,
+    },
     /// A cursor's name is not one to 64 of a-z, 0-9, `-` and `_`.
     #[error("{0:?} is no name of a cursor; use 1 to 64 of a-z, 0-9, - and _")]
     CursorName(Box<str>),

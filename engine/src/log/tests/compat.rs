@@ -4,7 +4,9 @@
 //! is.
 
 use super::*;
+use crate::log::format::HEADER_BYTES;
 use crate::model::Epoch;
+use crate::testing::{bytes_of, disk_with, set_version};
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/log-v1.seg");
 
@@ -18,20 +20,32 @@ fn fill(log: &EmbeddedLog) {
     append(log, vec![tombstone, record(3, 300)]).expect("taken");
 }
 
+fn segment() -> PathBuf {
+    Path::new(DIR).join("0000000001.seg")
+}
+
+#[test]
+fn a_segment_of_another_version_is_refused_and_stays() {
+    let mut bytes = std::fs::read(FIXTURE).expect("the fixture");
+    set_version(&mut bytes[..HEADER_BYTES], 2);
+    let disk = disk_with(&segment(), &bytes);
+    let error = EmbeddedLog::open(setup(&disk).open).expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "segment 0000000001.seg has version 2, this beckon reads version 1"
+    );
+    assert_eq!(bytes_of(&disk, &segment()), bytes);
+}
+
 #[test]
 fn version_1_is_read() {
     let disk = SimDisk::default();
     let expected = open(&disk);
     fill(&expected);
     if std::env::var_os("BECKON_WRITE_FIXTURES").is_some() {
-        let file = disk.open(&Path::new(DIR).join("0000000001.seg")).expect("there");
-        let mut bytes = vec![0; usize::try_from(file.bytes().expect("known")).expect("small")];
-        file.read_at(0, &mut bytes).expect("read");
-        std::fs::write(FIXTURE, bytes).expect("written");
+        std::fs::write(FIXTURE, bytes_of(&disk, &segment())).expect("written");
     }
-    let old = SimDisk::default();
-    let file = old.create(&Path::new(DIR).join("0000000001.seg")).expect("made");
-    file.write_at(0, &std::fs::read(FIXTURE).expect("the fixture")).expect("written");
+    let old = disk_with(&segment(), &std::fs::read(FIXTURE).expect("the fixture"));
     let log = open(&old);
     assert_eq!(read_all(&log), read_all(&expected));
     assert_eq!(log.durable(), expected.durable());

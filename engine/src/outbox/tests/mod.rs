@@ -1,5 +1,6 @@
 //! Tests of the outbox and its cursors on a simulated disk.
 
+mod compat;
 mod recovery;
 
 use super::*;
