@@ -190,6 +190,24 @@ fn opening_serves_the_slowest_cursor() {
     assert_eq!(OutboxWriter::open(gone).expect("opened").1, Epoch(12), "all files deleted");
 }
 
+/// Wherever the slowest cursor stands among the files, what comes behind it stays.
+#[test]
+fn nothing_that_a_cursor_waits_for_is_removed() {
+    for slowest in 0..=30 {
+        let disk = SimDisk::default();
+        let writer = written(&disk, 30);
+        writer.outbox().release(Epoch(slowest)).expect("released");
+        check_read(&writer.outbox(), slowest, 30);
+        drop(writer);
+        let disk = SimDisk::default();
+        drop(written(&disk, 30));
+        let open = OpenOutbox { slowest: Some(Epoch(slowest)), ..setup(&disk) };
+        let (writer, last) = OutboxWriter::open(open).expect("opened");
+        assert_eq!(last, Epoch(30), "nothing is derived again for a cursor at {slowest}");
+        check_read(&writer.outbox(), slowest, 30);
+    }
+}
+
 #[test]
 fn a_full_outbox_takes_nothing_until_a_sink_moves() {
     let disk = SimDisk::default();
