@@ -9,8 +9,9 @@ use crate::model::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Where an event stands: timestamp, tie-breaker, log sequence; made up before real.
-pub(super) type Order = (EventTimeMs, Option<i64>, LogSeq, bool);
+/// Where an event stands: timestamp, tie-breaker, log sequence. A made-up one has the place of the
+/// event that it stands for, and was seen just before it.
+pub(super) type Order = (EventTimeMs, Option<i64>, LogSeq);
 
 /// An event that rules see.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Journal {
         if event.timestamp < self.horizon {
             return without(Fate::BeforeHorizon, current.as_deref());
         }
-        let order = (event.timestamp, event.tie, seq, true);
+        let order = (event.timestamp, event.tie, seq);
         let visit = match current {
             Some(visit) if visit.is_made_up && &*event.name == system::VISIT_STARTED => {
                 visit.newest = visit.newest.max(order);
@@ -174,7 +175,7 @@ fn made_up(instance: Instance, event: &Event) -> Seen {
     let packed = PackedEvent::pack(event);
     let view = packed.view().expect("just packed");
     let event = made_up_visit_started(&view, instance).unpack().expect("just packed");
-    let order = (event.timestamp, event.tie, instance.0, false);
+    let order = (event.timestamp, event.tie, instance.0);
     Seen { order, instance, stamped: Stamped { event, identity: Identity::default() } }
 }
 

@@ -1,7 +1,7 @@
 //! Logs as text: `0s A; 5m B x=1 k=u; mark 10m; end`.
 //!
 //! An event is a time, a name and what it holds: `visit=2` (1), `visitor=7`, `site=x` (shop),
-//! `host=x.example.com`, `tie=1`, `user=u` (`data.userID`), `category=a,b`, `verified`, `unproven`,
+//! `host=x.example.com`, `id=5` (its place in the log), `tie=1`, `user=u` (`data.userID`), `category=a,b`, `verified`, `unproven`,
 //! and any other name below `data`, a number or a text. `mark TIME` ends an epoch with that
 //! watermark, `end` ends the input.
 
@@ -107,6 +107,7 @@ fn event<'a>(
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
+            "id" => event.id = EventId(bits(value)),
             "visit" => event.visit = VisitId(bits(value)),
             "visitor" => event.visitor = Some(VisitorId(bits(value))),
             "site" => event.site = value.into(),
