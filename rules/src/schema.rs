@@ -167,7 +167,6 @@ impl Schema {
             "referrer",
             "title",
             "languageCode",
-            "userAgent",
             "userAgent.name",
             "userAgent.version",
             "userAgent.os",
@@ -197,6 +196,11 @@ impl Schema {
     #[must_use]
     pub fn event_name(&self) -> &str {
         &self.event_name
+    }
+
+    /// The names of all fields but those below open prefixes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(AsRef::as_ref)
     }
 
     /// What a path means.

@@ -1,9 +1,12 @@
 //! Each event has its own result, in order; 200 means on disk.
 
-use crate::support::{BROWSER_KEY, Bench, ORIGIN, bench, config, event, get, numbered, post};
+use crate::support::{
+    BROWSER_KEY, Bench, NOW_MS, ORIGIN, VISIT, bench, config, event, get, numbered, post,
+};
 use beckon_engine::log::Refused;
 use beckon_engine::model::{EventId, Id, Value};
 use beckon_ingest::tokens::Scope;
+use beckon_rules::schema::Schema;
 
 async fn check(bench: &Bench, body: &str, expected: &[&str]) {
     let answer = post(body).by_server().send(bench).await;
@@ -125,5 +128,36 @@ async fn a_browsers_agent_and_address_are_in_every_event() {
         assert_eq!(event.field("isBot"), Some(&Value::Bool(true)));
         assert_eq!(event.field("userAgent.name"), Some(&Value::Str("Googlebot".into())));
         assert_eq!(event.field("ip"), Some(&Value::Str("192.0.2.0".into())));
+    }
+}
+
+/// A name that rules may use and that no event has would make them silently wrong.
+#[tokio::test]
+async fn no_field_of_the_schema_is_always_null() {
+    let bench = bench(&config());
+    let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:115.0) Gecko/20100101 Firefox/115.0";
+    let query: String = ["source", "medium", "campaign", "term", "content"]
+        .map(|name| format!("utm_{name}=x&"))
+        .concat();
+    let body = event(&format!(
+        r#","eventType":"SYSTEM","globalVisitID":"{VISIT}","pageID":"{VISIT}","seq":1,
+        "timestamp":{NOW_MS},"category":"shoes","languageCode":"en",
+        "url":"https://shop.example/a?{query}","data":{{"referrer":"https://a.example/","title":"A"}}"#
+    ));
+    let ask = post(body).bearer(BROWSER_KEY).header("origin", ORIGIN).header("user-agent", agent);
+    assert_eq!(ask.send(&bench).await.results(), ["ok"]);
+    let event = bench.log.events().remove(0);
+    for name in Schema::event().names() {
+        let is_there = match name {
+            // Every event has them, or may.
+            "eventName" | "eventID" | "visitID" | "site" | "timestamp" | "serverTimestamp" => true,
+            "globalVisitID" => event.visitor.is_some(),
+            "pageID" => event.page.is_some(),
+            "seq" => event.tie.is_some(),
+            // The engine makes them up.
+            "eventType" | "userID" | "visitScope" => true,
+            name => event.field(name).is_some(),
+        };
+        assert!(is_there, "{name}");
     }
 }

@@ -50,7 +50,6 @@ pub(super) const EVENT_COLUMNS: &[(&str, Kind)] = &[
     ("title", Kind::Text),
     ("language_code", Kind::Text),
     ("ip", Kind::Text),
-    ("user_agent", Kind::Text),
     ("user_agent_name", Kind::Text),
     ("user_agent_version", Kind::Text),
     ("user_agent_os", Kind::Text),
@@ -68,7 +67,7 @@ pub(super) const EVENT_COLUMNS: &[(&str, Kind)] = &[
 ];
 
 /// Fields with a text column, in the order of those columns (from `url` on).
-pub(super) const TEXT_FIELDS: [&str; 17] = [
+pub(super) const TEXT_FIELDS: [&str; 16] = [
     "url",
     "url.path",
     "url.host",
@@ -76,7 +75,6 @@ pub(super) const TEXT_FIELDS: [&str; 17] = [
     "title",
     "languageCode",
     "ip",
-    "userAgent",
     "userAgent.name",
     "userAgent.version",
     "userAgent.os",
