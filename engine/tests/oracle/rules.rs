@@ -1,11 +1,17 @@
-//! Random rules, as text: what the parser and the checker make of it is tested as well.
+//! Random rules, as text: what the parser and the checker make of it is tested as well. They use the
+//! whole language of time and windows; those that this version does not run are left out when they
+//! are compiled, so that what the matcher learns is covered at once.
 
 use proptest::prelude::*;
 
-/// A random condition over the fields that random events have.
+/// A random condition over the fields that random events have; often `true`, so that queries of
+/// several steps meet events that fill them.
 fn condition() -> impl Strategy<Value = String> {
+    prop_oneof![Just("true".to_owned()), test()]
+}
+
+fn test() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
-        Just("true".to_owned()),
         prop::sample::select(&["p", "q", "r"][..]).prop_map(|c| format!("category == \"{c}\"")),
         prop::sample::select(&["p", "q"][..]).prop_map(|c| format!("category != \"{c}\"")),
         (prop::sample::select(&["<", "<=", "==", "!=", ">", ">="][..]), -1_i64..3)
@@ -40,14 +46,18 @@ fn term() -> impl Strategy<Value = (String, u32)> {
         .prop_map(|(name, condition, runs)| (format!("{name} where {condition}"), runs))
 }
 
-/// A random query.
-fn query() -> impl Strategy<Value = String> {
-    let event =
-        (name(), condition()).prop_map(|(name, condition)| format!("{name} where {condition}"));
-    let by = prop::sample::select(&["", " by data.k", " by ?data.k", " by category"][..]);
-    let maxspan = prop::sample::select(&["", "", " with maxspan=2s", " with maxspan=1m"][..]);
+fn by() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["", " by data.k", " by ?data.k", " by category"][..])
+}
+
+fn maxspan() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["", "", " with maxspan=2s", " with maxspan=1m"][..])
+}
+
+/// One to three steps; where they are named, the last compares itself with the first.
+fn sequence() -> impl Strategy<Value = String> {
     let across = prop::bool::weighted(0.3);
-    let sequence = (by, maxspan, prop::collection::vec(term(), 1..4), across).prop_map(
+    (by(), maxspan(), prop::collection::vec(term(), 1..4), across).prop_map(
         |(by, maxspan, terms, across)| {
             let mut text = format!("sequence{by}{maxspan}");
             let last = terms.len() - 1;
@@ -65,23 +75,83 @@ fn query() -> impl Strategy<Value = String> {
             }
             text
         },
-    );
-    prop_oneof![1 => event, 3 => sequence]
+    )
+}
+
+/// One or two steps with missing events before, between and behind them.
+fn absence() -> impl Strategy<Value = String> {
+    let maxspan = prop::sample::select(&[" with maxspan=2s", " with maxspan=1m"][..]);
+    let missing = (prop::bool::weighted(0.4), name(), condition(), prop::bool::weighted(0.3));
+    let missing = missing.prop_map(|(is_there, name, condition, names_first)| {
+        let across = if names_first { " and data.x >= first.data.x" } else { "" };
+        let text = |across| format!(" ![ {name} where {condition}{across} ]");
+        if is_there { (text(""), text(across)) } else { <(String, String)>::default() }
+    });
+    let steps = prop::collection::vec(term(), 1..3);
+    (by(), maxspan, steps, prop::collection::vec(missing, 3)).prop_map(
+        |(by, maxspan, steps, missing)| {
+            let [(start, _), (_, between), (_, end)] = missing.as_slice() else {
+                panic!("three");
+            };
+            let step = |(filter, runs): &(String, u32)| format!(" [ {filter} ] with runs={runs}");
+            let first = step(&steps[0]);
+            let second = steps.get(1).map(|second| format!("{between}{}", step(second)));
+            let second = second.unwrap_or_default();
+            // A query of one step alone would be none.
+            let end =
+                if second.is_empty() { format!("{end} ![ D where true ]") } else { end.clone() };
+            format!("sequence{by}{maxspan}{start}{first} as first{second}{end}")
+        },
+    )
+}
+
+fn until() -> impl Strategy<Value = String> {
+    (sequence(), name(), condition()).prop_map(|(sequence, name, condition)| {
+        format!("{sequence} until [ {name} where {condition} ]")
+    })
+}
+
+fn sample() -> impl Strategy<Value = String> {
+    let step = (name(), condition());
+    (by(), maxspan(), prop::collection::vec(step, 2..4)).prop_map(|(by, maxspan, steps)| {
+        let steps = steps.iter().map(|(name, condition)| format!(" [ {name} where {condition} ]"));
+        format!("sample{by}{maxspan}{}", steps.collect::<String>())
+    })
+}
+
+/// A random query.
+fn query() -> impl Strategy<Value = String> {
+    let event =
+        (name(), condition()).prop_map(|(name, condition)| format!("{name} where {condition}"));
+    prop_oneof![2 => event, 6 => sequence(), 3 => absence(), 2 => until(), 2 => sample()]
+}
+
+/// The keys of a rule file that decide what matches, in its window.
+fn keys() -> impl Strategy<Value = String> {
+    let window = prop_oneof![
+        4 => Just("visit"),
+        1 => prop::sample::select(&["visitor", "user", "site", "global"][..]),
+    ];
+    let emit = prop_oneof![4 => Just("early"), 1 => Just("final")];
+    (any::<bool>(), window, emit).prop_map(|(fires_once, window, emit)| {
+        let fire = if fires_once { "once" } else { "every" };
+        let bound = if window == "visit" { "" } else { "state_max = 1000\n" };
+        format!("fire = \"{fire}\"\nwindow = \"{window}\"\nemit = \"{emit}\"\n{bound}")
+    })
 }
 
 /// The text of a rule file.
-pub(crate) fn rule_file(index: usize, query: &str, fires_once: bool) -> String {
-    let fire = if fires_once { "once" } else { "every" };
+fn rule_file(index: usize, query: &str, keys: &str) -> String {
     format!(
-        "name = \"rule-{index}\"\nfire = \"{fire}\"\nquery = '''\n{query}\n'''\n\n[action]\n\
+        "name = \"rule-{index}\"\n{keys}query = '''\n{query}\n'''\n\n[action]\n\
          type = \"notify\"\nchannel = \"test\"\ndata = {{ k = \"{{{{ event.data.k }}}}\" }}\n"
     )
 }
 
 /// Texts of one to five rule files.
 pub(crate) fn rules() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec((query(), any::<bool>()), 1..6).prop_map(|rules| {
+    prop::collection::vec((query(), keys()), 1..6).prop_map(|rules| {
         let numbered = rules.iter().enumerate();
-        numbered.map(|(index, (query, once))| rule_file(index, query, *once)).collect()
+        numbered.map(|(index, (query, keys))| rule_file(index, query, keys)).collect()
     })
 }
