@@ -125,6 +125,7 @@ pub(crate) struct LogSection {
     pub(crate) segment_bytes: u64,
     pub(crate) log_bytes_max: u64,
     pub(crate) disk_free_bytes_min: u64,
+    pub(crate) disk_check_interval_ms: u32,
     pub(crate) append_queue_bytes_max: usize,
     pub(crate) group_bytes_max: usize,
     pub(crate) dedup_ids_max: usize,
@@ -137,6 +138,7 @@ impl Default for LogSection {
             segment_bytes: 128 << 20,
             log_bytes_max: 64 << 30,
             disk_free_bytes_min: 1 << 30,
+            disk_check_interval_ms: 250,
             append_queue_bytes_max: 64 << 20,
             group_bytes_max: 8 << 20,
             dedup_ids_max: 20_000_000,
@@ -154,6 +156,7 @@ pub(crate) struct ReportsSection {
     pub(crate) rotation_ms_max: i64,
     pub(crate) open_bytes_max: u64,
     pub(crate) event_folders_max: usize,
+    pub(crate) typed_columns_max: usize,
 }
 
 impl Default for ReportsSection {
@@ -165,6 +168,7 @@ impl Default for ReportsSection {
             rotation_ms_max: tables.rotation_ms_max,
             open_bytes_max: tables.open_bytes_max,
             event_folders_max: tables.event_folders_max,
+            typed_columns_max: tables.typed_columns_max,
         }
     }
 }
@@ -193,8 +197,8 @@ impl Config {
             rotation_ms_max: self.reports.rotation_ms_max,
             open_bytes_max: self.reports.open_bytes_max,
             event_folders_max: self.reports.event_folders_max,
+            typed_columns_max: self.reports.typed_columns_max,
             typed_columns: typed.collect(),
-            ..ParquetConfig::default()
         }
     }
 

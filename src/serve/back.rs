@@ -148,10 +148,10 @@ fn open_log(
             segment_bytes: section.segment_bytes,
             log_bytes_max: section.log_bytes_max,
             disk_free_bytes_min: section.disk_free_bytes_min,
+            disk_check_interval_ms: section.disk_check_interval_ms,
             append_queue_bytes_max: section.append_queue_bytes_max,
             group_bytes_max: section.group_bytes_max,
             dedup_ids_max: section.dedup_ids_max,
-            ..LogConfig::default()
         },
         named,
         on_fatal: Arc::new(fatal),
