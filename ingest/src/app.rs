@@ -63,8 +63,8 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// What happens now, as [`crate::live_json`] says it: what `/v1/live` streams.
     fn live(&self) -> serde_json::Value;
 
-    /// What `/v1/status` says of the engine: rules, epochs, counters.
-    fn status(&self) -> serde_json::Value;
+    /// What `/v1/status` says beside the server and its log: rules, engine, sinks.
+    fn status(&self) -> serde_json::Map<String, serde_json::Value>;
 }
 
 /// The parts of Beckon that the HTTP side works with.

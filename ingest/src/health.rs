@@ -32,31 +32,32 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// `GET /v1/status`: the server, its log, its engine.
+/// `GET /v1/status`: the server and its log, then what the engine says ([`EngineView::status`]).
+///
+/// [`EngineView::status`]: crate::EngineView::status
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Response {
     let log = app.log.stats();
     let durable = app.log.durable();
-    json(
-        StatusCode::OK,
-        &serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "now": app.clock.now(),
-            "draining": app.is_draining(),
-            "bodyBytesInFlight": app.memory.taken_bytes(),
-            "log": {
-                "epoch": durable.map(|mark| mark.epoch),
-                "lastSequence": durable.map(|mark| mark.last_seq),
-                "bytes": log.bytes,
-                "segments": log.segments,
-                "queuedBytes": log.queued_bytes,
-                "records": log.records,
-                "groups": log.groups,
-                "duplicates": log.duplicates,
-                "dedupIDs": log.dedup_ids,
-                "dedupWindowMs": log.dedup_window_ms,
-            },
-            "lagRecords": app.engine.lag_records(),
-            "engine": app.engine.status(),
-        }),
-    )
+    let mut said = serde_json::Map::new();
+    let mut say = |name: &str, value| said.insert(name.into(), value);
+    say("version", env!("CARGO_PKG_VERSION").into());
+    say("now_ms", app.clock.now().0.into());
+    say("is_draining", app.is_draining().into());
+    say("body_bytes", app.memory.taken_bytes().into());
+    say("lag_records", app.engine.lag_records().into());
+    let log = serde_json::json!({
+        "epoch": durable.map(|mark| mark.epoch),
+        "log_sequence": durable.map(|mark| mark.last_seq),
+        "bytes": log.bytes,
+        "segments": log.segments,
+        "queued_bytes": log.queued_bytes,
+        "records": log.records,
+        "groups": log.groups,
+        "duplicates": log.duplicates,
+        "dedup_ids": log.dedup_ids,
+        "dedup_window_ms": log.dedup_window_ms,
+    });
+    say("log", log);
+    said.extend(app.engine.status());
+    json(StatusCode::OK, &said)
 }

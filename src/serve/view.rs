@@ -6,7 +6,7 @@ use beckon_engine::pipeline::{Pipeline, PipelineStats};
 use beckon_ingest::{EngineView, live_json};
 use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::ParquetStats;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -64,11 +64,11 @@ impl EngineView for View {
         self.live.as_ref().map_or(0, LiveHandle::version)
     }
 
-    fn live(&self) -> serde_json::Value {
+    fn live(&self) -> Value {
         self.live.as_ref().map(|live| live_json(&live.snapshot())).unwrap_or_default()
     }
 
-    fn status(&self) -> serde_json::Value {
+    fn status(&self) -> Map<String, Value> {
         let rules = self.rules.rules.iter();
         let rules: Vec<_> = rules
             .map(|rule| {
@@ -82,22 +82,30 @@ impl EngineView for View {
             .collect();
         let engine = self.engine().unwrap_or_default();
         let outbox = self.outbox();
-        json!({
-            "rules": rules,
-            "engine": {
-                "epoch": engine.processed.epoch,
-                "log_sequence": engine.processed.seq,
-                "visits_open": engine.dataflow.stage.visits_open,
-                "events_matched": engine.dataflow.stage.events_matched,
-                "matches": engine.dataflow.stage.matches,
-            },
-            "outbox": { "bytes": outbox.bytes, "epochs": [outbox.first, outbox.last] },
-            "parquet": {
-                "rows": self.tables.rows.load(Relaxed),
-                "files": self.tables.files.load(Relaxed),
-                "epoch_durable": self.tables.epoch_durable.load(Relaxed),
-                "errors": self.tables.errors.load(Relaxed),
-            },
-        })
+        let tables = &self.tables;
+        let said = [
+            ("rules", rules.into()),
+            (
+                "engine",
+                json!({
+                    "epoch": engine.processed.epoch,
+                    "log_sequence": engine.processed.seq,
+                    "visits_open": engine.dataflow.stage.visits_open,
+                    "events_matched": engine.dataflow.stage.events_matched,
+                    "matches": engine.dataflow.stage.matches,
+                }),
+            ),
+            ("outbox", json!({ "bytes": outbox.bytes, "epochs": [outbox.first, outbox.last] })),
+            (
+                "parquet",
+                json!({
+                    "rows": tables.rows.load(Relaxed),
+                    "files": tables.files.load(Relaxed),
+                    "epoch_durable": tables.epoch_durable.load(Relaxed),
+                    "errors": tables.errors.load(Relaxed),
+                }),
+            ),
+        ];
+        said.into_iter().map(|(name, value): (_, Value)| (name.to_owned(), value)).collect()
     }
 }

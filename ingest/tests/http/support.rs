@@ -147,8 +147,8 @@ impl EngineView for FakeEngine {
         serde_json::json!({ "version": self.live_version() })
     }
 
-    fn status(&self) -> Value {
-        serde_json::json!({ "rules": 7 })
+    fn status(&self) -> serde_json::Map<String, Value> {
+        [("engine".to_owned(), serde_json::json!({ "visits_open": 7 }))].into_iter().collect()
     }
 }
 
