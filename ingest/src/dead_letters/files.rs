@@ -9,7 +9,9 @@
 //! a key that takes less than `bytes_max / K` therefore loses nothing, whatever the others send.
 //! A file goes when its first letter is `days_max` old: nothing older is kept.
 
-use super::letter::{Letter, LetterHead, LetterId, NewLetter, json_of, line};
+use super::letter::{
+    Letter, LetterHead, LetterId, NewLetter, UnknownVersion, json_of, line, start_of,
+};
 use super::{DeadLetterLimits, Filter};
 use beckon_engine::disk::Disk;
 use beckon_engine::model::ServerTimeMs;
@@ -281,6 +283,16 @@ impl Place {
         Ok(bytes)
     }
 
+    /// The JSON of the lines to which nothing happened.
+    fn good<'a>(&self, file: &LetterFile, lines: &'a [u8]) -> io::Result<Vec<&'a [u8]>> {
+        let good: Result<_, UnknownVersion> =
+            lines.split(|byte| *byte == b'\n').map(json_of).filter_map(Result::transpose).collect();
+        good.map_err(|error| {
+            let path = self.path(file, LETTERS_END);
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        })
+    }
+
     fn replayed(&self, file: &LetterFile) -> io::Result<BTreeSet<LetterId>> {
         let bytes = self.bytes(file, REPLAYED_END)?;
         let ids = bytes.split_inclusive(|byte| *byte == b'\n');
@@ -292,9 +304,9 @@ impl Place {
     pub(super) fn heads(&self, file: &LetterFile) -> io::Result<Vec<LetterHead>> {
         let replayed = self.replayed(file)?;
         let lines = self.lines(file)?;
-        let good = lines.split(|byte| *byte == b'\n').filter_map(json_of);
+        let good = self.good(file, &lines)?;
         let mut heads: Vec<LetterHead> =
-            good.filter_map(|json| serde_json::from_slice(json).ok()).collect();
+            good.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect();
         for head in &mut heads {
             head.is_replayed = replayed.contains(&head.id);
         }
@@ -304,10 +316,10 @@ impl Place {
     /// One letter of a file.
     pub(super) fn letter(&self, file: &LetterFile, id: LetterId) -> io::Result<Option<Letter>> {
         let lines = self.lines(file)?;
-        let start = format!("{{\"id\":{id},");
-        let good = lines.split(|byte| *byte == b'\n').filter_map(json_of);
-        let mut found = good.filter(|json| json.starts_with(start.as_bytes()));
-        let Some(json) = found.next() else { return Ok(None) };
+        let start = start_of(id);
+        let good = self.good(file, &lines)?;
+        let found = good.into_iter().find(|json| json.starts_with(start.as_bytes()));
+        let Some(json) = found else { return Ok(None) };
         let mut letter: Letter = serde_json::from_slice(json)?;
         letter.head.is_replayed = self.replayed(file)?.contains(&id);
         Ok(Some(letter))

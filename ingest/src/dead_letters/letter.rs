@@ -1,7 +1,7 @@
 //! A dead letter, and its line in a file.
 //!
-//! A line is `CRC LETTER\n`: eight hex digits of CRC32C over the letter's JSON, a blank, the JSON.
-//! So a person can read a file with `grep`, and a line that a crash tore or a disk damaged is told
+//! A line is `CRC LETTER\n`: eight hex digits of CRC32C over the letter's JSON, a blank, the JSON,
+//! which begins with the version of all this. So a person can read a file with `grep`, and a line that a crash tore or a disk damaged is told
 //! from a good one.
 
 use super::strip::Stripped;
@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 
+/// How the JSON of a line begins.
+const START: &str = "{\"version\":1,";
 /// Bytes of each text that describes a letter; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 1_024;
 /// Letters of a millisecond before their ids run ahead of the time.
@@ -181,14 +183,35 @@ fn short(text: Box<str>) -> Box<str> {
 
 /// The line of a letter.
 pub(super) fn line(letter: &Letter) -> Vec<u8> {
-    let json = serde_json::to_string(letter).expect("texts and numbers have a JSON form");
+    let mut json = serde_json::to_string(letter).expect("texts and numbers have a JSON form");
+    json.replace_range(..1, START);
     format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
 }
 
 /// The JSON of a line without its end, if nothing happened to it.
-pub(super) fn json_of(line: &[u8]) -> Option<&[u8]> {
+///
+/// # Errors
+/// For a whole line of a version that is not known.
+pub(super) fn json_of(line: &[u8]) -> Result<Option<&[u8]>, UnknownVersion> {
+    match whole_json(line) {
+        Some(json) if !json.starts_with(START.as_bytes()) => Err(UnknownVersion),
+        json => Ok(json),
+    }
+}
+
+/// A line that another version of Beckon wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a letter of an unknown version, this Beckon reads version 1")]
+pub(super) struct UnknownVersion;
+
+fn whole_json(line: &[u8]) -> Option<&[u8]> {
     let (crc, rest) = line.split_at_checked(8)?;
     let json = rest.strip_prefix(b" ")?;
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
     (crc32c::crc32c(json) == crc).then_some(json)
+}
+
+/// How the JSON of a letter begins in its line.
+pub(super) fn start_of(id: LetterId) -> String {
+    format!("{START}\"id\":{id},")
 }

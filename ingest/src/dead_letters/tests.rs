@@ -235,3 +235,60 @@ fn names_of_keys_are_safe_as_names_of_files() {
     let one = Filter { key: Some("x/y.z".into()), ..Filter::default() };
     assert_eq!(fixture.codes(&one), ["b"]);
 }
+
+const FIXTURE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dead-letters-v1.letters");
+
+fn first_file() -> PathBuf {
+    Path::new(DIR).join(format!("shop~k.{:016}.letters", LetterId::at(START).0))
+}
+
+fn contents(disk: &SimDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path).expect("there");
+    let mut bytes = vec![0; usize::try_from(file.bytes().expect("known")).expect("small")];
+    file.read_at(0, &mut bytes).expect("read");
+    bytes
+}
+
+/// `BECKON_WRITE_FIXTURES=1` writes the fixture of the present version; a released one stays.
+#[test]
+fn version_1_is_written_and_read() {
+    let Fixture { disk, clock, letters } = Fixture::new(DeadLetterLimits::default());
+    let text = strip_secrets(br#"{"eventName":"A","key":"k-1"}"#, &[]);
+    let hex = strip_secrets(b"\xff", &[]);
+    for (original, sent) in [(text, None), (hex, Some(beckon_engine::model::EventTimeMs(1)))] {
+        let user_agent = sent.map(|_| "curl/8.0".into());
+        letters.append(NewLetter { sent, user_agent, ..letter("shop/k", START, original) });
+    }
+    letters.flush();
+    let written = contents(&disk, &first_file());
+    if std::env::var_os("BECKON_WRITE_FIXTURES").is_some() {
+        std::fs::write(FIXTURE, &written).expect("written");
+    }
+    let fixture = std::fs::read(FIXTURE).expect("the fixture");
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&fixture));
+    let old = SimDisk::default();
+    old.create(&first_file()).and_then(|file| file.write_at(0, &fixture)).expect("written");
+    let old = open(&old, &clock, DeadLetterLimits::default());
+    let heads = old.list(&Filter::default(), LetterId(0), 10).expect("listed");
+    assert_eq!(heads.len(), 2);
+    for head in heads {
+        let read = old.read(head.id).expect("readable");
+        assert_eq!(read, letters.read(head.id).expect("readable"));
+        assert_eq!(read.map(|letter| letter.head), Some(head));
+    }
+}
+
+#[test]
+fn an_unknown_version_is_refused() {
+    let fixture = Fixture::new(DeadLetterLimits::default());
+    let json = r#"{"version":2,"what":"ever"}"#;
+    let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
+    let file = fixture.disk.create(&first_file()).expect("made");
+    file.write_at(0, line.as_bytes()).expect("written");
+    let disk: Arc<dyn Disk> = Arc::new(fixture.disk.clone());
+    let clock: Arc<dyn Clock> = fixture.clock.clone();
+    let opened = DeadLetters::open(disk, Path::new(DIR), DeadLetterLimits::default(), clock);
+    let error = opened.expect_err("another version").to_string();
+    assert!(error.contains("unknown version") && error.contains("shop~k."), "{error}");
+}

@@ -38,6 +38,7 @@ pub const NAME_CHARACTERS_MAX: usize = 64;
 /// How old the view of the folder may be: so long may a revoked token still be taken.
 pub const LOOK_AGAIN_MS: i64 = 1_000;
 
+const VERSION: u32 = 1;
 const PREFIX: &str = "bkn_";
 const FILE_END: &str = ".json";
 const FILE_BYTES_MAX: u64 = 16 << 10;
@@ -75,6 +76,8 @@ pub struct NewToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenInfo {
+    /// Of the file's form; first, and read before the others.
+    version: u32,
     /// 16 hex digits, random; the name of its file.
     pub id: String,
     /// What people call it.
@@ -140,6 +143,12 @@ pub enum TokenError {
     },
 }
 
+/// What every version of a token's file has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// The tokens of a data folder.
 #[derive(Debug)]
 pub struct TokenStore {
@@ -192,6 +201,7 @@ impl TokenStore {
         }
         let token = Token(format!("{PREFIX}{}", hex(&random::<32>()?)));
         let info = TokenInfo {
+            version: VERSION,
             id: hex(&random::<8>()?),
             name: new.name,
             scopes: new.scopes,
@@ -296,6 +306,11 @@ impl TokenStore {
         let mut buffer = vec![0; bytes.ok_or("too long")?];
         let filled = file.read_at(0, &mut buffer).map_err(|error| error.to_string())?;
         buffer.truncate(filled);
+        let Versioned { version } =
+            serde_json::from_slice(&buffer).map_err(|error| error.to_string())?;
+        if version != VERSION {
+            return Err(format!("version {version} is unknown, this Beckon reads {VERSION}"));
+        }
         let info: TokenInfo = serde_json::from_slice(&buffer).map_err(|error| error.to_string())?;
         if file_name(&info.id) != name || info.sha256.len() != 64 {
             return Err("its id is not its file's name, or its hash is not SHA-256".into());

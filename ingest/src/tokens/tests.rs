@@ -106,6 +106,7 @@ fn a_damaged_file_opens_nothing_and_closes_nothing() {
 #[test]
 fn scopes_and_sites_bound_what_a_token_may_do() {
     let info = |scope, site: Option<&str>| TokenInfo {
+        version: VERSION,
         id: String::new(),
         name: String::new(),
         scopes: [scope].into(),
@@ -145,4 +146,47 @@ fn tokens_are_bounded_and_checked() {
     let id = fixture.store.list().expect("listed")[0].id.clone();
     fixture.store.revoke(&id).expect("revoked");
     fixture.store.create(new(&[Scope::LiveRead])).expect("room for one");
+}
+
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/token-v1.json");
+
+/// `BECKON_WRITE_FIXTURES=1` writes the fixture of the present version; a released one stays.
+#[test]
+fn version_1_is_written_and_read() {
+    let fixture = Fixture::new();
+    let token = format!("bkn_{}", "ab".repeat(32));
+    let info = TokenInfo {
+        version: VERSION,
+        id: "0123456789abcdef".into(),
+        name: "of the fixture".into(),
+        scopes: [Scope::LiveRead, Scope::MetricsRead].into(),
+        site: Some("shop".into()),
+        created_ms: ServerTimeMs(1_000),
+        sha256: hex(&digest(&token)),
+    };
+    fixture.store.write(&info).expect("written");
+    let path = Path::new(DIR).join(file_name(&info.id));
+    let file = fixture.disk.open(&path).expect("there");
+    let mut written = vec![0; usize::try_from(file.bytes().expect("known")).expect("small")];
+    file.read_at(0, &mut written).expect("read");
+    if std::env::var_os("BECKON_WRITE_FIXTURES").is_some() {
+        std::fs::write(FIXTURE, &written).expect("written");
+    }
+    let kept = std::fs::read(FIXTURE).expect("the fixture");
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&kept));
+    let old = Fixture::new();
+    let file = old.disk.create(&path).expect("made");
+    file.write_at(0, &kept).expect("written");
+    assert_eq!(old.other().verify(&token), Some(info));
+}
+
+#[test]
+fn an_unknown_version_opens_nothing() {
+    let fixture = Fixture::new();
+    let (token, info) = fixture.store.create(new(&[Scope::Operator])).expect("made");
+    let newer = TokenInfo { version: VERSION + 1, ..info.clone() };
+    fixture.store.write(&newer).expect("written");
+    assert_eq!(fixture.other().verify(token.as_str()), None);
+    let why = fixture.store.read(&file_name(&info.id)).expect_err("unknown");
+    assert_eq!(why, "version 2 is unknown, this Beckon reads 1");
 }

@@ -36,6 +36,12 @@ struct TableColumns {
     columns: Vec<(Box<str>, Kind)>,
 }
 
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// The typed columns of the events table, over all that were ever declared, oldest first.
 #[derive(Debug)]
 pub(super) struct Typed {
@@ -74,12 +80,13 @@ fn read(path: &Path) -> Result<Option<Catalog>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ParquetError::io(path)(error)),
     };
-    let catalog: Catalog =
-        serde_json::from_slice(&text).map_err(|error| damaged(path, error.to_string()))?;
-    if catalog.version != VERSION {
-        return Err(damaged(path, format!("version {} is not known", catalog.version)));
+    let bad_json = |error: serde_json::Error| damaged(path, error.to_string());
+    let Versioned { version } = serde_json::from_slice(&text).map_err(bad_json)?;
+    if version != VERSION {
+        let what = format!("version {version} is unknown, this Beckon reads {VERSION}");
+        return Err(damaged(path, what));
     }
-    Ok(Some(catalog))
+    serde_json::from_slice(&text).map(Some).map_err(bad_json)
 }
 
 fn damaged(path: &Path, what: String) -> ParquetError {

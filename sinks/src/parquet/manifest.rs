@@ -67,6 +67,12 @@ impl RoundEntry {
     }
 }
 
+/// What every version of a line has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// The manifest of one folder of tables.
 #[derive(Debug)]
 pub(super) struct Manifest {
@@ -243,13 +249,10 @@ fn read_lines(path: &Path, is_newest: bool) -> Result<Lines> {
     while let Some((index, piece)) = pieces.next() {
         match whole_json(piece) {
             Some(json) => {
-                let entry: RoundEntry = serde_json::from_slice(json)
-                    .map_err(|error| damaged(path, format!("line {}: {error}", index + 1)))?;
-                if entry.version != VERSION {
-                    let what = format!("line {}: version {}", index + 1, entry.version);
-                    return Err(damaged(path, what));
-                }
-                lines.entries.push(entry);
+                let at = index + 1;
+                lines.entries.push(
+                    entry_of(json).map_err(|what| damaged(path, format!("line {at}: {what}")))?,
+                );
                 lines.kept.extend_from_slice(piece);
             }
             None if is_newest && pieces.peek().is_none() => lines.is_torn = true,
@@ -257,6 +260,14 @@ fn read_lines(path: &Path, is_newest: bool) -> Result<Lines> {
         }
     }
     Ok(lines)
+}
+
+fn entry_of(json: &[u8]) -> std::result::Result<RoundEntry, String> {
+    let Versioned { version } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if version != VERSION {
+        return Err(format!("version {version} is unknown, this Beckon reads {VERSION}"));
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
 /// The JSON of a line whose checksum is right.

@@ -2,6 +2,7 @@
 //! shares nothing with the Arrow path they were written by.
 
 mod columns;
+mod compat;
 mod limits;
 mod read;
 mod recovery;
