@@ -1,4 +1,4 @@
-//! `beckon token`: API tokens, written to the data folder; a running server sees them at once.
+//! `beckon token`: API tokens, written to the data folder; a running server sees them within a second.
 
 use crate::output;
 use beckon_engine::clock::SystemClock;
