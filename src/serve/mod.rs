@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The site of keyless events in demo mode.
 const DEMO_SITE: &str = "demo";
@@ -74,10 +74,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             dead_letters: Arc::clone(&letters),
         },
     )?;
+    // From here on a signal drains; before, while recovery reads the log, it ends the process.
+    let signals = runtime.block_on(async { EndSignals::receive() })?;
     if args.demo {
         banner::print(address, &config, &rules, &tokens)?;
     }
-    let served = runtime.block_on(server.serve(listener, ended()));
+    let served = runtime.block_on(server.serve(listener, signals.ended()));
     tracing::info!("draining");
     let stopped = back.stop();
     // The last owner: letters that wait are written and synced here.
@@ -130,17 +132,24 @@ fn server_config(config: &Config, is_demo: bool) -> ServerConfig {
     }
 }
 
-/// Done when the process is asked to end: ctrl-c, or SIGTERM.
-async fn ended() {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::error!(%error, "SIGTERM cannot be received");
-            return;
+/// What asks the process to end: ctrl-c and SIGTERM.
+struct EndSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl EndSignals {
+    /// Takes the signals, which end the process at once until then.
+    fn receive() -> std::io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Done when one comes, or came since they are received.
+    async fn ended(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("ctrl-c"),
         }
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = tokio::signal::ctrl_c() => tracing::info!("ctrl-c"),
     }
 }
