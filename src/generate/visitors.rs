@@ -150,15 +150,15 @@ impl Visitors {
     fn step(&mut self, index: usize) -> Value {
         let ends = self.random.f64() < 1.0 / self.profile.visit_events_mean.max(1.0);
         if ends && !self.visits[index].is_bot && !self.visits[index].is_new {
-            let visit = self.new_visit();
-            let old = std::mem::replace(&mut self.visits[index], visit);
-            return self.event(&old, "VisitEnded", json!({}));
+            let event = self.event(index, "VisitEnded", json!({}));
+            self.visits[index] = self.new_visit();
+            return event;
         }
         if self.visits[index].is_new {
             self.visits[index].is_new = false;
             self.turn_page(index);
             let agent = if self.visits[index].is_bot { BOT } else { BROWSER };
-            return self.event_of(index, "VisitStarted", json!({ "userAgent": agent }));
+            return self.event(index, "VisitStarted", json!({ "userAgent": agent }));
         }
         self.act(index)
     }
@@ -169,25 +169,25 @@ impl Visitors {
         if self.visits[index].is_bot || dice < 0.70 {
             self.turn_page(index);
             let title = self.visits[index].category;
-            return self.event_of(index, "PageEntered", json!({ "title": title }));
+            return self.event(index, "PageEntered", json!({ "title": title }));
         }
         if dice < 0.80 {
-            return self.event_of(index, "PageExited", json!({}));
+            return self.event(index, "PageExited", json!({}));
         }
         if dice < 0.90 {
             self.visits[index].cart += 1;
             let sku = format!("S{}", self.random.u32(..500));
-            return self.event_of(index, "AddToCart", json!({ "sku": sku, "price": price }));
+            return self.event(index, "AddToCart", json!({ "sku": sku, "price": price }));
         }
         if dice < 0.95 {
-            return self.event_of(index, "Search", json!({ "terms": "reading lamp" }));
+            return self.event(index, "Search", json!({ "terms": "reading lamp" }));
         }
         if dice < 0.97 {
             let user = format!("user-{}", self.random.u32(..5_000));
-            return self.event_of(index, "SignIn", json!({ "userID": user }));
+            return self.event(index, "SignIn", json!({ "userID": user }));
         }
         let items = self.visits[index].cart;
-        self.event_of(index, "Checkout", json!({ "items": items, "total": price }))
+        self.event(index, "Checkout", json!({ "items": items, "total": price }))
     }
 
     fn turn_page(&mut self, index: usize) {
@@ -199,24 +199,7 @@ impl Visitors {
         visit.page = id;
     }
 
-    fn event_of(&mut self, index: usize, name: &str, data: Value) -> Value {
-        let visit = &self.visits[index];
-        let (id, visitor, page) = (visit.id, visit.visitor, visit.page);
-        let (url, category) = (visit.url.clone(), visit.category);
-        self.build(name, (id, visitor, page), (&url, category), data)
-    }
-
-    fn event(&mut self, visit: &Visit, name: &str, data: Value) -> Value {
-        self.build(name, (visit.id, visit.visitor, visit.page), (&visit.url, visit.category), data)
-    }
-
-    fn build(
-        &mut self,
-        name: &str,
-        (visit, visitor, page): (u128, u128, u128),
-        (url, category): (&str, &str),
-        data: Value,
-    ) -> Value {
+    fn event(&mut self, index: usize, name: &str, data: Value) -> Value {
         self.seq += 1;
         let late = if self.random.f64() < self.profile.late_share {
             self.random.i64(0..=self.profile.late_ms_max.max(0))
@@ -225,16 +208,17 @@ impl Visitors {
         };
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a run fit 52 bits")]
         let timestamp = self.profile.start_ms + self.clock_ms as i64 - late;
+        let visit = &self.visits[index];
         let mut event = json!({
             "eventName": name,
             "eventID": hex(self.random.u128(..)),
-            "visitID": hex(visit),
-            "globalVisitID": hex(visitor),
-            "pageID": hex(page),
+            "visitID": hex(visit.id),
+            "globalVisitID": hex(visit.visitor),
+            "pageID": hex(visit.page),
             "timestamp": timestamp,
             "seq": self.seq,
-            "url": url,
-            "category": category,
+            "url": visit.url,
+            "category": visit.category,
             "languageCode": "en-US",
         });
         event["data"] = data;
