@@ -10,6 +10,7 @@ mod replay;
 mod rule_tests;
 mod rules_dir;
 mod serve;
+mod typed_columns;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use layers::{Layers, Origin};
 use std::path::{Path, PathBuf};
 
-pub(crate) use sections::{Config, LogFormat, ServerSection, column_type};
+pub(crate) use sections::{Config, LogFormat, ServerSection};
 
 const DEFAULT_FILE: &str = "beckon.toml";
 

@@ -2,13 +2,13 @@
 //!
 //! Every field is a key of `docs/configuration.md`, with the same name and meaning.
 
+use crate::typed_columns::typed_columns;
 use beckon_ingest::dead_letters::DeadLetterLimits;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::normalise::QueryPolicy;
 use beckon_ingest::sites::SitesConfig;
 use beckon_rules::plan::RuleSet;
-use beckon_rules::schema::FieldType;
-use beckon_sinks::parquet::{ColumnType, ParquetConfig, TypedColumn};
+use beckon_sinks::parquet::ParquetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -187,10 +187,6 @@ impl Config {
 
     /// How the tables are written; a column of its own for each type that a package declares.
     pub(crate) fn tables(&self, rules: &RuleSet) -> ParquetConfig {
-        let typed = rules.types.iter().filter_map(|(path, kind)| {
-            let kind = column_type(*kind)?;
-            Some(TypedColumn { path: path.parts.join(".").into(), kind })
-        });
         ParquetConfig {
             file_bytes_max: self.reports.file_bytes_max,
             file_rows_max: self.reports.file_rows_max,
@@ -198,7 +194,7 @@ impl Config {
             open_bytes_max: self.reports.open_bytes_max,
             event_folders_max: self.reports.event_folders_max,
             typed_columns_max: self.reports.typed_columns_max,
-            typed_columns: typed.collect(),
+            typed_columns: typed_columns(rules, &[]),
         }
     }
 
@@ -206,16 +202,5 @@ impl Config {
     pub(crate) fn reports(&self) -> PathBuf {
         let reports = self.server.reports.clone();
         reports.unwrap_or_else(|| self.server.data.join("reports"))
-    }
-}
-
-/// The column of a declared type; `any` has none, a date stays as it came.
-pub(crate) fn column_type(kind: FieldType) -> Option<ColumnType> {
-    match kind {
-        FieldType::Str => Some(ColumnType::String),
-        FieldType::Int => Some(ColumnType::Integer),
-        FieldType::Float => Some(ColumnType::Number),
-        FieldType::Bool => Some(ColumnType::Boolean),
-        FieldType::Date | FieldType::Any => None,
     }
 }

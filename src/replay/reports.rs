@@ -2,13 +2,13 @@
 
 use super::feed::Start;
 use super::observer::{Observed, Observer};
-use crate::config::column_type;
+use crate::typed_columns::typed_columns;
 use anyhow::Context;
 use beckon_engine::dataflow::Deliver;
 use beckon_engine::model::EpochOutput;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::FieldType;
-use beckon_sinks::parquet::{ParquetConfig, ParquetTables, TypedColumn};
+use beckon_sinks::parquet::{ParquetConfig, ParquetTables};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,10 +30,9 @@ impl Reports {
     pub(super) fn start(
         directory: Option<&Path>,
         rules: &Arc<RuleSet>,
-        typed_columns: &[(String, FieldType)],
+        mapped: &[(String, FieldType)],
     ) -> anyhow::Result<(Self, Start)> {
-        let tables =
-            directory.map(|directory| open(directory, rules, typed_columns)).transpose()?;
+        let tables = directory.map(|directory| open(directory, rules, mapped)).transpose()?;
         let durable = tables.as_ref().and_then(ParquetTables::durable);
         let start = durable.map_or_else(Start::default, |position| Start {
             epoch: position.epoch.next(),
@@ -91,17 +90,10 @@ fn write(
 fn open(
     directory: &Path,
     rules: &RuleSet,
-    typed_columns: &[(String, FieldType)],
+    mapped: &[(String, FieldType)],
 ) -> anyhow::Result<ParquetTables> {
-    let declared = rules.types.iter().map(|(path, kind)| (path.parts.join("."), *kind));
-    let mut columns: Vec<TypedColumn> = Vec::new();
-    for (path, kind) in declared.chain(typed_columns.iter().cloned()) {
-        let is_new = columns.iter().all(|column| *column.path != *path);
-        if let (true, Some(kind)) = (is_new, column_type(kind)) {
-            columns.push(TypedColumn { path: path.into(), kind });
-        }
-    }
-    let config = ParquetConfig { typed_columns: columns, ..ParquetConfig::default() };
+    let typed_columns = typed_columns(rules, mapped);
+    let config = ParquetConfig { typed_columns, ..ParquetConfig::default() };
     ParquetTables::open(directory, config)
         .with_context(|| format!("{}: the reports cannot be opened", directory.display()))
 }
