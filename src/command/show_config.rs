@@ -2,7 +2,10 @@
 
 use crate::config::{self, ConfigArgs};
 use crate::output;
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
+
+/// Columns of the terminal that the table takes at the most; longer values go on below.
+const WIDTH_MAX: u16 = 120;
 
 /// Runs the command.
 ///
@@ -12,6 +15,7 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let loaded = config::load(args, std::env::vars())?;
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH_MAX);
     table.set_header(["key", "value", "from"]);
     for (key, value, origin) in loaded.rows() {
         table.add_row([key, value, origin]);

@@ -85,13 +85,7 @@ impl Layers {
         value: toml::Value,
         origin: &Origin,
     ) -> Result<(), UnknownKey> {
-        let table = path.rsplit('.').fold(value, |inner, key| {
-            toml::Value::Table([(key.to_owned(), inner)].into_iter().collect())
-        });
-        match table {
-            toml::Value::Table(table) => self.lay(&table, origin),
-            _ => Ok(()),
-        }
+        self.lay(&nested(path, value), origin)
     }
 
     /// Lays every variable `BECKON_SECTION__KEY`; a value that is no TOML is text. Variables with
@@ -117,6 +111,14 @@ impl Layers {
         self.origins.get(path).cloned().unwrap_or(Origin::Default)
     }
 
+    /// Every leaf that is no default: its path, a table of it alone, its origin.
+    pub(crate) fn overrides(&self) -> impl Iterator<Item = (&str, toml::Table, &Origin)> {
+        self.origins.iter().filter_map(|(path, origin)| {
+            let value = lookup(&self.merged, path)?.clone();
+            Some((&**path, nested(path, value), origin))
+        })
+    }
+
     /// Every leaf as (path, value, origin), sorted by path.
     pub(crate) fn leaves(&self) -> Vec<(String, String, Origin)> {
         let mut leaves = Vec::new();
@@ -140,6 +142,13 @@ fn parse_value(text: &str) -> toml::Value {
         .ok()
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// A table that holds one value, at a dotted path.
+fn nested(path: &str, value: toml::Value) -> toml::Table {
+    let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let inner: toml::Table = [(key.to_owned(), value)].into_iter().collect();
+    if parents.is_empty() { inner } else { nested(parents, toml::Value::Table(inner)) }
 }
 
 fn lookup<'a>(table: &'a toml::Table, path: &str) -> Option<&'a toml::Value> {

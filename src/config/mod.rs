@@ -44,9 +44,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether nobody set a key.
-    pub(crate) fn is_default(&self, key: &str) -> bool {
-        self.layers.origin(key) == Origin::Default
+    /// Whether a flag of the command line set a key.
+    pub(crate) fn is_flag(&self, key: &str) -> bool {
+        matches!(self.layers.origin(key), Origin::Flag(_))
     }
 
     /// Every value as (dotted key, TOML text, origin); write keys are secrets and left out.
@@ -78,9 +78,22 @@ pub(crate) fn load(
     }
     layers.lay_environment(environment)?;
     lay_flags(&mut layers, args)?;
-    let config: Config = toml::Value::Table(layers.merged.clone()).try_into()?;
+    let config = config_of(&layers.merged).map_err(|error| misfit(&layers, error))?;
     config.check()?;
     Ok(Loaded { config, layers })
+}
+
+fn config_of(table: &toml::Table) -> Result<Config, toml::de::Error> {
+    toml::Value::Table(table.clone()).try_into()
+}
+
+/// Names the layer whose value does not fit: the first one that does not fit by itself.
+fn misfit(layers: &Layers, error: toml::de::Error) -> anyhow::Error {
+    let alone = layers.overrides().find_map(|(path, table, origin)| {
+        let error = config_of(&table).err()?;
+        Some(anyhow::anyhow!("{origin}: `{path}`: {}", error.message()))
+    });
+    alone.unwrap_or_else(|| error.into())
 }
 
 fn table(config: &Config) -> anyhow::Result<toml::Table> {
@@ -145,7 +158,12 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_refused_by_name() {
         let error = load_text("[engine]\nworkers = 'two'").expect_err("a text").to_string();
-        assert!(error.contains("workers"), "{error}");
+        assert!(error.starts_with("file /"), "{error}");
+        assert!(error.ends_with("`engine.workers`: invalid type: string \"two\", expected usize"));
+        let variable = [("BECKON_SERVER__LISTEN".to_owned(), "7".to_owned())].into_iter();
+        let error = load(&ConfigArgs::default(), variable).expect_err("a number").to_string();
+        let start = "environment BECKON_SERVER__LISTEN: `server.listen`: invalid type: integer";
+        assert!(error.starts_with(start), "{error}");
     }
 
     #[test]

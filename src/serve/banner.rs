@@ -24,7 +24,8 @@ pub(crate) fn print(
          go ({}).\n\n  send events   curl -d '{{\"eventName\":\"PageEntered\",\"category\":\
          \"pricing\",\"visitID\":\"0123456789abcdef0123456789abcdef\"}}' \
          http://{address}/v1/events\n  metrics       http://{address}/metrics\n  Parquet       {}\n  \
-         token         {}\n\n  Ctrl-C ends it.\n",
+         token         {} (Authorization: Bearer, for \
+         /metrics and the rest)\n\n  Ctrl-C ends it.\n",
         names.join(", "),
         config.reports().display(),
         token.as_str()

@@ -12,14 +12,14 @@ mod logging;
 mod rules;
 mod view;
 
-use crate::config::{self, Config, ConfigArgs};
-use anyhow::Context;
+use crate::config::{self, Config, ConfigArgs, Loaded};
 use back::Back;
 use beckon_engine::clock::{Clock, SystemClock};
 use beckon_engine::disk::RealDisk;
 use beckon_ingest::dead_letters::DeadLetters;
 use beckon_ingest::tokens::TokenStore;
 use beckon_ingest::{Parts, Server, ServerConfig};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,11 +46,10 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When it cannot start, or its files cannot be finished at the end.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let loaded = config::load(&args.config, std::env::vars())?;
-    let is_named = !loaded.is_default("server.data");
-    let mut config = loaded.config;
-    logging::start(&config.server)?;
-    let demo_folder = if args.demo && !is_named { Some(demo_folder(&mut config)?) } else { None };
+    let mut loaded = config::load(&args.config, std::env::vars())?;
+    logging::start(&loaded.config.server)?;
+    let demo_folder = if args.demo { demo_folder(&mut loaded)? } else { None };
+    let config = loaded.config;
     let rules = Arc::new(rules::load(config.server.rules.as_deref(), args.demo)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
@@ -60,6 +59,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let listener = runtime.block_on(listen(&config, args.demo))?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (data, reports) = (config.server.data.display(), config.reports());
+    tracing::info!(rules = rules.rules.len(), %data, reports = %reports.display(), "starting");
+    if config.sites.is_empty() && !args.demo {
+        tracing::warn!("no site has a write key, so every event is refused: sites.NAME.keys");
+    }
     let mut back = Back::start(&config, Arc::clone(&rules), &clock)?;
     let tokens = token_store(&config, &clock)?;
     let letters = dead_letters(&config, &clock)?;
@@ -91,18 +95,30 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In demo mode data goes to a temporary folder, unless a folder was named.
-fn demo_folder(config: &mut Config) -> anyhow::Result<tempfile::TempDir> {
+/// In demo mode data goes to a temporary folder unless a flag names one. A configuration file in
+/// the working folder names that of a real site, where keyless events have no place.
+fn demo_folder(loaded: &mut Loaded) -> anyhow::Result<Option<tempfile::TempDir>> {
+    if !loaded.is_flag("server.reports") {
+        loaded.config.server.reports = None;
+    }
+    if loaded.is_flag("server.data") {
+        return Ok(None);
+    }
     let folder = tempfile::Builder::new().prefix("beckon-demo-").tempdir()?;
-    config.server.data = folder.path().to_owned();
-    Ok(folder)
+    folder.path().clone_into(&mut loaded.config.server.data);
+    Ok(Some(folder))
 }
 
 async fn listen(config: &Config, is_demo: bool) -> anyhow::Result<TcpListener> {
     let listen = &config.server.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; is another server running there?"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; another server runs there, --listen takes another address",
+            ErrorKind::InvalidInput => "; expected an address and a port, such as 127.0.0.1:7700",
+            _ => "",
+        };
+        anyhow::anyhow!("cannot listen on {listen}: {error}{advice}")
+    })?;
     let address: SocketAddr = listener.local_addr()?;
     anyhow::ensure!(
         !is_demo || address.ip().is_loopback(),
