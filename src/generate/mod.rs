@@ -9,6 +9,7 @@ use crate::output;
 use beckon_engine::clock::{Clock, SystemClock};
 use clap::Args;
 use comfy_table::Table;
+use hyper::Method;
 use std::io::Write;
 use std::time::Duration;
 use visitors::{Profile, Visitors};
@@ -106,6 +107,8 @@ fn send_events(args: &GenerateArgs, target: &str, visitors: Visitors) -> anyhow:
         outstanding_max: args.outstanding.max(1),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Said at once, and with its cause; once load runs, what fails is counted.
+    runtime.block_on(client.send(Method::GET, "/healthz", ""))?;
     let outcome = runtime.block_on(load::run(client, visitors, load))?;
     report(&outcome)
 }

@@ -177,7 +177,9 @@ impl Visitors {
         if dice < 0.90 {
             self.visits[index].cart += 1;
             let sku = format!("S{}", self.random.u32(..500));
-            return self.event(index, "AddToCart", json!({ "sku": sku, "price": price }));
+            let name = format!("{} {sku}", self.visits[index].category);
+            let data = json!({ "sku": sku, "name": name, "price": price });
+            return self.event(index, "AddToCart", data);
         }
         if dice < 0.95 {
             return self.event(index, "Search", json!({ "terms": "reading lamp" }));
