@@ -16,7 +16,7 @@ use super::prepared::Prepared;
 use super::suppress;
 use super::visit::Visit;
 use super::windows::{BoundEvent, Partial, Windows};
-use crate::model::{ActionFact, EventId, EventRow, EventView, RuleWindow};
+use crate::model::{ActionFact, EventId, EventRow, EventView, RuleWindow, WindowKey};
 use crate::stage::{Effect, StageStats};
 use beckon_rules::plan::{Fire, QueryPlan, RulePlan, SequencePlan};
 use std::sync::Arc;
@@ -93,6 +93,7 @@ impl Trial<'_> {
         };
         let (data, has_null_placeholder) = action.render(matched);
         ActionFact {
+            window: WindowKey::Visit,
             site: Arc::clone(&visit.site),
             visit: visit.id.clone(),
             instance: visit.instance,
@@ -112,6 +113,9 @@ impl Trial<'_> {
             data,
             has_null_placeholder,
             priority: plan.priority,
+            decided: self.view.timestamp,
+            is_visit_open: true,
+            is_backfilled: false,
         }
     }
 }

@@ -29,7 +29,7 @@ pub use mark::{EpochInput, EpochMark, LoggedEvent};
 pub use packed::{PackedEvent, PackedFields, UnpackError, WELL_KNOWN_FIELDS};
 pub use rows::{
     ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventRow, Fate, Identity, Instance,
-    MatchId, Op, SuppressReason, VisitChange, VisitRow, VisitScope,
+    MatchId, Op, SuppressReason, VisitChange, VisitRow, VisitScope, WindowKey,
 };
 pub use time::{Epoch, EventTimeMs, LogSeq, ServerTimeMs};
 pub use value::{DEPTH_MAX, ListIter, MapIter, Value, ValueView};

@@ -177,6 +177,18 @@ pub enum SuppressReason {
     Holdout,
     /// It fired in this window instance before.
     Once,
+    /// Its package is paused.
+    Paused,
+    /// Outside of the rule's opening hours.
+    Schedule,
+    /// It acted for this visitor less than its `cooldown` ago.
+    Cooldown,
+    /// An action of the same visitor and epoch went first.
+    Priority,
+    /// The visit or the visitor had as many invitations as it may.
+    Limit,
+    /// An invitation for a visit that is over.
+    VisitEnded,
 }
 
 impl SuppressReason {
@@ -187,6 +199,41 @@ impl SuppressReason {
             Self::Disabled => "disabled",
             Self::Holdout => "holdout",
             Self::Once => "once",
+            Self::Paused => "paused",
+            Self::Schedule => "schedule",
+            Self::Cooldown => "cooldown",
+            Self::Priority => "priority",
+            Self::Limit => "limit",
+            Self::VisitEnded => "visit_ended",
+        }
+    }
+}
+
+/// Which instance of a rule's window, within the site unless it is global.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum WindowKey {
+    /// The visit instance.
+    Visit,
+    /// A visitor.
+    Visitor(VisitorId),
+    /// A user whose identity was proven.
+    User(Arc<str>),
+    /// All of the site.
+    Site,
+    /// All sites.
+    Global,
+}
+
+impl WindowKey {
+    /// The kind's name in rule files and exports.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Visit => "visit",
+            Self::Visitor(_) => "visitor",
+            Self::User(_) => "user",
+            Self::Site => "site",
+            Self::Global => "global",
         }
     }
 }
@@ -195,9 +242,12 @@ impl SuppressReason {
 /// cancel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActionFact {
-    /// The rule's package. First, with the next four: the outbox order (window key, rule, id).
+    /// The window in which it was found. First, with the next six: the outbox order (window kind,
+    /// key, rule, id).
+    pub window: WindowKey,
+    /// The site.
     pub site: Arc<str>,
-    /// The visit.
+    /// The visit of the match's last event.
     pub visit: VisitId,
     /// Its instance.
     pub instance: Instance,
@@ -233,6 +283,12 @@ pub struct ActionFact {
     pub has_null_placeholder: bool,
     /// `priority` of the rule.
     pub priority: i32,
+    /// When it was decided: the time of its last event, or the deadline of what was missing.
+    pub decided: EventTimeMs,
+    /// Whether the visit was open then.
+    pub is_visit_open: bool,
+    /// It was complete before its rule was deployed.
+    pub is_backfilled: bool,
 }
 
 /// What is said of a match.

@@ -7,7 +7,7 @@ use super::columns::{Batch, Kind};
 use super::events::write_identity;
 use super::hex::hex_digits;
 use beckon_engine::model::{
-    ActionRow, EpochMark, EpochOutput, EventTimeMs, Fate, Id, Op, VisitChange, VisitRow,
+    ActionRow, EpochMark, EpochOutput, EventTimeMs, Fate, Id, Op, VisitChange, VisitRow, WindowKey,
     partition_of,
 };
 use std::borrow::Cow;
@@ -58,6 +58,9 @@ pub(super) const ACTION_COLUMNS: &[(&str, Kind)] = &[
     ("data", Kind::UniqueText),
     ("has_null_placeholder", Kind::Boolean),
     ("priority", Kind::Small),
+    ("decided", Kind::Time),
+    ("visit_open", Kind::Boolean),
+    ("backfilled", Kind::Boolean),
 ];
 
 /// Columns of every epochs file, in order. Appended, never changed.
@@ -105,6 +108,13 @@ pub(super) fn append_visit(batch: &mut Batch, row: &VisitRow, mark: &EpochMark) 
 /// An action's line; `log_sequence` is that of the match's last event.
 pub(super) fn append_action(batch: &mut Batch, row: &ActionRow, mark: &EpochMark) {
     let fact = &row.fact;
+    let window_key = match &fact.window {
+        WindowKey::Visit => Some(id_text(&fact.visit.0)),
+        WindowKey::Visitor(visitor) => Some(id_text(&visitor.0)),
+        WindowKey::User(user) => Some(Cow::Borrowed(&**user)),
+        WindowKey::Site => Some(Cow::Borrowed(&*fact.site)),
+        WindowKey::Global => None,
+    };
     batch
         .row()
         .count(Some(fact.seq.0))
@@ -116,8 +126,8 @@ pub(super) fn append_action(batch: &mut Batch, row: &ActionRow, mark: &EpochMark
         .text(Some(&fact.package))
         .text(Some(&fact.rule))
         .hex(fact.version)
-        .text(Some("visit"))
-        .id(Some(&fact.visit.0))
+        .text(Some(fact.window.kind()))
+        .text(window_key.as_deref())
         .id(Some(&fact.visit.0))
         .count(Some(fact.instance.0.0))
         .id(fact.visitor.as_ref().map(|id| &id.0))
@@ -131,6 +141,9 @@ pub(super) fn append_action(batch: &mut Batch, row: &ActionRow, mark: &EpochMark
         .text(fact.data.as_deref())
         .boolean(Some(fact.has_null_placeholder))
         .small(Some(fact.priority))
+        .time_ms(Some(fact.decided.0))
+        .boolean(Some(fact.is_visit_open))
+        .boolean(Some(fact.is_backfilled))
         .done();
 }
 

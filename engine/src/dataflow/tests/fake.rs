@@ -4,6 +4,7 @@ use crate::model::{
     ActionFact, ActionId, ActionRow, CloseReason, Epoch, EpochInput, EpochMark, EpochOutput, Event,
     EventId, EventRow, EventTimeMs, Fate, Flags, Id, Identity, Instance, LogSeq, LoggedEvent,
     MatchId, Op, PackedEvent, ServerTimeMs, SuppressReason, Value, VisitChange, VisitId, VisitRow,
+    WindowKey,
 };
 use crate::stage::{Effect, Stage, StageStats};
 use std::collections::BTreeMap;
@@ -183,6 +184,7 @@ impl Stage for FakeStage {
 impl Visit {
     fn match_by_hash(&mut self, seq: LogSeq, out: &mut Vec<Effect>) {
         let fact = |suppressed| ActionFact {
+            window: WindowKey::Visit,
             site: self.row.site.clone(),
             visit: self.row.visit.clone(),
             instance: self.row.instance,
@@ -202,6 +204,9 @@ impl Visit {
             data: None,
             has_null_placeholder: false,
             priority: 0,
+            decided: self.row.last_event,
+            is_visit_open: true,
+            is_backfilled: false,
         };
         match self.hash % 7 {
             0 | 1 => {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::model::{
     ActionFact, ActionId, ActionRow, CloseReason, EventId, Id, Instance, MatchId, Op,
-    SuppressReason, VisitChange, VisitId, VisitRow, VisitScope, VisitorId,
+    SuppressReason, VisitChange, VisitId, VisitRow, VisitScope, VisitorId, WindowKey,
 };
 use crate::testing::{bytes_of, disk_with, fixture, set_version};
 
@@ -25,12 +25,18 @@ const CHANGES: [VisitChange; 6] = [
     VisitChange::Closed(CloseReason::Evicted),
     VisitChange::Closed(CloseReason::EndOfInput),
 ];
-const SAID: [(Op, Option<SuppressReason>); 6] = [
+const SAID: [(Op, Option<SuppressReason>); 12] = [
     (Op::Assert, None),
     (Op::Retract, None),
     (Op::Suppress, Some(SuppressReason::Disabled)),
     (Op::Suppress, Some(SuppressReason::Holdout)),
     (Op::Suppress, Some(SuppressReason::Once)),
+    (Op::Suppress, Some(SuppressReason::Paused)),
+    (Op::Suppress, Some(SuppressReason::Schedule)),
+    (Op::Suppress, Some(SuppressReason::Cooldown)),
+    (Op::Suppress, Some(SuppressReason::Priority)),
+    (Op::Suppress, Some(SuppressReason::Limit)),
+    (Op::Suppress, Some(SuppressReason::VisitEnded)),
     (Op::Correct, None),
 ];
 
@@ -80,6 +86,7 @@ fn identity(number: u64) -> Identity {
 fn fact(number: u64, suppressed: Option<SuppressReason>) -> ActionFact {
     let text = |text: &str| number.is_multiple_of(2).then(|| text.into());
     ActionFact {
+        window: window(number),
         site: "shop".into(),
         visit: VisitId(Id::Bits(7)),
         instance: Instance(LogSeq(number)),
@@ -99,6 +106,19 @@ fn fact(number: u64, suppressed: Option<SuppressReason>) -> ActionFact {
         data: text("{\"k\":1}"),
         has_null_placeholder: !number.is_multiple_of(2),
         priority: -5,
+        decided: EventTimeMs(1_700_000_000_456),
+        is_visit_open: number.is_multiple_of(3),
+        is_backfilled: number.is_multiple_of(4),
+    }
+}
+
+fn window(number: u64) -> WindowKey {
+    match number % 5 {
+        0 => WindowKey::Global,
+        1 => WindowKey::Visit,
+        2 => WindowKey::Visitor(VisitorId(Id::Bits(77))),
+        3 => WindowKey::User("ada".into()),
+        _ => WindowKey::Site,
     }
 }
 
@@ -112,7 +132,7 @@ fn outbox_fixture() -> Vec<u8> {
     let (mut writer, _) = OutboxWriter::open(open).expect("opened");
     writer.append(&everything(1)).expect("appended");
     writer.append(&EpochOutput { events: Vec::new(), ..output(2) }).expect("appended");
-    fixture("outbox-v1.obx", &bytes_of(&disk, &outbox_path()))
+    fixture("outbox-v2.obx", &bytes_of(&disk, &outbox_path()))
 }
 
 fn cursor_fixture() -> Vec<u8> {
@@ -124,7 +144,7 @@ fn cursor_fixture() -> Vec<u8> {
 }
 
 #[test]
-fn version_1_of_the_outbox_is_written_and_read() {
+fn version_2_of_the_outbox_is_written_and_read() {
     let disk = disk_with(&outbox_path(), &outbox_fixture());
     let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
     assert_eq!(last, Epoch(2));
@@ -136,13 +156,15 @@ fn version_1_of_the_outbox_is_written_and_read() {
 /// The log refuses what a newer beckon wrote; the outbox is derived from it.
 #[test]
 fn an_outbox_of_another_version_is_derived_again() {
-    let mut bytes = outbox_fixture();
-    set_version(&mut bytes[..24], 2);
-    let disk = disk_with(&outbox_path(), &bytes);
-    let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
-    assert_eq!((last, writer.outbox().stats().files), (Epoch(0), 0));
-    assert_eq!(disk.list(Path::new(DIR)).expect("listed"), Vec::<String>::new());
-    check_read(&written(&disk, 3).outbox(), 0, 3);
+    for version in [1, 3] {
+        let mut bytes = outbox_fixture();
+        set_version(&mut bytes[..24], version);
+        let disk = disk_with(&outbox_path(), &bytes);
+        let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
+        assert_eq!((last, writer.outbox().stats().files), (Epoch(0), 0));
+        assert_eq!(disk.list(Path::new(DIR)).expect("listed"), Vec::<String>::new());
+        check_read(&written(&disk, 3).outbox(), 0, 3);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::parquet::ParquetConfig;
 use beckon_engine::model::{
     ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventId, EventTimeMs, Fate, Id,
     Identity, Instance, LogSeq, MatchId, Op, PackedEvent, SuppressReason, VisitChange, VisitId,
-    VisitRow, VisitScope, VisitorId,
+    VisitRow, VisitScope, VisitorId, WindowKey,
 };
 
 #[test]
@@ -99,6 +99,7 @@ fn event_rows_say_what_became_of_them() {
 
 fn fact(suppressed: Option<SuppressReason>) -> ActionFact {
     ActionFact {
+        window: WindowKey::Visit,
         site: "shop".into(),
         visit: VisitId(Id::Text("v-1".into())),
         instance: Instance(LogSeq(3)),
@@ -118,6 +119,9 @@ fn fact(suppressed: Option<SuppressReason>) -> ActionFact {
         data: Some("{\"a\":1}".into()),
         has_null_placeholder: false,
         priority: -2,
+        decided: EventTimeMs(NOON + 7),
+        is_visit_open: true,
+        is_backfilled: false,
     }
 }
 
@@ -179,6 +183,37 @@ fn action_rows_are_complete() {
     assert_eq!(long(row, "log_sequence"), Some(9));
     assert_eq!(long(row, "visit_instance"), Some(3));
     assert_eq!(time_ms(row, "timestamp"), Some(NOON));
+    assert_eq!(time_ms(row, "decided"), Some(NOON + 7));
+    assert_eq!(boolean(row, "visit_open"), Some(true));
+    assert_eq!(boolean(row, "backfilled"), Some(false));
+}
+
+#[test]
+fn a_window_has_a_kind_and_a_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let windows = [
+        (WindowKey::Visit, "visit", Some("v-1")),
+        (WindowKey::Visitor(VisitorId(Id::Text("v-2".into()))), "visitor", Some("v-2")),
+        (WindowKey::User("ada".into()), "user", Some("ada")),
+        (WindowKey::Site, "site", Some("shop")),
+        (WindowKey::Global, "global", None),
+    ];
+    let action = |(window, _, _): &(WindowKey, _, _)| ActionRow {
+        fact: ActionFact { window: window.clone(), ..fact(None) },
+        op: Op::Assert,
+    };
+    let actions = windows.iter().map(action).collect();
+    write_all(
+        folder.path(),
+        ParquetConfig::default(),
+        &[EpochOutput { actions, ..epoch(9, NOON, &["a"]) }],
+    );
+    let found = rows(folder.path(), "actions");
+    assert_eq!(found.len(), windows.len());
+    for (row, (_, kind, key)) in found.iter().zip(windows) {
+        assert_eq!(text(row, "window_kind").as_deref(), Some(kind));
+        assert_eq!(text(row, "window_key").as_deref(), key, "{kind}");
+    }
 }
 
 #[test]
