@@ -59,6 +59,10 @@ pub struct StageStats {
     /// Partial matches dropped because of `rule_partials_max`, and join keys passed over because
     /// of `key_combinations_max`.
     pub partials_dropped: u64,
+    /// Matches refused because of `pending_absences_max`.
+    pub absences_refused: u64,
+    /// Matches asserted before they were final because of `rule_hits_max`.
+    pub hits_over_limit: u64,
     /// Events whose bytes could not be read.
     pub events_unreadable: u64,
     /// Matches found.

@@ -309,6 +309,8 @@ fn sum(total: StageStats, one: &StageStats) -> StageStats {
         closed_visits_forgotten: total.closed_visits_forgotten + one.closed_visits_forgotten,
         kept_events_dropped: total.kept_events_dropped + one.kept_events_dropped,
         partials_dropped: total.partials_dropped + one.partials_dropped,
+        absences_refused: total.absences_refused + one.absences_refused,
+        hits_over_limit: total.hits_over_limit + one.hits_over_limit,
         events_unreadable: total.events_unreadable + one.events_unreadable,
         matches: total.matches + one.matches,
     }

@@ -22,6 +22,12 @@ pub struct MatcherConfig {
     pub closed_visits_max: u64,
     /// Partial matches of one rule in one window; over it the one that waits longest is dropped.
     pub rule_partials_max: u32,
+    /// Matches of one rule and key in one window that wait for a missing event at the end; over it
+    /// the newest is refused.
+    pub pending_absences_max: u32,
+    /// Matches of one rule in one window that wait until they are final; over it the oldest is
+    /// asserted at once.
+    pub rule_hits_max: u32,
     /// Join keys of one event at one step, where fields have several values; the rest is passed
     /// over.
     pub key_combinations_max: u32,
@@ -39,6 +45,8 @@ impl Default for MatcherConfig {
             visits_open_max: 1_000_000,
             closed_visits_max: 1_000_000,
             rule_partials_max: 256,
+            pending_absences_max: 64,
+            rule_hits_max: 256,
             key_combinations_max: 64,
             makes_visit_started: true,
         }

@@ -13,7 +13,8 @@ use super::fields::{Captures, Extractor};
 use super::names::Names;
 use beckon_rules::ast::Literal;
 use beckon_rules::plan::{
-    BindingSlot, FieldSlot, QueryPlan, RuleIndex, RulePlan, RuleSet, StepPlan,
+    BindingSlot, FieldSlot, MISSING_MAX, QueryPlan, RuleIndex, RulePlan, RuleSet, SequencePlan,
+    StepPlan,
 };
 use beckon_rules::program::{Datum, Fields, Program};
 use hashbrown::HashTable;
@@ -21,24 +22,47 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A step that an event satisfies. In ascending order: by rule, and within a rule the last step
-/// first, which is the order in which an event is tried.
+/// A term of a rule that an event satisfies. In ascending order: by rule, and within a rule as the
+/// event is tried: on missing events, on the last step, on those before it, on `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Hit(u64);
 
+/// Which term of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A missing event, by its place in `SequencePlan::missing`.
+    Missing(u8),
+    /// A positive step; 0 is the first.
+    Step(u8),
+    /// The event that ends partial matches.
+    Until,
+}
+
 impl Hit {
-    fn new(rule: RuleIndex, step: u8) -> Self {
-        Self(u64::from(rule.0) << 8 | u64::from(u8::MAX - step))
+    fn new(rule: RuleIndex, role: Role) -> Self {
+        let place = match role {
+            Role::Missing(place) => place,
+            Role::Step(step) => Self::STEP_FIRST - step,
+            Role::Until => u8::MAX,
+        };
+        Self(u64::from(rule.0) << 8 | u64::from(place))
     }
+
+    /// The place of step 0; those of the others are below it, down to that of `STEPS_MAX`.
+    const STEP_FIRST: u8 = u8::MAX - 1;
 
     /// The rule.
     pub(super) fn rule(self) -> usize {
         usize::try_from(self.0 >> 8).expect("an index of the rules")
     }
 
-    /// The step, 0 is the first.
-    pub(super) fn step(self) -> u8 {
-        u8::MAX - self.0.to_le_bytes()[0]
+    /// The term.
+    pub(super) fn role(self) -> Role {
+        match self.0.to_le_bytes()[0] {
+            u8::MAX => Role::Until,
+            place if usize::from(place) < MISSING_MAX => Role::Missing(place),
+            place => Role::Step(Self::STEP_FIRST - place),
+        }
     }
 }
 
@@ -76,9 +100,9 @@ impl Index {
     pub(super) fn new(rules: &RuleSet) -> Self {
         let mut by_name: BTreeMap<Option<&str>, Vec<Target<'_>>> = BTreeMap::new();
         for (rule, plan) in (0_u32..).map(RuleIndex).zip(&rules.rules) {
-            for (step, step_plan) in (0_u8..).zip(steps(plan)) {
-                let target = Target { hit: Hit::new(rule, step), step: step_plan };
-                by_name.entry(step_plan.name.as_deref()).or_default().push(target);
+            for (role, step) in terms(plan) {
+                let target = Target { hit: Hit::new(rule, role), step };
+                by_name.entry(step.name.as_deref()).or_default().push(target);
             }
         }
         let any = by_name.remove(&None).unwrap_or_default();
@@ -106,13 +130,18 @@ impl Index {
     }
 }
 
-/// The steps of a rule, in order.
-pub(super) fn steps(plan: &RulePlan) -> &[StepPlan] {
-    match &plan.query {
-        QueryPlan::Event(step) => std::slice::from_ref(step),
-        QueryPlan::Sequence(sequence) => &sequence.steps,
-        QueryPlan::Sample(sample) => &sample.steps,
-    }
+/// The terms of a rule: its steps in order, then missing events and `until`.
+fn terms(plan: &RulePlan) -> impl Iterator<Item = (Role, &StepPlan)> {
+    let (steps, missing, until) = match &plan.query {
+        QueryPlan::Event(step) => (std::slice::from_ref(step), &[][..], None),
+        QueryPlan::Sequence(SequencePlan { steps, missing, until, .. }) => {
+            (steps.as_slice(), missing.as_slice(), until.as_ref())
+        }
+        QueryPlan::Sample(sample) => (sample.steps.as_slice(), &[][..], None),
+    };
+    let missing = (0..).zip(missing).map(|(place, one)| (Role::Missing(place), &one.step));
+    let steps = (0..).zip(steps).map(|(step, plan)| (Role::Step(step), plan));
+    steps.chain(missing).chain(until.map(|step| (Role::Until, step)))
 }
 
 struct Target<'r> {
@@ -296,7 +325,7 @@ impl BoundReads {
     /// What the conditions across steps of a rule read, by step.
     pub(super) fn of(rules: &RuleSet, plan: &RulePlan) -> Vec<Self> {
         let mut read: BTreeMap<u8, BTreeSet<FieldSlot>> = BTreeMap::new();
-        for across in steps(plan).iter().filter_map(|step| step.across.as_ref()) {
+        for across in terms(plan).filter_map(|(_, step)| step.across.as_ref()) {
             across.for_each_read(|bound, slot| {
                 if let Some(step) = bound {
                     read.entry(step.0).or_default().insert(slot);

@@ -17,8 +17,10 @@
 //! 8. `Matched`: it is kept and tried on the rules.
 //!
 //! A `VisitEnded` of 7 or 8 then ends the visit. Events of 1 to 6 move nothing, but that a superseded
-//! one may make the visit last longer. At a mark, visits end whose last event plus inactivity lies
-//! before the mark's horizon, and all of them where the watermark is the end of time.
+//! one may make the visit last longer. At a mark, first the matches are asserted that waited for a
+//! time before its horizon (a missing event at the end, `emit = "final"`); then visits end whose last event plus inactivity lies
+//! before the mark's horizon, and all of them where the watermark is the end of time. A visit that
+//! ends, in whatever way, fulfils what still waits.
 //!
 //! Cost for each event: one pass over its bytes, one look-up for each indexed field (`index`), one
 //! look-up of its visit, and then only what the hits touch. Nothing is logged for an event. With many
@@ -30,16 +32,18 @@ mod closed;
 mod config;
 mod fields;
 mod identity;
-mod idle;
 mod index;
 mod kept;
 mod keys;
 mod names;
 mod partition;
 mod prepared;
+mod sample;
 mod sequence;
 mod suppress;
+mod turns;
 mod visit;
+mod waiting;
 mod windows;
 
 #[cfg(test)]
@@ -64,6 +68,7 @@ use sequence::Trial;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use visit::Visit;
+use waiting::Held;
 
 /// Stage 1 on one worker.
 #[derive(Debug)]
@@ -74,6 +79,8 @@ pub struct Matcher {
     /// By partition: no open visit's last event is before this. Apart, so that a mark reads 2 KB
     /// and not all partitions.
     first_idle: Vec<EventTimeMs>,
+    /// By partition: no match waits for a time before this.
+    first_due: Vec<EventTimeMs>,
 }
 
 /// Events that [`Stage::events`] looks at together.
@@ -107,17 +114,39 @@ impl Matcher {
             hits: Vec::new(),
             buffers: Buffers::default(),
         };
-        let first_idle = vec![EventTimeMs::MAX; usize::from(PARTITIONS)];
-        Self { shared, partitions: (0..PARTITIONS).map(|_| None).collect(), first_idle }
+        let never = vec![EventTimeMs::MAX; usize::from(PARTITIONS)];
+        Self {
+            shared,
+            partitions: (0..PARTITIONS).map(|_| None).collect(),
+            first_idle: never.clone(),
+            first_due: never,
+        }
     }
 
     fn arrival(&mut self, arrival: Arrival<'_>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, first_idle } = self;
+        let Self { shared, partitions, first_idle, first_due } = self;
         let index = arrival.partition();
         first_idle[index] = first_idle[index].min(arrival.view.timestamp);
         let partition =
             partitions[index].get_or_insert_with(|| Box::new(Partition::new(&shared.config)));
         shared.event(arrival, partition, out);
+        first_due[index] = partition.first_due().unwrap_or(EventTimeMs::MAX);
+    }
+
+    /// Asserts the matches whose time lies before the horizon.
+    fn fire_due(&mut self, out: &mut Vec<Effect>) {
+        let Self { shared, partitions, first_due, .. } = self;
+        let horizon = shared.horizon;
+        for (partition, first) in partitions.iter_mut().zip(first_due) {
+            let Some(partition) = partition.as_mut().filter(|_| horizon > *first) else {
+                continue;
+            };
+            partition.fire_due(horizon, |visit| {
+                let due = visit.windows.take_due(horizon);
+                shared.fire(due, visit, out);
+            });
+            *first = partition.first_due().unwrap_or(EventTimeMs::MAX);
+        }
     }
 
     /// Brings the visits of some events into the cache: the look-ups do not wait for each other.
@@ -153,7 +182,7 @@ impl Stage for Matcher {
     }
 
     fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, first_idle } = self;
+        let shared = &mut self.shared;
         let is_end = mark.watermark == EventTimeMs::MAX;
         let horizon = if is_end {
             mark.watermark
@@ -161,6 +190,8 @@ impl Stage for Matcher {
             mark.watermark.saturating_add(-shared.config.lateness_ms)
         };
         shared.horizon = shared.horizon.max(horizon);
+        self.fire_due(out);
+        let Self { shared, partitions, first_idle, .. } = self;
         for (partition, first) in partitions.iter_mut().zip(first_idle) {
             let Some(partition) = partition else { continue };
             if !is_end && !shared.is_over(*first) {
@@ -168,18 +199,23 @@ impl Stage for Matcher {
             }
             while let Some(ended) = partition.pop_idle(|last| is_end || shared.is_over(last)) {
                 let reason = if is_end { CloseReason::EndOfInput } else { CloseReason::Inactive };
-                shared.closed(&ended, reason, out);
+                shared.closed(ended, reason, out);
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
     }
 
     fn stats(&self) -> StageStats {
-        let Self { shared, first_idle, .. } = self;
-        let first = first_idle.iter().min().filter(|_| shared.stats.visits_open > 0);
-        let next_timer_ms = first
-            .zip(shared.config.inactivity_ms)
-            .map(|(last, inactivity_ms)| last.0.saturating_add(inactivity_ms).saturating_add(1));
+        let Self { shared, first_idle, first_due, .. } = self;
+        let config = &shared.config;
+        let is_open = |_: &&EventTimeMs| shared.stats.visits_open > 0;
+        let after =
+            |time: EventTimeMs, wait_ms: i64| time.saturating_add(wait_ms).saturating_add(1);
+        let idle = first_idle.iter().min().filter(is_open).zip(config.inactivity_ms);
+        let idle = idle.map(|(last, inactivity_ms)| after(*last, inactivity_ms));
+        let due = first_due.iter().min().filter(|due| **due < EventTimeMs::MAX).filter(is_open);
+        let due = due.map(|due| after(*due, 0));
+        let next_timer_ms = idle.into_iter().chain(due).min().map(|time| time.0);
         StageStats { next_timer_ms, ..shared.stats }
     }
 }
@@ -259,10 +295,13 @@ impl Shared {
         }
         visit.newest = order;
         self.take(&arrival, captures, visit, out);
+        if visit.is_schedule_due() {
+            partition.schedule(hash, view.site, &id);
+        }
         if view.name == system::VISIT_ENDED
             && let Some(ended) = partition.remove(hash, view.site, &id)
         {
-            self.closed(&ended, CloseReason::Ended, out);
+            self.closed(ended, CloseReason::Ended, out);
         }
     }
 
@@ -321,7 +360,7 @@ impl Shared {
             && let Some(ended) = partition.pop_idle(|_| true)
         {
             self.stats.visits_evicted += 1;
-            self.closed(&ended, CloseReason::Evicted, out);
+            self.closed(ended, CloseReason::Evicted, out);
         }
         let Arrival { logged, view, hash } = arrival;
         let site = Arc::clone(self.sites.entry(view.site, || view.site.into()));
@@ -380,11 +419,27 @@ impl Shared {
             .is_some_and(|inactivity_ms| last_event.saturating_add(inactivity_ms) < self.horizon)
     }
 
-    /// Tells of a visit that was taken out.
-    fn closed(&mut self, ended: &Ended, reason: CloseReason, out: &mut Vec<Effect>) {
-        let Ended { visit, is_one_forgotten } = ended;
+    /// Asserts matches that waited, in the order in which they were decided.
+    fn fire(&mut self, due: Vec<Held>, visit: &mut Visit, out: &mut Vec<Effect>) {
+        let before = visit.bytes();
+        let waited: u64 = due.iter().map(Held::bytes).sum();
+        for held in due {
+            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
+            let plan = Arc::clone(&self.prepared.rules.rules[rule]);
+            held.pass(&plan, &mut visit.windows, &mut self.stats, out);
+        }
+        let after = self.stats.state_bytes + visit.bytes();
+        self.stats.state_bytes = after.saturating_sub(before + waited);
+    }
+
+    /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more.
+    fn closed(&mut self, ended: Ended, reason: CloseReason, out: &mut Vec<Effect>) {
+        let Ended { mut visit, is_one_forgotten } = ended;
+        let mut due = visit.windows.take_due(EventTimeMs::MAX);
+        due.iter_mut().for_each(|held| held.fact.is_visit_open = false);
+        self.fire(due, &mut visit, out);
         self.stats.visits_open -= 1;
-        self.stats.closed_visits_forgotten += u64::from(*is_one_forgotten);
+        self.stats.closed_visits_forgotten += u64::from(is_one_forgotten);
         self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
         out.push(Effect::Visit(visit.row(VisitChange::Closed(reason)).into()));
     }

@@ -4,7 +4,7 @@
 
 use super::closed::{ClosedVisits, spread};
 use super::config::MatcherConfig;
-use super::idle::{Idle, IdleOrder};
+use super::turns::{Turn, Turns};
 use super::visit::Visit;
 use crate::model::{EventTimeMs, VisitId};
 use hashbrown::HashTable;
@@ -28,7 +28,10 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct Partition {
     visits: HashTable<Slot>,
-    idle: IdleOrder,
+    /// By last event.
+    idle: Turns,
+    /// By the first match that waits for a time.
+    due: Turns,
     closed: ClosedVisits,
 }
 
@@ -36,7 +39,8 @@ impl Partition {
     pub(super) fn new(config: &MatcherConfig) -> Self {
         Self {
             visits: HashTable::new(),
-            idle: IdleOrder::default(),
+            idle: Turns::default(),
+            due: Turns::default(),
             closed: ClosedVisits::new(config.partition_closed_max()),
         }
     }
@@ -61,7 +65,7 @@ impl Partition {
 
     /// Adds a visit that is not open yet.
     pub(super) fn insert(&mut self, hash: u64, visit: Visit) -> &mut Visit {
-        self.idle.push(Idle { last_event: visit.last_event(), instance: visit.instance, hash });
+        self.idle.push(Turn { time: visit.last_event(), instance: visit.instance, hash });
         let slot = Slot { hash, visit: Box::new(visit) };
         let entry = self.visits.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
         &mut entry.into_mut().visit
@@ -74,8 +78,9 @@ impl Partition {
         let entry = self.visits.find_entry(spread(hash), is_it).ok()?;
         let visit = entry.remove().0.visit;
         let is_one_forgotten = self.closed.insert(hash);
-        let Self { visits, idle, .. } = self;
-        idle.sweep(visits.len(), |idle| last_event(visits, idle).is_some());
+        let Self { visits, idle, due, .. } = self;
+        idle.sweep(visits.len(), |turn| last_event(visits, turn).is_some());
+        due.sweep(visits.len(), |turn| last_event(visits, turn).is_some());
         Some(Ended { visit, is_one_forgotten })
     }
 
@@ -87,12 +92,44 @@ impl Partition {
     /// Takes out the visit that is idle longest, if `is_due` says so of its last event (and of all
     /// earlier times); it is remembered.
     pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Ended> {
-        let Self { visits, idle, closed } = self;
+        let Self { visits, idle, closed, .. } = self;
         let idle = idle.pop(is_due, |idle| last_event(visits, idle))?;
         let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
         let entry = visits.find_entry(spread(idle.hash), is_it).ok()?;
         let is_one_forgotten = closed.insert(idle.hash);
         Some(Ended { visit: entry.remove().0.visit, is_one_forgotten })
+    }
+
+    /// Puts an open visit into the order of those with a match that waits for a time, if it has one
+    /// that is earlier than its place says.
+    pub(super) fn schedule(&mut self, hash: u64, site: &str, id: &VisitId) {
+        let is_it =
+            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
+        if let Some(slot) = self.visits.find_mut(spread(hash), is_it) {
+            reschedule(&mut self.due, &mut slot.visit, hash);
+        }
+    }
+
+    /// Gives each visit with a match that waited for a time before the horizon to `fire`, which takes
+    /// those matches out.
+    pub(super) fn fire_due(&mut self, horizon: EventTimeMs, mut fire: impl FnMut(&mut Visit)) {
+        while let Some(turn) = self.due.pop_first(|time| horizon > time) {
+            let is_it =
+                |slot: &Slot| slot.hash == turn.hash && slot.visit.instance == turn.instance;
+            let Some(slot) = self.visits.find_mut(spread(turn.hash), is_it) else { continue };
+            // Another entry that an earlier time has overtaken.
+            if slot.visit.scheduled != Some(turn.time) {
+                continue;
+            }
+            slot.visit.scheduled = None;
+            fire(&mut slot.visit);
+            reschedule(&mut self.due, &mut slot.visit, turn.hash);
+        }
+    }
+
+    /// No match of an open visit waits for a time before this.
+    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
+        self.due.first()
     }
 
     /// No open visit has its last event before this.
@@ -101,9 +138,17 @@ impl Partition {
     }
 }
 
-fn last_event(visits: &HashTable<Slot>, idle: &Idle) -> Option<EventTimeMs> {
-    let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
-    visits.find(spread(idle.hash), is_it).map(|slot| slot.visit.last_event())
+fn reschedule(due: &mut Turns, visit: &mut Visit, hash: u64) {
+    let Some(time) = visit.windows.first_due() else { return };
+    if visit.scheduled.is_none_or(|scheduled| time < scheduled) {
+        visit.scheduled = Some(time);
+        due.push(Turn { time, instance: visit.instance, hash });
+    }
+}
+
+fn last_event(visits: &HashTable<Slot>, turn: &Turn) -> Option<EventTimeMs> {
+    let is_it = |slot: &Slot| slot.hash == turn.hash && slot.visit.instance == turn.instance;
+    visits.find(spread(turn.hash), is_it).map(|slot| slot.visit.last_event())
 }
 
 #[cfg(test)]

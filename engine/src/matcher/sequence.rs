@@ -1,24 +1,37 @@
-//! One event of a visit against the rules whose steps it satisfies: EQL's sequences, step by step.
+//! One event of a visit against the rules whose terms it satisfies: EQL's sequences, step by step.
 //!
 //! An event is tried on the last step first, so it never fills two steps of one match. A hit takes
 //! the partial match that waits at the step before (the newest: there is one for each key), and
 //! replaces what waits at its own step. A condition across steps that is not true is no hit: the
 //! partial match stays. One that is too old (`maxspan`) is taken all the same, and is gone.
 //!
+//! A missing event is remembered where it can refuse a match: beside the partial match that waits at
+//! the step before (`Gap`), by key for one at the start, and for one at the end it takes out the
+//! complete matches that wait for their deadline. Its times count strictly, so it makes no difference
+//! whether an event is tried on missing events first or on steps. A refused match goes on to its end,
+//! as it takes the events that another would have had, and comes to nothing there.
+//!
 //! The kind of window that a rule sees is decided in this one place: now always the visit.
 
 use super::action::Matched;
 use super::config::MatcherConfig;
-use super::index::{EventFields, Hit};
+use super::index::{EventFields, Hit, Role};
 use super::kept::{KeptEvents, Ordinal};
 use super::keys::{Key, Keys};
 use super::prepared::Prepared;
+use super::sample::Candidate;
 use super::suppress;
 use super::visit::Visit;
+use super::waiting::{Held, RuleKey};
 use super::windows::{BoundEvent, Partial, Windows};
-use crate::model::{ActionFact, EventId, EventRow, EventView, RuleWindow, WindowKey};
+use crate::model::{
+    ActionFact, EventId, EventRow, EventTimeMs, EventView, MatchId, RuleWindow, WindowKey,
+};
 use crate::stage::{Effect, StageStats};
-use beckon_rules::plan::{Fire, QueryPlan, RulePlan, SequencePlan};
+use beckon_rules::plan::{
+    Emit, Fire, MissingPlan, QueryPlan, RulePlan, SamplePlan, SequencePlan, StepPlan,
+};
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
 /// An event, where it is tried.
@@ -32,7 +45,7 @@ pub(super) struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Keeps the event and tries it on the steps that it satisfies by itself.
+    /// Keeps the event and tries it on the terms that it satisfies by itself.
     pub(super) fn run(
         &self,
         hits: &[Hit],
@@ -42,33 +55,86 @@ impl Trial<'_> {
     ) {
         let (ordinal, leaves) = visit.kept.push(&self.row.event, self.config.visit_events_max);
         stats.kept_events_dropped += u64::from(leaves);
-        for hit in hits {
-            let rule = hit.rule();
-            let plan = &self.prepared.rules.rules[rule];
-            let number = u32::try_from(rule).expect("a rule's index has 32 bits");
-            if visit.windows.is_done(number) {
+        for hits in hits.chunk_by(|one, other| one.rule() == other.rule()) {
+            let index = hits[0].rule();
+            let rule = u32::try_from(index).expect("a rule's index has 32 bits");
+            if visit.windows.is_done(rule) {
                 continue;
             }
-            let mut window = Window {
-                trial: self,
-                plan,
-                index: rule,
-                rule: number,
-                ordinal,
-                windows: &mut visit.windows,
-                stats,
-            };
-            for partial in window.advance(hit.step()) {
-                let last = (self.row, hit.step());
-                let matched = Matched { last, bound: partial.bound() };
-                let ids = ids(&visit.kept, &partial.events);
-                out.push(Effect::Match(self.fact(rule, visit, ids, matched).into(), 1));
-                stats.matches += 1;
+            let plan = &self.prepared.rules.rules[index];
+            let windows = &mut visit.windows;
+            let mut window = Window { trial: self, plan, index, rule, ordinal, windows, stats };
+            let mut complete = window.advance(hits);
+            // What the event decides goes before what waits.
+            complete.sort_by_key(|complete| complete.deadline);
+            let mut asserted: SmallVec<[MatchId; 1]> = SmallVec::new();
+            for complete in complete {
+                let last = (self.row, complete.last_step);
+                let matched = Matched { last, bound: &complete.bound };
+                let mut fact = self.fact(index, visit, ids(&visit.kept, &complete.events), matched);
+                fact.decided = complete.deadline.unwrap_or(fact.decided);
+                // Two values of a join key may make a match of the same events: it is one match.
+                if asserted.contains(&fact.matched) {
+                    continue;
+                }
+                if complete.deadline.is_none() {
+                    asserted.push(fact.matched);
+                }
+                let of = RuleKey { rule, key: complete.key };
+                let held = Held {
+                    of,
+                    is_deadline: complete.deadline.is_some(),
+                    last: self.view.timestamp,
+                    bound: complete.bound,
+                    fact: fact.into(),
+                };
+                self.settle(plan, held, (&mut visit.windows, stats), out);
+                if visit.windows.is_done(rule) {
+                    break;
+                }
             }
         }
         if leaves && visit.kept.is_sweep_due() {
             visit.kept.sweep(&visit.windows.named());
         }
+    }
+
+    /// Asserts a match, or lets it wait for its time.
+    fn settle(
+        &self,
+        plan: &RulePlan,
+        held: Held,
+        (windows, stats): (&mut Windows, &mut StageStats),
+        out: &mut Vec<Effect>,
+    ) {
+        let (rule, now) = (held.of.rule, self.view.timestamp);
+        if !held.is_deadline && plan.emit == Emit::Early {
+            let is_second = plan.fire == Fire::Once
+                && windows.waiting().is_some_and(|waiting| waiting.is_decided_before(rule, now));
+            if !is_second {
+                held.pass(plan, windows, stats, out);
+            }
+            return;
+        }
+        let waiting = windows.waiting_mut();
+        let pending_max = usize::try_from(self.config.pending_absences_max).unwrap_or(usize::MAX);
+        if held.is_deadline && waiting.absences(&held.of, now) >= pending_max {
+            stats.absences_refused += 1;
+            return;
+        }
+        waiting.hold(held);
+        while let Some(over) = windows.waiting_mut().pop_over(rule, now, self.config.rule_hits_max)
+        {
+            stats.hits_over_limit += 1;
+            over.pass(plan, windows, stats, out);
+        }
+    }
+
+    /// Whether the condition of a step of a rule that names earlier events is true, or there is none.
+    fn is_true(&self, rule: usize, step: &StepPlan, bound: &[BoundEvent]) -> bool {
+        step.across
+            .as_ref()
+            .is_none_or(|across| self.prepared.is_true_across((rule, across), self.fields, bound))
     }
 
     fn fact(
@@ -89,7 +155,7 @@ impl Trial<'_> {
         };
         let last = match plan.fire {
             Fire::Once => None,
-            Fire::Every => events.last(),
+            Fire::Every => Some(self.view.id()),
         };
         let (data, has_null_placeholder) = action.render(matched);
         ActionFact {
@@ -99,7 +165,7 @@ impl Trial<'_> {
             instance: visit.instance,
             package: Arc::clone(&plan.package),
             rule: Arc::clone(&plan.name),
-            action: window.action_id(last),
+            action: window.action_id(last.as_ref()),
             matched: window.match_id(plan.version.0, &events),
             version: plan.version.0,
             suppressed: suppress::decide(plan),
@@ -127,6 +193,19 @@ fn ids(kept: &KeptEvents, events: &[Ordinal]) -> Vec<EventId> {
     ids.collect()
 }
 
+/// A match whose positive steps are complete.
+#[derive(Debug)]
+struct Complete {
+    key: Key,
+    /// In step order.
+    events: SmallVec<[Ordinal; 4]>,
+    bound: Vec<BoundEvent>,
+    /// The step that the event filled.
+    last_step: u8,
+    /// What it waits for, where a missing event may still come.
+    deadline: Option<EventTimeMs>,
+}
+
 /// One rule in one window, while an event is tried on it.
 struct Window<'a, 'b> {
     trial: &'a Trial<'b>,
@@ -140,45 +219,53 @@ struct Window<'a, 'b> {
 }
 
 impl Window<'_, '_> {
-    /// The matches that the event completes at this step.
-    fn advance(&mut self, step: u8) -> Vec<Partial> {
-        let complete = match &self.plan.query {
-            QueryPlan::Event(_) => {
-                let mut partial =
-                    Partial::start(self.rule, &Key::default(), self.trial.view.timestamp);
-                partial.events.push(self.ordinal);
-                vec![partial]
+    /// The matches that the event completes.
+    fn advance(&mut self, hits: &[Hit]) -> Vec<Complete> {
+        let plan = self.plan;
+        match &plan.query {
+            QueryPlan::Event(_) => vec![Complete {
+                key: Key::default(),
+                events: smallvec![self.ordinal],
+                bound: Vec::new(),
+                last_step: 0,
+                deadline: None,
+            }],
+            QueryPlan::Sequence(sequence) => {
+                let mut complete = Vec::new();
+                for hit in hits {
+                    match hit.role() {
+                        Role::Missing(place) => self.miss(sequence, place),
+                        Role::Step(step) => self.step(sequence, step, &mut complete),
+                        Role::Until => self.until(sequence),
+                    }
+                }
+                complete
             }
-            QueryPlan::Sequence(sequence) => self.advance_sequence(sequence, step),
-            // Refused by `beckon_rules::compile::runs_now`.
-            QueryPlan::Sample(_) => Vec::new(),
-        };
-        if !complete.is_empty() && self.plan.fire == Fire::Once {
-            self.windows.finish(self.rule);
+            QueryPlan::Sample(sample) => self.sample(sample, hits),
         }
-        complete
     }
 
-    fn advance_sequence(&mut self, sequence: &SequencePlan, step: u8) -> Vec<Partial> {
+    fn keys(&mut self, step: &StepPlan) -> Keys {
         let combinations_max =
             usize::try_from(self.trial.config.key_combinations_max).unwrap_or(usize::MAX);
-        let parts = &sequence.steps[usize::from(step)].keys;
-        let keys = Keys::of(parts, &self.trial.fields, combinations_max);
+        let keys = Keys::of(&step.keys, &self.trial.fields, combinations_max);
         self.stats.partials_dropped += keys.dropped;
-        let mut complete = Vec::new();
-        for key in &keys.keys {
-            let Some(partial) = self.reach(sequence, step, key) else { continue };
+        keys
+    }
+
+    /// The event fills a step.
+    fn step(&mut self, sequence: &SequencePlan, step: u8, complete: &mut Vec<Complete>) {
+        for key in self.keys(&sequence.steps[usize::from(step)]).keys {
+            let Some(partial) = self.reach(sequence, step, &key) else { continue };
             if usize::from(step) + 1 < sequence.steps.len() {
                 let max = self.trial.config.rule_partials_max;
                 self.stats.partials_dropped += u64::from(self.windows.put(partial, step, max));
                 continue;
             }
-            complete.push(partial);
-            if self.plan.fire == Fire::Once {
-                break;
-            }
+            let Some(deadline) = self.deadline(sequence, &partial) else { continue };
+            let (events, bound) = partial.into_events();
+            complete.push(Complete { key, events, bound, last_step: step, deadline });
         }
-        complete
     }
 
     /// The partial match that the event makes at this step, if it is a hit.
@@ -186,16 +273,10 @@ impl Window<'_, '_> {
         let plan = &sequence.steps[usize::from(step)];
         let now = self.trial.view.timestamp;
         let mut partial = match step.checked_sub(1) {
-            None => Partial::start(self.rule, key, now),
+            None => self.start(sequence, key),
             Some(before) => {
                 let waiting = self.windows.find(self.rule, before, key)?;
-                if let Some(across) = &plan.across
-                    && !self.trial.prepared.is_true_across(
-                        (self.index, across),
-                        self.trial.fields,
-                        waiting.bound(),
-                    )
-                {
+                if !self.is_true_across(plan, waiting.bound()) {
                     return None;
                 }
                 let partial = self.windows.take(self.rule, before, key)?;
@@ -207,13 +288,151 @@ impl Window<'_, '_> {
             }
         };
         partial.events.push(self.ordinal);
+        if !sequence.missing.is_empty() {
+            let gap = partial.gap_mut();
+            gap.is_refused |= gap.violated.is_some_and(|violated| violated < now);
+            (gap.violated, gap.last) = (None, now);
+        }
         if plan.is_bound {
-            partial.bind(BoundEvent {
-                step,
-                event: self.trial.row.event.clone(),
-                identity: self.trial.row.identity.clone(),
-            });
+            partial.bind(self.bound(step));
         }
         Some(partial)
+    }
+
+    fn start(&self, sequence: &SequencePlan, key: &Key) -> Partial {
+        let now = self.trial.view.timestamp;
+        let mut partial = Partial::start(self.rule, key, now);
+        if sequence.missing.iter().any(|missing| missing.after == 0) {
+            let of = RuleKey { rule: self.rule, key: key.clone() };
+            let waiting = self.windows.waiting();
+            partial.gap_mut().leading = waiting.and_then(|waiting| waiting.leading(&of, now));
+        }
+        partial
+    }
+
+    /// What a complete match waits for; `None` where a missing event was there.
+    fn deadline(&self, sequence: &SequencePlan, partial: &Partial) -> Option<Option<EventTimeMs>> {
+        if sequence.missing.is_empty() {
+            return Some(None);
+        }
+        let gap = partial.gap();
+        if gap.is_refused {
+            return None;
+        }
+        let Some(maxspan_ms) = sequence.maxspan_ms else { return Some(None) };
+        let steps = sequence.steps.len();
+        let is_at = |after: usize| {
+            sequence.missing.iter().any(|missing| usize::from(missing.after) == after)
+        };
+        let from = gap.last.saturating_add(-maxspan_ms);
+        let leading = gap.leading.filter(|leading| *leading >= from);
+        match (is_at(0), is_at(steps)) {
+            (false, false) => Some(None),
+            (true, false) => leading.is_none().then_some(None),
+            (false, true) => Some(Some(partial.first.saturating_add(maxspan_ms))),
+            (true, true) => Some(leading.map(|leading| leading.saturating_add(maxspan_ms))),
+        }
+    }
+
+    /// The event is one that is missing.
+    fn miss(&mut self, sequence: &SequencePlan, place: u8) {
+        let missing = &sequence.missing[usize::from(place)];
+        let now = self.trial.view.timestamp;
+        for key in self.keys(&missing.step).keys {
+            let of = RuleKey { rule: self.rule, key };
+            if missing.after == 0 {
+                let max = self.trial.config.rule_partials_max;
+                let is_over = self.windows.waiting_mut().lead(of, now, max);
+                self.stats.partials_dropped += u64::from(is_over);
+            } else if usize::from(missing.after) == sequence.steps.len() {
+                if self.windows.waiting().is_none() {
+                    continue;
+                }
+                let (trial, index) = (self.trial, self.index);
+                let is_hit = |bound: &[BoundEvent]| trial.is_true(index, &missing.step, bound);
+                self.windows.waiting_mut().prevent(&of, now, is_hit);
+            } else {
+                self.violate(missing, &of.key);
+            }
+        }
+    }
+
+    /// The event lies between two steps and is what must not be there.
+    fn violate(&mut self, missing: &MissingPlan, key: &Key) {
+        let now = self.trial.view.timestamp;
+        let before = missing.after - 1;
+        let is_hit = self.windows.find(self.rule, before, key).is_some_and(|partial| {
+            let gap = partial.gap();
+            gap.last < now
+                && gap.violated.is_none()
+                && self.is_true_across(&missing.step, partial.bound())
+        });
+        if is_hit && let Some(partial) = self.windows.find_mut(self.rule, before, key) {
+            partial.gap_mut().violated = Some(now);
+        }
+    }
+
+    fn until(&mut self, sequence: &SequencePlan) {
+        let Some(until) = &sequence.until else { return };
+        for key in self.keys(until).keys {
+            self.windows.end(self.rule, &key);
+        }
+    }
+
+    /// The event fills steps of a sample, and perhaps the last that was open.
+    fn sample(&mut self, sample: &SamplePlan, hits: &[Hit]) -> Vec<Complete> {
+        let mut filled = Vec::new();
+        for hit in hits {
+            let Role::Step(step) = hit.role() else { continue };
+            for key in self.keys(&sample.steps[usize::from(step)]).keys {
+                self.fill(sample, step, &key);
+                filled.push((step, key));
+            }
+        }
+        let now = self.trial.view.timestamp;
+        let mut complete = Vec::new();
+        for (last_step, key) in filled {
+            let of = RuleKey { rule: self.rule, key };
+            let Some(state) = self.windows.waiting_mut().sample_mut(&of) else { continue };
+            let Some(events) = state.fill(now, sample.maxspan_ms) else { continue };
+            let steps = (0..).zip(&events);
+            let last = steps.filter(|(_, event)| event.ordinal == self.ordinal).last();
+            let last_step = last.map_or(last_step, |(step, _)| step);
+            complete.push(Complete {
+                key: of.key,
+                events: events.iter().map(|event| event.ordinal).collect(),
+                bound: events.into_iter().filter_map(|event| event.bound).collect(),
+                last_step,
+                deadline: None,
+            });
+        }
+        complete
+    }
+
+    fn fill(&mut self, sample: &SamplePlan, step: u8, key: &Key) {
+        let is_bound = sample.steps[usize::from(step)].is_bound;
+        let candidate = Candidate {
+            ordinal: self.ordinal,
+            time: self.trial.view.timestamp,
+            bound: is_bound.then(|| self.bound(step)),
+        };
+        let max = self.trial.config.rule_partials_max;
+        let of = RuleKey { rule: self.rule, key: key.clone() };
+        let (state, dropped) =
+            self.windows.waiting_mut().sample_or_new(of, sample.steps.len(), max);
+        let mut dropped = u64::from(dropped);
+        if !state.is_done {
+            dropped += u64::from(state.add(step, candidate, sample.maxspan_ms, max));
+        }
+        self.stats.partials_dropped += dropped;
+    }
+
+    fn bound(&self, step: u8) -> BoundEvent {
+        let row = self.trial.row;
+        BoundEvent { step, event: row.event.clone(), identity: row.identity.clone() }
+    }
+
+    fn is_true_across(&self, step: &StepPlan, bound: &[BoundEvent]) -> bool {
+        self.trial.is_true(self.index, step, bound)
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Visit {
     pub(super) is_made_up: bool,
     pub(super) kept: KeptEvents,
     pub(super) windows: Windows,
+    /// Its place in the order of visits with a match that waits for a time.
+    pub(super) scheduled: Option<EventTimeMs>,
 }
 
 impl Visit {
@@ -47,12 +49,19 @@ impl Visit {
             is_made_up: false,
             kept: KeptEvents::default(),
             windows: Windows::default(),
+            scheduled: None,
         }
     }
 
     /// When its last event happened.
     pub(super) fn last_event(&self) -> EventTimeMs {
         self.newest.0
+    }
+
+    /// Whether a match waits for a time before that of the visit's place in the order.
+    pub(super) fn is_schedule_due(&self) -> bool {
+        let due = self.windows.first_due();
+        due.is_some_and(|due| self.scheduled.is_none_or(|scheduled| due < scheduled))
     }
 
     /// Reads what an event will need first; the figure means nothing.

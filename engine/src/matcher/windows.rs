@@ -9,6 +9,7 @@
 
 use super::kept::Ordinal;
 use super::keys::Key;
+use super::waiting::{Held, Waiting};
 use crate::model::{EventTimeMs, Identity, PackedEvent};
 use smallvec::SmallVec;
 
@@ -30,6 +31,20 @@ pub(super) struct Partial {
 struct Detail {
     key: Box<[u8]>,
     bound: Vec<BoundEvent>,
+    gap: Gap,
+}
+
+/// What a sequence with missing events remembers of one partial match.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gap {
+    /// When its last event happened.
+    pub(super) last: EventTimeMs,
+    /// The first event behind that one that the missing event before the next step asks for.
+    pub(super) violated: Option<EventTimeMs>,
+    /// A missing event was there: the match goes on, takes its events, and comes to nothing.
+    pub(super) is_refused: bool,
+    /// The newest event before the first one that a missing event at the start asks for.
+    pub(super) leading: Option<EventTimeMs>,
 }
 
 /// An event that later steps or the action read.
@@ -70,6 +85,21 @@ impl Partial {
         self.detail_mut().bound.push(event);
     }
 
+    /// Its events in step order, and those that are bound.
+    pub(super) fn into_events(self) -> (SmallVec<[Ordinal; 4]>, Vec<BoundEvent>) {
+        (self.events, self.detail.map_or_else(Vec::new, |detail| detail.bound))
+    }
+
+    /// What is remembered for missing events.
+    pub(super) fn gap(&self) -> Gap {
+        self.detail.as_ref().map_or_else(Gap::default, |detail| detail.gap)
+    }
+
+    /// Remembers something for missing events.
+    pub(super) fn gap_mut(&mut self) -> &mut Gap {
+        &mut self.detail_mut().gap
+    }
+
     fn detail_mut(&mut self) -> &mut Detail {
         self.detail.get_or_insert_default()
     }
@@ -100,9 +130,46 @@ pub(super) struct Windows {
     /// Rules that are done in this window, sorted.
     done: Vec<u32>,
     bytes: u64,
+    waiting: Option<Box<Waiting>>,
 }
 
 impl Windows {
+    /// What waits for a time, and what is under way beside partial matches, if anything is.
+    pub(super) fn waiting(&self) -> Option<&Waiting> {
+        self.waiting.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn waiting_mut(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// The same, if there is something.
+    pub(super) fn waiting_mut_if_any(&mut self) -> Option<&mut Waiting> {
+        self.waiting.as_deref_mut()
+    }
+
+    /// The earliest time that a match waits for.
+    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
+        self.waiting.as_ref().and_then(|waiting| waiting.first_due())
+    }
+
+    /// Takes out the matches that were decided before the horizon, in that order;
+    /// [`EventTimeMs::MAX`] takes all.
+    pub(super) fn take_due(&mut self, horizon: EventTimeMs) -> Vec<Held> {
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_due(horizon))
+    }
+
+    /// Drops the partial matches of a rule and key: `until` came.
+    pub(super) fn end(&mut self, rule: u32, key: &Key) {
+        let range = self.range(rule);
+        let is_of_key =
+            |partial: &mut Partial| partial.key_hash == key.hash && *partial.key() == *key.bytes;
+        for partial in self.partials.extract_if(range, is_of_key) {
+            self.bytes -= partial.bytes();
+        }
+    }
+
     /// Whether a rule is done here.
     pub(super) fn is_done(&self, rule: u32) -> bool {
         self.done.binary_search(&rule).is_ok()
@@ -117,11 +184,19 @@ impl Windows {
         for partial in self.partials.drain(range) {
             self.bytes -= partial.bytes();
         }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.finish(rule);
+        }
     }
 
     /// The partial match of a rule that waits behind `step`.
     pub(super) fn find(&self, rule: u32, step: u8, key: &Key) -> Option<&Partial> {
         self.position(rule, step, key).ok().map(|index| &self.partials[index])
+    }
+
+    /// The same, to be changed without making it larger.
+    pub(super) fn find_mut(&mut self, rule: u32, step: u8, key: &Key) -> Option<&mut Partial> {
+        self.position(rule, step, key).ok().map(|index| &mut self.partials[index])
     }
 
     /// Takes that partial match out.
@@ -172,10 +247,11 @@ impl Windows {
         true
     }
 
-    /// Ordinals that partial matches name, sorted.
+    /// Ordinals that partial matches and samples name, sorted.
     pub(super) fn named(&self) -> Vec<Ordinal> {
-        let mut named: Vec<Ordinal> =
-            self.partials.iter().flat_map(|partial| partial.events.iter().copied()).collect();
+        let partials = self.partials.iter().flat_map(|partial| partial.events.iter().copied());
+        let waiting = self.waiting.iter().flat_map(|waiting| waiting.named());
+        let mut named: Vec<Ordinal> = partials.chain(waiting).collect();
         named.sort_unstable();
         named.dedup();
         named
@@ -190,7 +266,8 @@ impl Windows {
 
     /// Bytes of what is under way.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes + (self.done.len() * size_of::<u32>()) as u64
+        let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.bytes());
+        self.bytes + (self.done.len() * size_of::<u32>()) as u64 + waiting
     }
 
     fn range(&self, rule: u32) -> std::ops::Range<usize> {

@@ -82,6 +82,11 @@ impl Journal {
         }
     }
 
+    /// Whether late events are put in their place.
+    pub(super) fn is_late_in_place(&self) -> bool {
+        self.config.late_in_place
+    }
+
     /// Every visit instance, sorted.
     pub(super) fn visits(&self) -> Vec<ReferenceVisit> {
         let visits = self.visits.iter().flat_map(|((site, visit), instances)| {

@@ -19,9 +19,10 @@
 //!    `![...]` refuses matches (`missing`). Each match has the moment at which it is *decided*: its
 //!    last event, or the deadline behind which nothing can refuse it any more.
 //! 4. **Assertion**: `emit = "early"` asserts a match decided by an event as soon as it is there,
-//!    and one decided by a deadline when the watermark has passed that; `emit = "final"` asserts both
-//!    when the horizon has. A closed window asserts all. `fire = "once"` keeps the one that was
-//!    decided first; at one moment a match that an event decides goes before one that waited, then
+//!    and one decided by a deadline when the watermark has passed that (the horizon, where late events
+//!    are not put in their place: nothing can be taken back there); `emit = "final"` asserts both
+//!    when the horizon has. A closed window asserts all. `fire = "once"` keeps the one that is
+//!    decided first, also while that waits for its deadline; at one moment a match that an event decides goes before one that waited, then
 //!    that whose last event is earlier.
 //!
 //! Nothing is suppressed here: what suppression lets out is decided in log order, outside of this.

@@ -28,11 +28,11 @@ pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<ReferenceMatch
             _ => false,
         };
         let mut matches = matches(rule, &events);
-        matches.retain(|one| is_over || is_asserted(rule.emit, one.decided, journal));
         matches.sort_by_key(|one| one.decided);
         if rule.fire == Fire::Once {
             matches.truncate(1);
         }
+        matches.retain(|one| is_over || is_asserted(rule.emit, one.decided, journal));
         asserted.extend(matches.into_iter().map(|one| ReferenceMatch {
             site: site.clone(),
             window: window.clone(),
@@ -66,7 +66,10 @@ fn window_of(window: Window, seen: &Seen) -> Option<(Option<Arc<str>>, WindowKey
 fn is_asserted(emit: Emit, decided: Moment, journal: &Journal) -> bool {
     let has_passed = |time: EventTimeMs| time == EventTimeMs::MAX || time > decided.at;
     match emit {
-        Emit::Early => !decided.is_deadline || has_passed(journal.watermark),
+        Emit::Early if decided.is_deadline && journal.is_late_in_place() => {
+            has_passed(journal.watermark)
+        }
+        Emit::Early => !decided.is_deadline || has_passed(journal.horizon),
         Emit::Final => has_passed(journal.horizon),
     }
 }

@@ -17,6 +17,8 @@ const NONE_MADE_UP: MatcherConfig = MatcherConfig {
     visits_open_max: 256 * 100,
     closed_visits_max: 256 * 100,
     rule_partials_max: 256,
+    pending_absences_max: 64,
+    rule_hits_max: 256,
     key_combinations_max: 64,
     makes_visit_started: false,
 };

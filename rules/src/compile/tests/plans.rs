@@ -164,11 +164,7 @@ fn only_an_operator_sees_all_sites() {
 fn what_does_not_run_is_refused() {
     let plain = "A where true";
     for (query, keys) in [
-        ("sequence [A where true] ![B where true] [C where true]", ""),
-        ("sequence [A where true] [B where true] until [C where true]", ""),
-        ("sample [A where true] [B where true]", ""),
         (plain, "window = \"visitor\""),
-        (plain, "emit = \"final\""),
         (plain, "schedule = \"Mo-Fr\""),
         (plain, "timezone = \"Europe/Paris\""),
         (plain, "cooldown = \"7d\""),

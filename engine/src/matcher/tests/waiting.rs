@@ -1,0 +1,142 @@
+//! What waits: missing events at the end, `emit = "final"`, samples and `until`; each at its bound.
+
+use crate::matcher::MatcherConfig;
+use crate::matcher::testing::{Run, Sample, compiled, text};
+use crate::stage::Stage;
+
+const CONFIG: MatcherConfig = MatcherConfig {
+    lateness_ms: 100,
+    inactivity_ms: Some(10_000),
+    visit_events_max: 500,
+    visit_events_matched_max: 10_000,
+    visits_open_max: 256 * 100,
+    closed_visits_max: 256 * 100,
+    rule_partials_max: 2,
+    pending_absences_max: 2,
+    rule_hits_max: 2,
+    key_combinations_max: 64,
+    makes_visit_started: false,
+};
+
+fn run(query: &str, more: &str, events: &[(&str, i64)]) -> Run {
+    let mut run = Run::new(&compiled(query, more), CONFIG);
+    for (name, timestamp) in events {
+        // The letters behind the name are the event's category.
+        let (name, category) = name.split_at(1);
+        run.event(&Sample::new(name, *timestamp).with("category", text(category)));
+    }
+    run
+}
+
+const ABSENCE: &str = "sequence with maxspan=1s [ A where true ] ![ B where true ]";
+
+#[test]
+fn a_deadline_fires_with_no_further_event_once_it_is_final() {
+    let mut run = run(ABSENCE, "", &[("A", 0)]);
+    assert_eq!(run.matcher.stats().next_timer_ms, Some(1_001));
+    run.mark(1_100);
+    assert!(run.matches().is_empty(), "the horizon is at the deadline, not behind it");
+    run.mark(1_101);
+    assert_eq!(run.matches(), ["r: 1"]);
+    let fact = run.facts()[0];
+    assert_eq!((fact.timestamp.0, fact.decided.0, fact.is_visit_open), (0, 1_000, true));
+    run.mark(5_000);
+    assert_eq!(run.matches().len(), 1);
+}
+
+#[test]
+fn an_event_at_the_deadline_prevents_and_one_behind_it_does_not() {
+    for (at, expected) in [(0, 1), (1, 0), (1_000, 0), (1_001, 1)] {
+        let mut run = run(ABSENCE, "", &[("A", 0), ("B", at)]);
+        run.mark(5_000);
+        assert_eq!(run.matches().len(), expected, "B at {at}");
+    }
+}
+
+/// Whether by `VisitEnded` or by the end of the input: nothing can come any more.
+#[test]
+fn closing_a_visit_fulfils_what_is_missing() {
+    let mut ended = run(ABSENCE, "", &[("A", 0)]);
+    ended.event(&Sample::new("VisitEnded", 1));
+    assert_eq!(ended.matches(), ["r: 1"]);
+    assert!(!ended.facts()[0].is_visit_open);
+    let mut input = run(ABSENCE, "", &[("A", 0)]);
+    input.mark(i64::MAX);
+    assert_eq!(input.matches(), ["r: 1"]);
+    assert_eq!(input.matcher.stats().state_bytes, 0);
+}
+
+#[test]
+fn over_the_bound_the_newest_absence_is_refused() {
+    let mut run = run(ABSENCE, "fire = \"every\"", &[("A", 0), ("A", 1), ("A", 2), ("A", 1_001)]);
+    assert_eq!(run.matcher.stats().absences_refused, 1, "the first's deadline is past at the last");
+    run.mark(9_000);
+    assert_eq!(run.matches(), ["r: 1", "r: 2", "r: 4"]);
+}
+
+#[test]
+fn once_keeps_the_first_that_survives() {
+    let mut run = run(ABSENCE, "", &[("A", 0), ("A", 500), ("B", 700), ("A", 800)]);
+    run.mark(9_000);
+    assert_eq!(run.matches(), ["r: 4"]);
+}
+
+#[test]
+fn over_the_bound_the_first_decided_is_asserted_before_it_is_final() {
+    let more = "fire = \"every\"\nemit = \"final\"";
+    let mut run = run("A where true", more, &[("A", 0), ("A", 1)]);
+    assert!(run.matches().is_empty());
+    run.event(&Sample::new("A", 2));
+    assert_eq!((run.matches(), run.matcher.stats().hits_over_limit), (vec!["r: 1".into()], 1));
+    run.mark(102);
+    assert_eq!(run.matches(), ["r: 1", "r: 2"], "the third is at the horizon");
+    run.mark(103);
+    assert_eq!(run.matches(), ["r: 1", "r: 2", "r: 3"]);
+}
+
+#[test]
+fn until_ends_what_is_under_way_under_its_key() {
+    let query = "sequence by category [ A where true ] [ B where true ] until [ C where true ]";
+    let events = [("Ax", 0), ("Ay", 1), ("Cx", 2), ("Bx", 3), ("By", 4)];
+    assert_eq!(run(query, "", &events).matches(), ["r: 2 5"]);
+}
+
+#[test]
+fn a_missing_event_at_the_start_is_looked_for_one_maxspan_back() {
+    let query = "sequence with maxspan=1s ![ A where true ] [ B where true ] [ C where true ]";
+    for (at, expected) in [(0, 1), (499, 1), (500, 0), (999, 0), (1_000, 1)] {
+        let run = run(query, "", &[("A", at), ("B", 1_000), ("C", 1_500)]);
+        assert_eq!(run.matches().len(), expected, "A at {at}");
+    }
+}
+
+/// The key that is forgotten can refuse no longer; that is counted.
+#[test]
+fn over_the_bound_the_oldest_key_of_a_missing_event_is_forgotten() {
+    let query = "sequence by category with maxspan=1s ![ A where true ] [ B where true ]";
+    let events = [("Ax", 0), ("Ay", 1), ("Az", 2), ("Bx", 3), ("By", 4), ("Bz", 5)];
+    let run = run(query, "fire = \"every\"", &events);
+    assert_eq!((run.matches(), run.matcher.stats().partials_dropped), (vec!["r: 4".into()], 1));
+}
+
+#[test]
+fn a_sample_has_the_earliest_events_in_whatever_order_they_come() {
+    let query = "sample by category with maxspan=1s [ A where true ] [ B where true ]";
+    let events = [("Bx", 0), ("Bx", 500), ("Ax", 1_001), ("Ax", 1_002), ("Bx", 1_003)];
+    let run = run(query, "fire = \"every\"", &events);
+    assert_eq!(run.matches(), ["r: 3 2"], "one for each key");
+}
+
+#[test]
+fn samples_have_bounds() {
+    let query = "sample by category [ A where true ] [ B where true ]";
+    let keys = [("Ax", 0), ("Ay", 1), ("Az", 2), ("Bx", 3), ("Bz", 4)];
+    let run_keys = run(query, "fire = \"every\"", &keys);
+    assert_eq!(run_keys.matches(), ["r: 3 5"], "that of x was forgotten for z");
+    let query = "sample with maxspan=1s [ A where true ] [ B where true ]";
+    let run_events = run(query, "", &[("A", 0), ("A", 1), ("A", 2), ("B", 3)]);
+    assert_eq!(run_events.matches(), ["r: 2 4"]);
+    for (run, dropped) in [(run_keys, 2), (run_events, 1)] {
+        assert_eq!(run.matcher.stats().partials_dropped, dropped);
+    }
+}

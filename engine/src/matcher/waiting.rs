@@ -1,0 +1,224 @@
+//! What only some rules need of a window: matches that wait for a time, events that a missing event
+//! at the start is looked for in, and samples under way.
+//!
+//! Apart from the partial matches, and on the heap only where there is something, because most
+//! windows have nothing of it.
+
+use super::kept::Ordinal;
+use super::keys::Key;
+use super::sample::SampleState;
+use super::windows::{BoundEvent, Windows};
+use crate::model::{ActionFact, EventTimeMs};
+use crate::stage::{Effect, StageStats};
+use beckon_rules::plan::{Fire, RulePlan};
+use std::collections::BTreeSet;
+
+/// A rule, and a join key of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RuleKey {
+    pub(super) rule: u32,
+    pub(super) key: Key,
+}
+
+/// A match whose positive steps are complete, and that waits until the horizon has passed what
+/// decides it: until then an event may come that prevents it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) of: RuleKey,
+    /// Whether a deadline decides it and not its last event.
+    pub(super) is_deadline: bool,
+    /// Its last event.
+    pub(super) last: EventTimeMs,
+    /// Its events that the missing event is compared with.
+    pub(super) bound: Vec<BoundEvent>,
+    /// What is said of it.
+    pub(super) fact: Box<ActionFact>,
+}
+
+impl Held {
+    /// A figure for what it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of::<Self>() + size_of::<ActionFact>()) as u64
+    }
+
+    /// Asserts the match, if its rule may still fire in the window. The same match of another value
+    /// of the join key waits no longer.
+    pub(super) fn pass(
+        self,
+        plan: &RulePlan,
+        windows: &mut Windows,
+        stats: &mut StageStats,
+        out: &mut Vec<Effect>,
+    ) {
+        if windows.is_done(self.of.rule) {
+            return;
+        }
+        if let Some(waiting) = windows.waiting_mut_if_any() {
+            waiting.held.retain(|held| held.fact.matched != self.fact.matched);
+        }
+        stats.matches += 1;
+        out.push(Effect::Match(self.fact, 1));
+        if plan.fire == Fire::Once {
+            windows.finish(self.of.rule);
+        }
+    }
+}
+
+/// When the newest events happened that a missing event at the start asks for.
+#[derive(Debug)]
+struct Leading {
+    of: RuleKey,
+    newest: EventTimeMs,
+    /// The newest before `newest`.
+    earlier: Option<EventTimeMs>,
+}
+
+/// What waits in one window.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// In the order in which they became complete.
+    held: Vec<Held>,
+    leading: Vec<Leading>,
+    samples: Vec<SampleState>,
+}
+
+impl Waiting {
+    /// Lets a match wait.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held.push(held);
+    }
+
+    /// How many matches of a rule and key wait for a deadline that is not before `now`.
+    pub(super) fn absences(&self, of: &RuleKey, now: EventTimeMs) -> usize {
+        let pending = self
+            .held
+            .iter()
+            .filter(|held| held.is_deadline && held.fact.decided >= now && held.of == *of);
+        pending.count()
+    }
+
+    /// The first match of a rule that is decided by `now` and only waits for its turn, if more than
+    /// `max` do.
+    pub(super) fn pop_over(&mut self, rule: u32, now: EventTimeMs, max: u32) -> Option<Held> {
+        let waits =
+            |held: &Held| held.of.rule == rule && (!held.is_deadline || held.fact.decided < now);
+        let decided = || self.held.iter().enumerate().filter(|(_, held)| waits(held));
+        if decided().count() <= usize::try_from(max).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let first = decided().min_by_key(|(_, held)| (held.fact.decided, held.is_deadline));
+        let index = first.map(|(index, _)| index)?;
+        Some(self.held.remove(index))
+    }
+
+    /// Whether a match of a rule was decided before this time and is only waiting for its turn.
+    pub(super) fn is_decided_before(&self, rule: u32, time: EventTimeMs) -> bool {
+        self.held.iter().any(|held| held.of.rule == rule && held.fact.decided < time)
+    }
+
+    /// Drops the waiting matches that an event at `now` prevents, if `is_hit` says that it is what
+    /// they must not see.
+    pub(super) fn prevent(
+        &mut self,
+        of: &RuleKey,
+        now: EventTimeMs,
+        is_hit: impl Fn(&[BoundEvent]) -> bool,
+    ) {
+        self.held.retain(|held| {
+            let is_asked =
+                held.is_deadline && held.of == *of && held.last < now && now <= held.fact.decided;
+            !(is_asked && is_hit(&held.bound))
+        });
+    }
+
+    /// Takes out the matches that were decided before the horizon, in that order, each once.
+    pub(super) fn take_due(&mut self, horizon: EventTimeMs) -> Vec<Held> {
+        let mut due: Vec<Held> =
+            self.held.extract_if(.., |held| horizon > held.fact.decided).collect();
+        due.sort_by_key(|held| (held.fact.decided, held.is_deadline));
+        let mut known = BTreeSet::new();
+        due.retain(|held| known.insert(held.fact.matched));
+        due
+    }
+
+    /// The earliest time that a match waits for.
+    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
+        self.held.iter().map(|held| held.fact.decided).min()
+    }
+
+    /// An event that a missing event at the start asks for. Returns whether another was forgotten
+    /// because the rule has more than `max` keys.
+    pub(super) fn lead(&mut self, of: RuleKey, now: EventTimeMs, max: u32) -> bool {
+        if let Some(leading) = self.leading.iter_mut().find(|leading| leading.of == of) {
+            if leading.newest < now {
+                leading.earlier = Some(leading.newest);
+                leading.newest = now;
+            }
+            return false;
+        }
+        let rule = of.rule;
+        self.leading.push(Leading { of, newest: now, earlier: None });
+        let of_rule = || self.leading.iter().enumerate().filter(|(_, one)| one.of.rule == rule);
+        if of_rule().count() <= usize::try_from(max.max(1)).unwrap_or(usize::MAX) {
+            return false;
+        }
+        let oldest = of_rule().min_by_key(|(index, leading)| (leading.newest, *index));
+        if let Some((oldest, _)) = oldest {
+            self.leading.remove(oldest);
+        }
+        true
+    }
+
+    /// The newest event before a time that a missing event at the start asks for.
+    pub(super) fn leading(&self, of: &RuleKey, first: EventTimeMs) -> Option<EventTimeMs> {
+        let leading = self.leading.iter().find(|leading| leading.of == *of)?;
+        if leading.newest < first { Some(leading.newest) } else { leading.earlier }
+    }
+
+    /// The sample of a rule and key.
+    pub(super) fn sample_mut(&mut self, of: &RuleKey) -> Option<&mut SampleState> {
+        self.samples.iter_mut().find(|sample| sample.of == *of && !sample.is_done)
+    }
+
+    /// The sample of a rule and key, new if there is none yet. The flag says whether another was
+    /// forgotten because the rule has more than `max`: the one whose newest event is oldest.
+    pub(super) fn sample_or_new(
+        &mut self,
+        of: RuleKey,
+        steps: usize,
+        max: u32,
+    ) -> (&mut SampleState, bool) {
+        if let Some(index) = self.samples.iter().position(|sample| sample.of == of) {
+            return (&mut self.samples[index], false);
+        }
+        let of_rule = || self.samples.iter().enumerate().filter(|(_, one)| one.of.rule == of.rule);
+        let is_full = of_rule().count() >= usize::try_from(max.max(1)).unwrap_or(usize::MAX);
+        let oldest = of_rule().min_by_key(|(index, sample)| (sample.newest(), *index));
+        if let Some((oldest, _)) = oldest.filter(|_| is_full) {
+            self.samples.remove(oldest);
+        }
+        let index = self.samples.len();
+        self.samples.push(SampleState::new(of, steps));
+        (&mut self.samples[index], is_full)
+    }
+
+    /// A rule is done here.
+    pub(super) fn finish(&mut self, rule: u32) {
+        self.held.retain(|held| held.of.rule != rule);
+        self.leading.retain(|leading| leading.of.rule != rule);
+        self.samples.retain(|sample| sample.of.rule != rule);
+    }
+
+    /// Events that samples name.
+    pub(super) fn named(&self) -> impl Iterator<Item = Ordinal> {
+        self.samples.iter().flat_map(SampleState::named)
+    }
+
+    /// Bytes, by a figure for each thing that waits.
+    pub(super) fn bytes(&self) -> u64 {
+        let held: u64 = self.held.iter().map(Held::bytes).sum();
+        let leading = self.leading.len() * size_of::<Leading>();
+        let samples: usize = self.samples.iter().map(SampleState::bytes).sum();
+        held + (leading + samples) as u64
+    }
+}
