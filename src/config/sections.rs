@@ -96,6 +96,8 @@ pub(crate) struct EngineSection {
     pub(crate) visits_open_max: u64,
     pub(crate) closed_visits_max: u64,
     pub(crate) rule_partials_max: u32,
+    pub(crate) pending_absences_max: u32,
+    pub(crate) rule_hits_max: u32,
     pub(crate) epochs_in_flight_max: usize,
     pub(crate) events_in_flight_max: usize,
 }
@@ -112,6 +114,8 @@ impl Default for EngineSection {
             visits_open_max: 1_000_000,
             closed_visits_max: 1_000_000,
             rule_partials_max: 256,
+            pending_absences_max: 64,
+            rule_hits_max: 256,
             epochs_in_flight_max: 64,
             events_in_flight_max: 100_000,
         }

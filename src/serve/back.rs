@@ -182,6 +182,8 @@ fn start_pipeline(
         visits_open_max: engine.visits_open_max,
         closed_visits_max: engine.closed_visits_max,
         rule_partials_max: engine.rule_partials_max,
+        pending_absences_max: engine.pending_absences_max,
+        rule_hits_max: engine.rule_hits_max,
         ..MatcherConfig::default()
     };
     let mut pipeline = PipelineConfig {

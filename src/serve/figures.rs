@@ -48,6 +48,8 @@ impl Collector for Figures {
             ),
             ("engine_kept_events_dropped", "Over visit_events_max", stages.kept_events_dropped),
             ("engine_partials_dropped", "Over rule_partials_max", stages.partials_dropped),
+            ("engine_absences_refused", "Over pending_absences_max", stages.absences_refused),
+            ("engine_hits_over_limit", "Over rule_hits_max", stages.hits_over_limit),
             ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),
             ("engine_matches", "Matches found", stages.matches),
             ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
