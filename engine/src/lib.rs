@@ -13,5 +13,6 @@ pub mod outbox;
 pub mod pipeline;
 pub mod reference;
 pub mod stage;
+pub mod suppress;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,241 @@
+//! What was decided for one visitor, and deciding what comes next.
+
+use super::{Setup, Turn};
+use crate::model::{
+    ActionFact, ActionId, ActionRow, Id, Instance, MatchId, Op, ServerTimeMs, SuppressReason,
+    VisitId, VisitorId,
+};
+use beckon_rules::plan::ActionKind;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Matches of one action id that are remembered, so that taking one back says what became of it.
+pub const STANDING_MAX: usize = 64;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A visitor of a site; where none is known, the visit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct VisitorKey {
+    site: Arc<str>,
+    who: Who,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Visitor(VisitorId),
+    Visit(VisitId),
+}
+
+impl VisitorKey {
+    pub(super) fn of(fact: &ActionFact) -> Self {
+        let visitor = fact.visitor.clone().map(Who::Visitor);
+        let who = visitor.unwrap_or_else(|| Who::Visit(fact.visit.clone()));
+        Self { site: Arc::clone(&fact.site), who }
+    }
+
+    pub(super) fn stable_hash(&self) -> u64 {
+        let (Who::Visitor(VisitorId(id)) | Who::Visit(VisitId(id))) = &self.who;
+        xxh3_64_with_seed(self.site.as_bytes(), Id::stable_hash(id))
+    }
+}
+
+/// One visitor's decisions.
+#[derive(Debug, Default)]
+pub(super) struct Visitor {
+    actions: BTreeMap<ActionId, Action>,
+    /// The keys of `actions`, oldest first.
+    by_age: VecDeque<ActionId>,
+    /// When a rule with a cooldown last acted, by package and name; what is over leaves.
+    cooldowns: BTreeMap<(Arc<str>, Arc<str>), ServerTimeMs>,
+    /// Invitations of the last 24 hours; never more than one may have.
+    invitations: Vec<ServerTimeMs>,
+    /// Invitations by visit, oldest visit first.
+    invited_visits: VecDeque<(Instance, u32)>,
+}
+
+/// What became of an action id.
+#[derive(Debug, Default)]
+struct Action {
+    has_acted: bool,
+    /// Its matches that hold, oldest first, and why they do not act.
+    standing: VecDeque<(MatchId, Option<SuppressReason>)>,
+}
+
+/// One action id's facts of one epoch.
+#[derive(Default)]
+struct Change {
+    /// Those that act first.
+    retracted: Vec<ActionFact>,
+    asserted: Vec<ActionFact>,
+}
+
+impl Visitor {
+    /// Decides the facts; says how many decisions were forgotten for it.
+    pub(super) fn epoch(
+        &mut self,
+        turn: Turn<'_>,
+        key: &VisitorKey,
+        facts: Vec<(ActionFact, i64)>,
+        rows: &mut Vec<ActionRow>,
+    ) -> u64 {
+        let decisions_max = turn.setup.config.decisions_max;
+        self.let_go(turn);
+        let mut forgotten = 0;
+        let mut found = Vec::new();
+        for (action, change) in self.changes(facts) {
+            let mut asserted = change.asserted.into_iter();
+            for retracted in change.retracted {
+                let Some(fact) = asserted.next() else {
+                    rows.push(ActionRow { fact: retracted, op: Op::Retract });
+                    continue;
+                };
+                let fact = ActionFact { suppressed: retracted.suppressed, ..fact };
+                forgotten += self.remember(action, &fact, decisions_max);
+                rows.push(ActionRow { fact, op: Op::Correct });
+            }
+            found.extend(asserted);
+        }
+        found.sort_by(|left, right| order(left).cmp(&order(right)));
+        let mut is_taken = false;
+        for fact in found {
+            let suppressed = self.decide(turn, key, &fact, is_taken);
+            if suppressed.is_none() {
+                is_taken |= is_one_at_a_time(&fact);
+                forgotten += self.act(turn, &fact);
+            }
+            let fact = ActionFact { suppressed, ..fact };
+            forgotten += self.remember(fact.action, &fact, decisions_max);
+            let op = if suppressed.is_none() { Op::Assert } else { Op::Suppress };
+            rows.push(ActionRow { fact, op });
+        }
+        forgotten
+    }
+
+    /// Cooldowns and invitations that no longer count.
+    fn let_go(&mut self, turn: Turn<'_>) {
+        let age_ms = |then: ServerTimeMs| turn.now.0.saturating_sub(then.0);
+        self.cooldowns.retain(|(package, rule), then| {
+            let cooldown_ms = turn.setup.rules.cooldown_ms(package, rule);
+            cooldown_ms.is_some_and(|cooldown_ms| age_ms(*then) < cooldown_ms)
+        });
+        self.invitations.retain(|then| age_ms(*then) < DAY_MS);
+    }
+
+    /// The facts by action id; those taken back say why they did not act, and are remembered no
+    /// more. One that was forgotten is taken back as if it acted: what no sink has is nothing to it.
+    fn changes(&mut self, facts: Vec<(ActionFact, i64)>) -> BTreeMap<ActionId, Change> {
+        let mut changes = BTreeMap::<_, Change>::new();
+        for (fact, sign) in facts {
+            let change = changes.entry(fact.action).or_default();
+            if sign > 0 {
+                change.asserted.push(fact);
+            } else {
+                let suppressed = self.forget_match(&fact);
+                change.retracted.push(ActionFact { suppressed, ..fact });
+            }
+        }
+        for change in changes.values_mut() {
+            change.retracted.sort_by_key(|fact| (fact.suppressed, fact.seq, fact.matched));
+            change.asserted.sort_by_key(|fact| (fact.seq, fact.matched));
+        }
+        changes
+    }
+
+    fn forget_match(&mut self, fact: &ActionFact) -> Option<SuppressReason> {
+        let standing = &mut self.actions.get_mut(&fact.action)?.standing;
+        let place = standing.iter().position(|(matched, _)| *matched == fact.matched)?;
+        standing.remove(place)?.1
+    }
+
+    /// `is_taken`: an invitation or content of the visitor went in this epoch.
+    fn decide(
+        &self,
+        turn: Turn<'_>,
+        key: &VisitorKey,
+        fact: &ActionFact,
+        is_taken: bool,
+    ) -> Option<SuppressReason> {
+        let Turn { setup, now } = turn;
+        if let Some(reason) = setup.rules.check(fact, key, now) {
+            return Some(reason);
+        }
+        if self.actions.get(&fact.action).is_some_and(|action| action.has_acted) {
+            return Some(SuppressReason::Once);
+        }
+        let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
+        if self.cooldowns.contains_key(&rule) {
+            return Some(SuppressReason::Cooldown);
+        }
+        let is_invitation = is_invitation(fact);
+        if is_invitation && self.is_at_limit(setup, fact.instance) {
+            return Some(SuppressReason::Limit);
+        }
+        if is_taken && is_one_at_a_time(fact) {
+            return Some(SuppressReason::Priority);
+        }
+        (is_invitation && !fact.is_visit_open).then_some(SuppressReason::VisitEnded)
+    }
+
+    fn is_at_limit(&self, setup: &Setup, visit: Instance) -> bool {
+        let config = &setup.config;
+        let invited = self.invited_visits.iter().find(|(instance, _)| *instance == visit);
+        invited.map_or(0, |(_, count)| *count) >= config.invitations_per_visit
+            || self.invitations.len() as u64 >= u64::from(config.invitations_per_visitor_per_day)
+    }
+
+    /// Remembers that the match acts, for those that come after it.
+    fn act(&mut self, turn: Turn<'_>, fact: &ActionFact) -> u64 {
+        if turn.setup.rules.cooldown_ms(&fact.package, &fact.rule).is_some() {
+            let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
+            self.cooldowns.insert(rule, turn.now);
+        }
+        if !is_invitation(fact) {
+            return 0;
+        }
+        self.invitations.push(turn.now);
+        let mut visits = self.invited_visits.iter_mut();
+        match visits.find(|(instance, _)| *instance == fact.instance) {
+            Some((_, count)) => *count += 1,
+            None => self.invited_visits.push_back((fact.instance, 1)),
+        }
+        let is_over = self.invited_visits.len() > turn.setup.config.decisions_max;
+        u64::from(is_over && self.invited_visits.pop_front().is_some())
+    }
+
+    fn remember(&mut self, id: ActionId, fact: &ActionFact, decisions_max: usize) -> u64 {
+        let mut forgotten = 0;
+        let action = self.actions.entry(id).or_insert_with(|| {
+            self.by_age.push_back(id);
+            Action::default()
+        });
+        action.has_acted |= fact.suppressed.is_none();
+        action.standing.push_back((fact.matched, fact.suppressed));
+        if action.standing.len() > STANDING_MAX {
+            action.standing.pop_front();
+            forgotten += 1;
+        }
+        while self.by_age.len() > decisions_max
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.actions.remove(&oldest);
+            forgotten += 1;
+        }
+        forgotten
+    }
+}
+
+/// The highest priority, then the first name, then log order.
+fn order(fact: &ActionFact) -> impl Ord + '_ {
+    (Reverse(fact.priority), &*fact.rule, &*fact.package, fact.seq, fact.matched)
+}
+
+fn is_invitation(fact: &ActionFact) -> bool {
+    *fact.kind == *ActionKind::Invite.as_str()
+}
+
+/// A visitor gets one of these in an epoch.
+fn is_one_at_a_time(fact: &ActionFact) -> bool {
+    is_invitation(fact) || *fact.kind == *ActionKind::Content.as_str()
+}
