@@ -8,10 +8,11 @@
 use anyhow::Context;
 use beckon_engine::matcher::{Matcher, MatcherConfig};
 use beckon_engine::model::{
-    Epoch, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent, PackedEvent,
+    Epoch, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent, Op, PackedEvent,
     PageId, ServerTimeMs, Value, VisitId, VisitorId,
 };
 use beckon_engine::stage::{Effect, Stage};
+use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
 use beckon_ingest::normalise::{Address, QueryPolicy};
 use beckon_rules::compile::PackageSources;
 use beckon_rules::package::{RuleTest, parse_rule_file};
@@ -101,28 +102,36 @@ fn fired(
         rules: vec![Arc::clone(plan)],
         types: all.types.clone(),
     };
+    let suppress = SuppressConfig {
+        clock: SuppressClock::Watermark,
+        is_control: Some(test.holdout),
+        ..SuppressConfig::default()
+    };
+    let mut suppressor = Suppressor::new(&alone, suppress)?;
     let mut matcher = Matcher::new(Arc::new(alone), config);
-    let mut effects = Vec::new();
+    let mut found: Vec<(i64, Box<str>)> = Vec::new();
+    let mut end = |matcher: &mut Matcher, mark: EpochMark, mut effects: Vec<Effect>| {
+        matcher.end_epoch(&mark, &mut effects);
+        let facts = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Match(fact, sign) => Some((*fact, sign)),
+            Effect::Event(_) | Effect::Visit(_) => None,
+        });
+        let rows = suppressor.epoch(&mark, facts.collect()).into_iter();
+        let acts = rows.filter(|row| row.op == Op::Assert);
+        found.extend(acts.map(|row| (row.fact.timestamp.0 - start_ms, (*row.fact.kind).into())));
+    };
     let mut events: Vec<_> = test.events.iter().collect();
     events.sort_by_key(|event| event.at_ms);
     let mut seq = LogSeq(1);
     for one in events {
         let event = event(&one.fields, start_ms + one.at_ms, seq)?;
         let logged = LoggedEvent { seq, event: PackedEvent::pack(&event) };
+        let mut effects = Vec::new();
         matcher.event(&logged, &mut effects);
-        matcher.end_epoch(&mark(seq, event.timestamp), &mut effects);
+        end(&mut matcher, mark(seq, event.timestamp), effects);
         seq = seq.next();
     }
-    matcher.end_epoch(&mark(seq, EventTimeMs::MAX), &mut effects);
-    let mut found: Vec<(i64, Box<str>)> = effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Match(fact, 1) if fact.suppressed.is_none() => {
-                Some((fact.timestamp.0 - start_ms, (*fact.kind).into()))
-            }
-            _ => None,
-        })
-        .collect();
+    end(&mut matcher, mark(seq, EventTimeMs::MAX), Vec::new());
     found.sort();
     Ok(found)
 }

@@ -30,6 +30,7 @@ use args::OutputFormat;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
 use beckon_engine::matcher::Matcher;
 use beckon_engine::model::EpochInput;
+use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
 use beckon_ingest::source::{SourceReader, SourceReport};
 use feed::{EpochTarget, FeedStats, Feeder};
 use observer::Observed;
@@ -75,7 +76,16 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
     let reader = SourceReader::new(setup.source)?;
     let (mut reports, start) =
         Reports::start(args.reports.as_deref(), &rules, &setup.typed_columns)?;
-    let config = DataflowConfig { workers: args.workers(), ..DataflowConfig::default() };
+    let suppress = SuppressConfig {
+        clock: SuppressClock::Watermark,
+        invitations: None,
+        ..SuppressConfig::default()
+    };
+    let config = DataflowConfig {
+        workers: args.workers(),
+        suppressor: Suppressor::new(&rules, suppress)?,
+        ..DataflowConfig::default()
+    };
     let matcher = setup.matcher;
     let stage_rules = Arc::clone(&rules);
     let make_stage: MakeStage =

@@ -13,6 +13,7 @@ use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
 };
 use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
+use beckon_engine::suppress::{SuppressConfig, Suppressor};
 use beckon_ingest::EngineView;
 use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
@@ -194,6 +195,7 @@ fn start_pipeline(
     pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
     pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
     pipeline.dataflow.on_fatal = Arc::new(fatal);
+    pipeline.dataflow.suppressor = Suppressor::new(rules, SuppressConfig::default())?;
     let rules = Arc::clone(rules);
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,

@@ -22,12 +22,13 @@ struct Figures(Arc<View>);
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let engine = self.0.engine().unwrap_or_default();
-        let stages = engine.dataflow.stage;
+        let (stages, suppress) = (engine.dataflow.stage, engine.dataflow.suppress);
         let (outbox, tables) = (self.0.outbox(), self.0.tables());
         let gauges = [
             ("engine_visits_open", "Open visits", stages.visits_open),
             ("engine_state_bytes", "Bytes of visit state", stages.state_bytes),
             ("engine_epoch", "Last epoch whose output is kept", engine.processed.epoch.0),
+            ("engine_visitors", "Visitors remembered for what they saw", suppress.visitors),
             ("outbox_bytes", "Bytes that wait for the slowest sink", outbox.bytes),
             ("parquet_open_bytes", "Memory of open row groups", tables.open_bytes.load(Relaxed)),
             ("parquet_epoch_durable", "Last epoch in files", tables.epoch_durable.load(Relaxed)),
@@ -52,6 +53,16 @@ impl Collector for Figures {
             ("engine_hits_over_limit", "Over rule_hits_max", stages.hits_over_limit),
             ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),
             ("engine_matches", "Matches found", stages.matches),
+            (
+                "engine_visitors_forgotten",
+                "Over suppression's visitors_max",
+                suppress.visitors_forgotten,
+            ),
+            (
+                "engine_decisions_forgotten",
+                "Over suppression's decisions_max",
+                suppress.decisions_forgotten,
+            ),
             ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
             ("parquet_rows", "Rows in finished files", tables.rows.load(Relaxed)),
             ("parquet_files", "Finished files", tables.files.load(Relaxed)),

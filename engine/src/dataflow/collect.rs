@@ -1,19 +1,15 @@
-//! Rows and signed facts of an epoch become its [`EpochOutput`]. No timely here but its time.
+//! Rows of an epoch become its [`EpochOutput`]. No timely here but its time.
 //!
 //! The order within an epoch is that of the rows' own keys: (log sequence, made-up first) for
-//! events, the derived order for visits and actions. Facts are consolidated, so that what was found
-//! and taken back within the epoch vanishes.
+//! events, the derived order for visits and actions.
 
 use super::Deliver;
-use super::graph::{Diff, Time};
+use super::graph::Time;
 use super::shared::Shared;
 use super::stage_operator::Row;
 use crate::live::LiveHandle;
-use crate::model::{
-    ActionFact, ActionId, ActionRow, EpochMark, EpochOutput, EventRow, Flags, Op, VisitRow,
-};
-use differential_dataflow::consolidation::consolidate;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::{ActionRow, EpochMark, EpochOutput, EventRow, Flags, VisitRow};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Gathers epochs until they are complete; worker 0's.
@@ -29,7 +25,7 @@ struct Gathered {
     mark: Option<EpochMark>,
     events: Vec<EventRow>,
     visits: Vec<VisitRow>,
-    facts: Vec<(ActionFact, Diff)>,
+    actions: Vec<ActionRow>,
 }
 
 impl Collector {
@@ -48,10 +44,8 @@ impl Collector {
         }
     }
 
-    pub(super) fn facts(&mut self, facts: impl Iterator<Item = (ActionFact, Time, Diff)>) {
-        for (fact, epoch, sign) in facts {
-            self.epochs.entry(epoch).or_default().facts.push((fact, sign));
-        }
+    pub(super) fn actions(&mut self, epoch: Time, rows: impl Iterator<Item = ActionRow>) {
+        self.epochs.entry(epoch).or_default().actions.extend(rows);
     }
 
     /// Delivers the epochs of which `is_complete` says that nothing more comes, oldest first.
@@ -78,45 +72,12 @@ impl Gathered {
             left.seq.cmp(&right.seq).then_with(|| is_made_up(right).cmp(&is_made_up(left)))
         });
         self.visits.sort_unstable();
-        EpochOutput { mark, events: self.events, visits: self.visits, actions: actions(self.facts) }
+        self.actions.sort_unstable();
+        EpochOutput { mark, events: self.events, visits: self.visits, actions: self.actions }
     }
 }
 
 /// Looked at for equal log sequences only.
 fn is_made_up(row: &EventRow) -> bool {
     row.event.view().is_ok_and(|view| view.flags.has(Flags::MADE_UP))
-}
-
-/// Signed facts as sorted lines of the actions table. When an action's acting match is taken back
-/// and another one acts for it in the same epoch, that is one correction.
-fn actions(mut facts: Vec<(ActionFact, Diff)>) -> Vec<ActionRow> {
-    consolidate(&mut facts);
-    let acting = |sign: i64| {
-        let facts = facts
-            .iter()
-            .filter(move |(fact, diff)| diff.signum() == sign && fact.suppressed.is_none());
-        facts.map(|(fact, _)| fact.action).collect::<BTreeSet<ActionId>>()
-    };
-    let retracted = acting(-1);
-    let corrected: BTreeSet<_> = if retracted.is_empty() {
-        BTreeSet::new()
-    } else {
-        acting(1).intersection(&retracted).copied().collect()
-    };
-    let mut rows: Vec<_> = facts
-        .into_iter()
-        .filter_map(|(fact, sign)| {
-            let is_corrected = fact.suppressed.is_none() && corrected.contains(&fact.action);
-            let op = match (sign > 0, is_corrected) {
-                (true, true) => Op::Correct,
-                (true, false) if fact.suppressed.is_none() => Op::Assert,
-                (true, false) => Op::Suppress,
-                (false, true) => return None,
-                (false, false) => Op::Retract,
-            };
-            Some(ActionRow { fact, op })
-        })
-        .collect();
-    rows.sort_unstable();
-    rows
 }

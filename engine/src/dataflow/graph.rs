@@ -1,4 +1,4 @@
-//! The graph that every worker builds: feed, stage, collector.
+//! The graph that every worker builds: feed, stage, suppression, collector.
 //!
 //! The feed has a part on every worker, so that each can be woken; only worker 0's part emits. It
 //! takes whatever is queued when it is scheduled, one timely session for each epoch.
@@ -7,14 +7,14 @@ use super::collect::Collector;
 use super::live::Tally;
 use super::shared::{Feed, Shared, Taken};
 use super::stage_operator::{self, Row, Runner};
-use super::{Deliver, WorkerIndex, live};
+use super::{Deliver, WorkerIndex, live, suppress_operator};
 use crate::live::LiveHandle;
-use crate::model::ActionFact;
+use crate::model::ActionRow;
 use crate::stage::Stage;
-use differential_dataflow::VecCollection;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
@@ -40,14 +40,21 @@ pub(super) fn build(worker: &mut Worker, parts: Parts) {
     let Parts { shared, index, stage, deliver, live } = parts;
     worker.dataflow_named::<Time, _, _>("beckon", |scope| {
         let input = feed(scope, &shared, index);
-        let tally = live.as_ref().map(|live| Tally::new(live.config()));
-        let runner = Runner::new(stage, index, Arc::clone(&shared), tally);
+        let tally = || live.as_ref().map(|live| Tally::new(live.config()));
+        let suppress = suppress_operator::Runner {
+            suppressor: shared.suppressor(),
+            index,
+            shared: Arc::clone(&shared),
+            tally: tally(),
+        };
+        let runner = Runner::new(stage, index, Arc::clone(&shared), tally());
         let outputs = stage_operator::build(input, runner);
+        let suppressed = suppress_operator::build(outputs.found, suppress);
         if let Some(live) = &live {
-            live::maintain(outputs.live, live.clone());
+            live::maintain(outputs.live.concat(suppressed.live), live.clone());
         }
         let collector = deliver.map(|deliver| Collector::new(deliver, live, shared));
-        collect(outputs.rows, outputs.facts, collector);
+        collect(outputs.rows, suppressed.actions, collector);
     });
 }
 
@@ -92,12 +99,12 @@ fn feed<'scope>(
 /// Everything comes to worker 0, which delivers an epoch when both frontiers have passed it.
 fn collect<'scope>(
     rows: StreamVec<'scope, Time, Row>,
-    facts: VecCollection<'scope, Time, ActionFact, Diff>,
+    actions: StreamVec<'scope, Time, ActionRow>,
     mut collector: Option<Collector>,
 ) {
     let mut builder = OperatorBuilder::new("Collect".to_owned(), rows.scope());
     let mut rows = builder.new_input(rows, Exchange::new(|_: &Row| 0));
-    let mut facts = builder.new_input(facts.inner, Exchange::new(|_: &(ActionFact, Time, Diff)| 0));
+    let mut actions = builder.new_input(actions, Exchange::new(|_: &ActionRow| 0));
     builder.build(move |_| {
         move |frontiers| {
             let Some(collector) = &mut collector else { return };
@@ -105,8 +112,9 @@ fn collect<'scope>(
                 let epoch = *capability.least().expect("the stage stamps with the epoch");
                 containers.for_each(|rows| collector.rows(epoch, rows.drain(..)));
             });
-            facts.for_each_stamp(|_, containers| {
-                containers.for_each(|facts| collector.facts(facts.drain(..)));
+            actions.for_each_stamp(|capability, containers| {
+                let epoch = *capability.least().expect("the suppression stamps with the epoch");
+                containers.for_each(|rows| collector.actions(epoch, rows.drain(..)));
             });
             collector.deliver_complete(|epoch| {
                 !frontiers.iter().any(|frontier| frontier.less_equal(&epoch))

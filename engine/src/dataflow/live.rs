@@ -1,7 +1,8 @@
-//! Live counts: each worker's stage adds up what an epoch said, differential keeps the counts.
+//! Live counts: each worker's stage and suppression add up what an epoch said, differential keeps the
+//! counts.
 //!
 //! ```text
-//! [stage] --(key, epoch, +n)--> count_total (exchange by key) --> inspect --> LiveHandle
+//! [stage], [suppress] --(key, epoch, +n)--> count_total (exchange by key) --> inspect --> LiveHandle
 //! ```
 //!
 //! The count lies in the difference, so an epoch costs one update for each key it touches, whatever
@@ -16,7 +17,7 @@
 
 use super::graph::{Diff, Time};
 use crate::live::{LiveConfig, LiveHandle, LiveKey, LiveName, Minute, OTHER};
-use crate::model::{EpochMark, PackedEvent, ServerTimeMs, ValueView, VisitChange};
+use crate::model::{ActionRow, EpochMark, Op, PackedEvent, ServerTimeMs, ValueView, VisitChange};
 use crate::stage::Effect;
 use differential_dataflow::AsCollection;
 use differential_dataflow::operators::CountTotal;
@@ -164,13 +165,13 @@ impl Tally {
         }
     }
 
-    /// Counts what a stage said in an epoch, and gives every change of a count to `say` when it is
-    /// time to. `is_quiet`: nothing asks for a further epoch soon, which could say it.
+    /// Lets `add` count what was said in an epoch, and gives every change of a count to `say` when it
+    /// is time to. `is_quiet`: nothing asks for a further epoch soon, which could say it.
     pub(super) fn epoch(
         &mut self,
         mark: &EpochMark,
-        effects: &[Effect],
         is_quiet: bool,
+        add: impl FnOnce(&mut Self),
         mut say: impl FnMut(LiveKey, i64),
     ) {
         let minute = Minute::of(mark.now);
@@ -179,9 +180,7 @@ impl Tally {
             self.minute = minute;
             self.take_back(&mut say);
         }
-        for effect in effects {
-            self.add(effect);
-        }
+        add(self);
         let next_ms = self.said_at.map_or(i64::MIN, |at| at.0.saturating_add(self.interval_ms));
         if is_quiet || mark.now.0 >= next_ms {
             self.said_at = Some(mark.now);
@@ -189,7 +188,7 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, effect: &Effect) {
+    pub(super) fn add(&mut self, effect: &Effect) {
         match effect {
             Effect::Event(row) => self.add_event(&row.event),
             Effect::Visit(row) => {
@@ -199,16 +198,23 @@ impl Tally {
                 };
                 *self.visits.entry(Arc::clone(&row.site)).or_default() += change;
             }
-            Effect::Match(fact, sign) if fact.suppressed.is_none() => {
-                let name = LiveName::Rule {
-                    site: Arc::clone(&fact.site),
-                    package: Arc::clone(&fact.package),
-                    rule: Arc::clone(&fact.rule),
-                };
-                *self.rules.entry(name).or_default() += sign;
-            }
+            // Counted behind the suppression.
             Effect::Match(..) => {}
         }
+    }
+
+    pub(super) fn add_action(&mut self, row: &ActionRow) {
+        let change = match row.op {
+            Op::Assert => 1,
+            Op::Retract if row.fact.suppressed.is_none() => -1,
+            Op::Retract | Op::Suppress | Op::Correct => return,
+        };
+        let name = LiveName::Rule {
+            site: Arc::clone(&row.fact.site),
+            package: Arc::clone(&row.fact.package),
+            rule: Arc::clone(&row.fact.rule),
+        };
+        *self.rules.entry(name).or_default() += change;
     }
 
     fn add_event(&mut self, event: &PackedEvent) {

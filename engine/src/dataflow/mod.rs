@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! submit -> [feed, worker 0] -(exchange by partition)-> [stage, each worker]
-//!               rows (plain stream) ---------------------> [collect, worker 0] -> deliver
-//!               facts (differential collection: fact, epoch, +-1) --^
-//!               changes of live counts -> [count, by key] -> LiveHandle
+//!               rows --------------------------------------> [collect, worker 0] -> deliver
+//!               signed facts, marks -(exchange by visitor)-> [suppress, each worker]
+//!                                      rows of actions ------------^
+//!               changes of live counts, from both -> [count, by key] -> LiveHandle
 //! ```
 //!
 //! The epoch is timely's time. A worker's stage gets an epoch when timely's frontier says that it is
-//! complete, sorted by log sequence: arrival order inside an epoch is not log order. The collector
-//! builds one [`EpochOutput`] for each epoch, in order, once the frontier passed it; facts are
-//! consolidated there, so that a match found and taken back within an epoch is never said.
+//! complete, sorted by log sequence: arrival order inside an epoch is not log order. The suppression
+//! gets it when all stages have said all of it, and consolidates: a match found and taken back within
+//! an epoch is never said. The collector builds one [`EpochOutput`] for each epoch, in order, once the
+//! frontier passed it.
 //!
 //! **Invariants.** Every submitted epoch is delivered exactly once, in order. The output is the same
 //! for any number of workers: rows are sorted by keys that say nothing of workers. At most
@@ -27,6 +29,7 @@ mod graph;
 mod live;
 mod shared;
 mod stage_operator;
+mod suppress_operator;
 #[cfg(test)]
 pub(crate) mod tests;
 mod worker;
@@ -34,6 +37,7 @@ mod worker;
 use crate::live::{LiveConfig, LiveHandle};
 use crate::model::{Epoch, EpochInput, EpochOutput};
 use crate::stage::{Stage, StageStats};
+use crate::suppress::{SuppressStats, Suppressor};
 use shared::Shared;
 use std::fmt;
 use std::sync::Arc;
@@ -63,6 +67,8 @@ pub struct DataflowConfig {
     pub events_in_flight_max: usize,
     /// Bounds of live counts; `None` keeps none (a replay has nobody to watch).
     pub live: Option<LiveConfig>,
+    /// What every worker's suppression starts as: rules and limits.
+    pub suppressor: Suppressor,
     /// Told when a worker panics.
     pub on_fatal: OnFatal,
 }
@@ -78,6 +84,7 @@ impl Default for DataflowConfig {
             epochs_in_flight_max: 4,
             events_in_flight_max: 65_536,
             live: None,
+            suppressor: Suppressor::default(),
             on_fatal: Arc::new(|reason| tracing::error!(reason, "the dataflow stopped")),
         }
     }
@@ -134,6 +141,8 @@ pub enum StartError {
 pub struct DataflowStats {
     /// The stages' figures, summed over the workers; the earliest of their timers.
     pub stage: StageStats,
+    /// The suppression's figures, summed over the workers.
+    pub suppress: SuppressStats,
     /// Epochs submitted.
     pub epochs_submitted: u64,
     /// Epochs delivered; the difference is under way.

@@ -9,6 +9,7 @@ use crate::model::{
     Epoch, EpochInput, EpochMark, LoggedEvent, PackedEvent, PartitionId, partition_of,
 };
 use crate::stage::StageStats;
+use crate::suppress::{SuppressStats, Suppressor};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -66,6 +67,7 @@ struct State {
     last_submitted: Option<Epoch>,
     activators: Vec<SyncActivator>,
     stages: Vec<StageStats>,
+    suppressors: Vec<SuppressStats>,
     figures: DataflowStats,
 }
 
@@ -88,6 +90,7 @@ impl Shared {
             last_submitted: None,
             activators: Vec::new(),
             stages: vec![StageStats::default(); config.workers],
+            suppressors: vec![SuppressStats::default(); config.workers],
             figures: DataflowStats::default(),
         };
         Self {
@@ -198,6 +201,17 @@ impl Shared {
         }
     }
 
+    pub(super) fn set_suppress_stats(&self, worker: WorkerIndex, stats: SuppressStats) {
+        if let Some(slot) = self.lock().suppressors.get_mut(worker.0) {
+            *slot = stats;
+        }
+    }
+
+    /// A suppression stage for one worker, as it starts.
+    pub(super) fn suppressor(&self) -> Suppressor {
+        self.config.suppressor.clone()
+    }
+
     /// Counts a turn of a worker's loop. `false`: the worker has to drop everything and end.
     pub(super) fn turn(&self) -> bool {
         self.turns.fetch_add(1, Ordering::Relaxed);
@@ -250,6 +264,7 @@ impl Shared {
         let mut figures = state.figures;
         figures.worker_turns = self.turns.load(Ordering::Relaxed);
         figures.stage = state.stages.iter().fold(StageStats::default(), sum);
+        figures.suppress = state.suppressors.iter().copied().sum();
         figures
     }
 }

@@ -1,8 +1,8 @@
 //! A [`Stage`] as a timely operator.
 //!
 //! Buffers an epoch until its frontier has passed, sorts its events by log sequence, gives them to
-//! the stage, ends the epoch. Effects leave by three ports: rows as they are, matches as a signed
-//! collection, and changes of live counts. The figures of the stage are published after each epoch.
+//! the stage, ends the epoch. Effects leave by three ports: rows as they are, matches as signed facts
+//! for the suppression with the epoch's mark, and changes of live counts. The figures of the stage are published after each epoch.
 
 use super::WorkerIndex;
 use super::graph::{Diff, Time};
@@ -11,7 +11,7 @@ use super::shared::{Feed, Shared};
 use crate::live::LiveKey;
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
 use crate::stage::{Effect, Stage};
-use differential_dataflow::{AsCollection, VecCollection};
+use crate::suppress::visitor_partition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,17 +32,36 @@ pub(super) enum Row {
     Visit(Box<VisitRow>),
 }
 
+/// What the stages say to the suppression.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Found {
+    /// A signed fact, for the worker that has its visitor's partition.
+    Fact(Box<ActionFact>, Diff),
+    /// The end of an epoch, for the worker whose stage says it, and whether no visit is open there.
+    Mark(u64, EpochMark, bool),
+}
+
+impl Found {
+    /// Timely takes this modulo the number of workers.
+    pub(super) fn route(&self) -> u64 {
+        match self {
+            Self::Fact(fact, _) => u64::from(visitor_partition(fact).0),
+            Self::Mark(worker, ..) => *worker,
+        }
+    }
+}
+
 /// The streams that leave the stage.
 pub(super) struct Outputs<'scope> {
     pub(super) rows: StreamVec<'scope, Time, Row>,
-    pub(super) facts: VecCollection<'scope, Time, ActionFact, Diff>,
+    pub(super) found: StreamVec<'scope, Time, Found>,
     pub(super) live: StreamVec<'scope, Time, (LiveKey, Time, Diff)>,
 }
 
 /// Capabilities to say something of one epoch.
 struct Ports {
     rows: Capability<Time>,
-    facts: Capability<Time>,
+    found: Capability<Time>,
     live: Capability<Time>,
 }
 
@@ -61,10 +80,10 @@ pub(super) fn build<'scope>(
     let mut input = builder.new_input(input, Exchange::new(Feed::route));
     builder.set_notify_for(0, FrontierInterest::IfCapability);
     let (to_rows, rows) = builder.new_output::<Vec<Row>>();
-    let (to_facts, facts) = builder.new_output::<Vec<(ActionFact, Time, Diff)>>();
+    let (to_found, found) = builder.new_output::<Vec<Found>>();
     let (to_live, live) = builder.new_output::<Vec<(LiveKey, Time, Diff)>>();
     let mut to_rows = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_rows);
-    let mut to_facts = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_facts);
+    let mut to_found = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_found);
     let mut to_live = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_live);
     builder.build(move |_| {
         let mut epochs = BTreeMap::<Time, (Ports, Pending)>::new();
@@ -73,12 +92,12 @@ pub(super) fn build<'scope>(
                 let epoch = *capability.least().expect(STAMPED);
                 let port = |port| capability.retain_least(port).expect(STAMPED);
                 let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
-                    let ports = Ports { rows: port(0), facts: port(1), live: port(2) };
+                    let ports = Ports { rows: port(0), found: port(1), live: port(2) };
                     (ports, Pending::default())
                 });
                 containers.for_each(|feeds| pending.extend(feeds.drain(..)));
             });
-            let (mut to_rows, mut to_facts) = (to_rows.activate(), to_facts.activate());
+            let (mut to_rows, mut to_found) = (to_rows.activate(), to_found.activate());
             let mut to_live = to_live.activate();
             while let Some(entry) = epochs.first_entry() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
@@ -90,7 +109,9 @@ pub(super) fn build<'scope>(
                 runner.say_live(&mark, |key, change| session.give((key, epoch, change)));
                 drop(session);
                 let mut rows = to_rows.session(&ports.rows);
-                let mut facts = to_facts.session(&ports.facts);
+                let mut found = to_found.session(&ports.found);
+                let index = runner.index.0 as u64;
+                found.give(Found::Mark(index, mark, runner.is_quiet()));
                 if runner.index.0 == 0 {
                     rows.give(Row::Mark(mark));
                 }
@@ -98,16 +119,16 @@ pub(super) fn build<'scope>(
                     match effect {
                         Effect::Event(row) => rows.give(Row::Event(row)),
                         Effect::Visit(row) => rows.give(Row::Visit(row)),
-                        Effect::Match(fact, sign) => facts.give((*fact, epoch, sign)),
+                        Effect::Match(fact, sign) => found.give(Found::Fact(fact, sign)),
                     }
                 }
             }
         }
     });
-    Outputs { rows, facts: facts.as_collection(), live }
+    Outputs { rows, found, live }
 }
 
-const STAMPED: &str = "the feed stamps with the epoch";
+pub(super) const STAMPED: &str = "the feed stamps with the epoch";
 
 impl Pending {
     fn extend(&mut self, feeds: impl Iterator<Item = Feed>) {
@@ -152,10 +173,15 @@ impl Runner {
         mark
     }
 
+    fn is_quiet(&self) -> bool {
+        self.stage.stats().visits_open == 0
+    }
+
     fn say_live(&mut self, mark: &EpochMark, say: impl FnMut(LiveKey, i64)) {
+        let is_quiet = self.is_quiet();
         if let Some(tally) = &mut self.tally {
-            let is_quiet = self.stage.stats().visits_open == 0;
-            tally.epoch(mark, &self.effects, is_quiet, say);
+            let effects = &self.effects;
+            tally.epoch(mark, is_quiet, |tally| effects.iter().for_each(|it| tally.add(it)), say);
         }
     }
 }

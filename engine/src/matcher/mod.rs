@@ -40,7 +40,6 @@ mod partition;
 mod prepared;
 mod sample;
 mod sequence;
-mod suppress;
 mod turns;
 mod visit;
 mod waiting;

@@ -20,7 +20,6 @@ use super::kept::{KeptEvents, Ordinal};
 use super::keys::{Key, Keys};
 use super::prepared::Prepared;
 use super::sample::Candidate;
-use super::suppress;
 use super::visit::Visit;
 use super::waiting::{Held, RuleKey};
 use super::windows::{BoundEvent, Partial, Windows};
@@ -168,7 +167,7 @@ impl Trial<'_> {
             action: window.action_id(last.as_ref()),
             matched: window.match_id(plan.version.0, &events),
             version: plan.version.0,
-            suppressed: suppress::decide(plan),
+            suppressed: None,
             visitor: visit.visitor.clone(),
             timestamp: self.view.timestamp,
             seq: self.row.seq,

@@ -214,7 +214,6 @@ impl Step {
 pub(super) struct Rule {
     pub(super) name: &'static str,
     pub(super) fire: Fire,
-    pub(super) enabled: bool,
     pub(super) maxspan_ms: Option<i64>,
     pub(super) data: Option<Template>,
     /// One step makes an event query.
@@ -222,14 +221,7 @@ pub(super) struct Rule {
 }
 
 pub(super) fn rule(name: &'static str, steps: &[Step]) -> Rule {
-    Rule {
-        name,
-        fire: Fire::Every,
-        enabled: true,
-        maxspan_ms: None,
-        data: None,
-        steps: steps.to_vec(),
-    }
+    Rule { name, fire: Fire::Every, maxspan_ms: None, data: None, steps: steps.to_vec() }
 }
 
 /// The plan of rules written by hand.
@@ -250,7 +242,7 @@ pub(super) fn rule_set(rules: Vec<Rule>) -> Arc<RuleSet> {
             name: rule.name.into(),
             version: RuleVersion(1),
             description: "".into(),
-            enabled: rule.enabled,
+            enabled: true,
             window: Window::Visit,
             fire: rule.fire,
             emit: Emit::Early,

@@ -11,7 +11,7 @@
 //!
 //! An epoch that takes a match back and finds another with the same action id corrects it: the new
 //! match takes the place of the old one and nothing is sent. Taking a match back gives back neither
-//! its action id nor a cooldown nor an invitation. Times are those of the log (the mark's `now`).
+//! its action id nor a cooldown nor an invitation. Times are those of the log ([`SuppressClock`]).
 //!
 //! **Bounds.** `visitors_max` visitors, each partition an equal share, the one that waits longest for
 //! a decision leaves; `decisions_max` action ids for each, the oldest leaves; [`STANDING_MAX`]
@@ -26,12 +26,15 @@ mod rules;
 mod tests;
 mod visitor;
 
-use crate::model::{ActionFact, ActionRow, PARTITIONS, ServerTimeMs};
+use crate::model::{
+    ActionFact, ActionRow, EpochMark, EventTimeMs, PARTITIONS, PartitionId, ServerTimeMs,
+};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use partition::Partition;
 use rules::Rules;
 use std::collections::BTreeMap;
+use std::iter::Sum;
 use std::sync::Arc;
 use visitor::VisitorKey;
 
@@ -40,10 +43,9 @@ pub use visitor::STANDING_MAX;
 /// The limits of [`Suppressor`], the same on every worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuppressConfig {
-    /// Invitations for one visit.
-    pub invitations_per_visit: u32,
-    /// Invitations for one visitor within 24 hours.
-    pub invitations_per_visitor_per_day: u32,
+    /// `None`: neither limits of invitations, nor one invitation or content for each epoch. A replay
+    /// has none: its epochs are not those of the live log.
+    pub invitations: Option<InvitationLimits>,
     /// Visitors remembered in all partitions together; each partition has an equal share, rounded
     /// up.
     pub visitors_max: u64,
@@ -51,16 +53,46 @@ pub struct SuppressConfig {
     pub decisions_max: usize,
     /// The IANA time zone of schedules that name none.
     pub timezone: Box<str>,
+    /// Which time is that of the log.
+    pub clock: SuppressClock,
+    /// Where all visitors are in the control group of every rule that has one, or none is (tests of
+    /// rules).
+    pub is_control: Option<bool>,
+}
+
+/// How many invitations go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvitationLimits {
+    /// For one visit.
+    pub per_visit: u32,
+    /// For one visitor within 24 hours.
+    pub per_visitor_per_day: u32,
+}
+
+impl Default for InvitationLimits {
+    fn default() -> Self {
+        Self { per_visit: 1, per_visitor_per_day: 3 }
+    }
+}
+
+/// Which time of an epoch's mark is that of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuppressClock {
+    /// The server's.
+    Server,
+    /// The watermark, for a replay; what is decided at the end of the input is in the last epoch's.
+    Watermark,
 }
 
 impl Default for SuppressConfig {
     fn default() -> Self {
         Self {
-            invitations_per_visit: 1,
-            invitations_per_visitor_per_day: 3,
+            invitations: Some(InvitationLimits::default()),
             visitors_max: 1_000_000,
             decisions_max: 256,
             timezone: "UTC".into(),
+            clock: SuppressClock::Server,
+            is_control: None,
         }
     }
 }
@@ -77,8 +109,18 @@ pub struct SuppressStats {
     pub decisions_forgotten: u64,
 }
 
+impl Sum for SuppressStats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |total, one| Self {
+            visitors: total.visitors + one.visitors,
+            visitors_forgotten: total.visitors_forgotten + one.visitors_forgotten,
+            decisions_forgotten: total.decisions_forgotten + one.decisions_forgotten,
+        })
+    }
+}
+
 /// What all partitions decide by.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 struct Setup {
     config: SuppressConfig,
     rules: Rules,
@@ -91,17 +133,18 @@ struct Turn<'a> {
     now: ServerTimeMs,
 }
 
-/// The suppression stage's share on one worker.
-#[derive(Debug)]
+/// The suppression stage's share on one worker; by default without rules.
+#[derive(Clone, Debug, Default)]
 pub struct Suppressor {
     setup: Setup,
-    partitions: BTreeMap<u8, Partition>,
+    now: ServerTimeMs,
+    partitions: BTreeMap<PartitionId, Partition>,
 }
 
-/// Where a fact's visitor belongs: a stable hash, of which the lowest byte is the virtual partition.
+/// The virtual partition of a fact's visitor: stable as that of a visit is.
 #[must_use]
-pub fn visitor_hash(fact: &ActionFact) -> u64 {
-    VisitorKey::of(fact).stable_hash()
+pub fn visitor_partition(fact: &ActionFact) -> PartitionId {
+    VisitorKey::of(fact).partition()
 }
 
 impl Suppressor {
@@ -110,8 +153,8 @@ impl Suppressor {
     /// # Errors
     /// When the configuration's time zone is none.
     pub fn new(rules: &RuleSet, config: SuppressConfig) -> Result<Self, ScheduleError> {
-        let rules = Rules::new(rules, &config.timezone)?;
-        Ok(Self { setup: Setup { config, rules }, partitions: BTreeMap::new() })
+        let rules = Rules::new(rules, &config)?;
+        Ok(Self { setup: Setup { config, rules }, ..Self::default() })
     }
 
     /// Pauses a package, or lets it go on: matches of a paused one are recorded and do not act.
@@ -119,16 +162,20 @@ impl Suppressor {
         self.setup.rules.set_paused(package, is_paused);
     }
 
-    /// Decides an epoch's facts: all of this worker's visitors, consolidated, in any order. The
-    /// rows are in no order.
-    pub fn epoch(&mut self, now: ServerTimeMs, facts: Vec<(ActionFact, i64)>) -> Vec<ActionRow> {
-        let mut visitors = BTreeMap::<(u8, VisitorKey), Vec<_>>::new();
+    /// Decides an epoch's facts: all of this worker's visitors, consolidated, in any order. Called
+    /// for every epoch, with facts or without. The rows are in no order.
+    pub fn epoch(&mut self, mark: &EpochMark, facts: Vec<(ActionFact, i64)>) -> Vec<ActionRow> {
+        self.now = match self.setup.config.clock {
+            SuppressClock::Server => mark.now,
+            SuppressClock::Watermark if mark.watermark == EventTimeMs::MAX => self.now,
+            SuppressClock::Watermark => ServerTimeMs(mark.watermark.0),
+        };
+        let mut visitors = BTreeMap::<(PartitionId, VisitorKey), Vec<_>>::new();
         for (fact, sign) in facts {
             let key = VisitorKey::of(&fact);
-            let partition = key.stable_hash().to_le_bytes()[0];
-            visitors.entry((partition, key)).or_default().push((fact, sign));
+            visitors.entry((key.partition(), key)).or_default().push((fact, sign));
         }
-        let turn = Turn { setup: &self.setup, now };
+        let turn = Turn { setup: &self.setup, now: self.now };
         let mut rows = Vec::new();
         for ((partition, key), facts) in visitors {
             let partition = self.partitions.entry(partition).or_default();
@@ -140,15 +187,7 @@ impl Suppressor {
     /// What the stage holds and has counted.
     #[must_use]
     pub fn stats(&self) -> SuppressStats {
-        self.partitions.values().fold(SuppressStats::default(), |sum, partition| {
-            let SuppressStats { visitors, visitors_forgotten, decisions_forgotten } =
-                partition.stats();
-            SuppressStats {
-                visitors: sum.visitors + visitors,
-                visitors_forgotten: sum.visitors_forgotten + visitors_forgotten,
-                decisions_forgotten: sum.decisions_forgotten + decisions_forgotten,
-            }
-        })
+        self.partitions.values().map(Partition::stats).sum()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{SuppressStats, Turn};
 use crate::model::{ActionFact, ActionRow};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
     visitors: BTreeMap<VisitorKey, Remembered>,
     /// In the order of their last decisions: the first waits longest.
@@ -15,7 +15,7 @@ pub(super) struct Partition {
     decisions_forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Remembered {
     place: u64,
     visitor: Visitor,

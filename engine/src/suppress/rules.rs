@@ -1,5 +1,6 @@
 //! What a rule's author says about when it may act.
 
+use super::SuppressConfig;
 use super::visitor::VisitorKey;
 use crate::model::{ActionFact, ServerTimeMs, SuppressReason};
 use beckon_rules::plan::{RulePlan, RuleSet};
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// All rules, by package and name; which packages are paused.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Rule>>,
     paused: BTreeSet<Arc<str>>,
+    is_control: Option<bool>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     is_enabled: bool,
     holdout: f64,
@@ -24,13 +26,13 @@ struct Rule {
 }
 
 impl Rules {
-    pub(super) fn new(rules: &RuleSet, timezone: &str) -> Result<Self, ScheduleError> {
+    pub(super) fn new(rules: &RuleSet, config: &SuppressConfig) -> Result<Self, ScheduleError> {
         let mut by_name = BTreeMap::<_, BTreeMap<_, _>>::new();
         for plan in &rules.rules {
             let rules = by_name.entry(Arc::clone(&plan.package)).or_default();
-            rules.insert(Arc::clone(&plan.name), Rule::new(plan, timezone)?);
+            rules.insert(Arc::clone(&plan.name), Rule::new(plan, &config.timezone)?);
         }
-        Ok(Self { by_name, paused: BTreeSet::new() })
+        Ok(Self { by_name, is_control: config.is_control, ..Self::default() })
     }
 
     pub(super) fn set_paused(&mut self, package: &Arc<str>, is_paused: bool) {
@@ -56,7 +58,8 @@ impl Rules {
             return Some(SuppressReason::Paused);
         }
         let rule = rule?;
-        if share(fact, visitor) < rule.holdout {
+        let is_control = || self.is_control.unwrap_or_else(|| share(fact, visitor) < rule.holdout);
+        if rule.holdout > 0.0 && is_control() {
             return Some(SuppressReason::Holdout);
         }
         let is_open = rule.schedule.as_ref().is_none_or(|schedule| schedule.is_open(now.0));

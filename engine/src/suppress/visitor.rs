@@ -2,8 +2,8 @@
 
 use super::{Setup, Turn};
 use crate::model::{
-    ActionFact, ActionId, ActionRow, Id, Instance, MatchId, Op, ServerTimeMs, SuppressReason,
-    VisitId, VisitorId,
+    ActionFact, ActionId, ActionRow, Id, Instance, MatchId, Op, PartitionId, ServerTimeMs,
+    SuppressReason, VisitId, VisitorId,
 };
 use beckon_rules::plan::ActionKind;
 use std::cmp::Reverse;
@@ -39,10 +39,14 @@ impl VisitorKey {
         let (Who::Visitor(VisitorId(id)) | Who::Visit(VisitId(id))) = &self.who;
         xxh3_64_with_seed(self.site.as_bytes(), Id::stable_hash(id))
     }
+
+    pub(super) fn partition(&self) -> PartitionId {
+        PartitionId(self.stable_hash().to_le_bytes()[0])
+    }
 }
 
 /// One visitor's decisions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Visitor {
     actions: BTreeMap<ActionId, Action>,
     /// The keys of `actions`, oldest first.
@@ -56,7 +60,7 @@ pub(super) struct Visitor {
 }
 
 /// What became of an action id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Action {
     has_acted: bool,
     /// Its matches that hold, oldest first, and why they do not act.
@@ -172,17 +176,17 @@ impl Visitor {
         if is_invitation && self.is_at_limit(setup, fact.instance) {
             return Some(SuppressReason::Limit);
         }
-        if is_taken && is_one_at_a_time(fact) {
+        if is_taken && setup.config.invitations.is_some() && is_one_at_a_time(fact) {
             return Some(SuppressReason::Priority);
         }
         (is_invitation && !fact.is_visit_open).then_some(SuppressReason::VisitEnded)
     }
 
     fn is_at_limit(&self, setup: &Setup, visit: Instance) -> bool {
-        let config = &setup.config;
+        let Some(limits) = &setup.config.invitations else { return false };
         let invited = self.invited_visits.iter().find(|(instance, _)| *instance == visit);
-        invited.map_or(0, |(_, count)| *count) >= config.invitations_per_visit
-            || self.invitations.len() as u64 >= u64::from(config.invitations_per_visitor_per_day)
+        invited.map_or(0, |(_, count)| *count) >= limits.per_visit
+            || self.invitations.len() as u64 >= u64::from(limits.per_visitor_per_day)
     }
 
     /// Remembers that the match acts, for those that come after it.
@@ -191,7 +195,7 @@ impl Visitor {
             let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
             self.cooldowns.insert(rule, turn.now);
         }
-        if !is_invitation(fact) {
+        if !is_invitation(fact) || turn.setup.config.invitations.is_none() {
             return 0;
         }
         self.invitations.push(turn.now);

@@ -9,10 +9,6 @@ use crate::plan::{RulePlan, Window};
 pub fn runs_now(plan: &RulePlan) -> Result<(), &'static str> {
     let keys = [
         (plan.window != Window::Visit, "windows but `visit` are"),
-        (plan.schedule.is_some(), "`schedule` is"),
-        (plan.timezone.is_some(), "`timezone` is"),
-        (plan.cooldown_ms.is_some(), "`cooldown` is"),
-        (plan.holdout > 0.0, "`holdout` is"),
         (plan.state_max.is_some(), "`state_max` is"),
         (plan.backfill_acts, "`backfill` is"),
         (plan.hosts.is_some(), "`domain_separation` is"),

@@ -1,12 +1,12 @@
 //! A made stage, random input for it, and the plain loop that says what must come out.
 
 use crate::model::{
-    ActionFact, ActionId, ActionRow, CloseReason, Epoch, EpochInput, EpochMark, EpochOutput, Event,
-    EventId, EventRow, EventTimeMs, Fate, Flags, Id, Identity, Instance, LogSeq, LoggedEvent,
-    MatchId, Op, PackedEvent, ServerTimeMs, SuppressReason, Value, VisitChange, VisitId, VisitRow,
-    WindowKey,
+    ActionFact, ActionId, CloseReason, Epoch, EpochInput, EpochMark, EpochOutput, Event, EventId,
+    EventRow, EventTimeMs, Fate, Flags, Id, Identity, Instance, LogSeq, LoggedEvent, MatchId,
+    PackedEvent, ServerTimeMs, Value, VisitChange, VisitId, VisitRow, VisitorId, WindowKey,
 };
 use crate::stage::{Effect, Stage, StageStats};
+use crate::suppress::Suppressor;
 use std::collections::BTreeMap;
 
 /// An event of this name makes the stage panic.
@@ -112,7 +112,7 @@ struct Visit {
 }
 
 /// Records every event, makes up a `VisitStarted` (and says it behind its cause, for the collector
-/// to put right), and finds, corrects, suppresses and takes back matches by an event's hash.
+/// to put right), and finds, corrects and takes back matches by an event's hash.
 #[derive(Default)]
 pub(crate) struct FakeStage {
     visits: BTreeMap<VisitId, Visit>,
@@ -183,7 +183,7 @@ impl Stage for FakeStage {
 
 impl Visit {
     fn match_by_hash(&mut self, seq: LogSeq, out: &mut Vec<Effect>) {
-        let fact = |suppressed| ActionFact {
+        let fact = || ActionFact {
             window: WindowKey::Visit,
             site: self.row.site.clone(),
             visit: self.row.visit.clone(),
@@ -193,8 +193,9 @@ impl Visit {
             action: ActionId(u128::from(self.row.instance.0.0)),
             matched: MatchId(u128::from(self.hash)),
             version: 1,
-            suppressed,
-            visitor: None,
+            suppressed: None,
+            // Visitors have visits on every worker.
+            visitor: Some(VisitorId(Id::Bits(u128::from(self.row.instance.0.0 % 5)))),
             timestamp: self.row.last_event,
             seq,
             events: vec![EventId(Id::Bits(u128::from(seq.0)))],
@@ -210,14 +211,14 @@ impl Visit {
         };
         match self.hash % 7 {
             0 | 1 => {
-                let new = fact(None);
+                let new = fact();
                 out.extend(self.standing.take().map(|old| Effect::Match(old.into(), -1)));
                 out.push(Effect::Match(new.clone().into(), 1));
                 self.standing = Some(new);
             }
             2 => out.extend(self.standing.take().map(|old| Effect::Match(old.into(), -1))),
-            3 => out.push(Effect::Match(fact(Some(SuppressReason::Disabled)).into(), 1)),
-            4 => out.extend([1, -1].map(|sign| Effect::Match(fact(None).into(), sign))),
+            3 => out.push(Effect::Match(fact().into(), 1)),
+            4 => out.extend([1, -1].map(|sign| Effect::Match(fact().into(), sign))),
             _ => {}
         }
     }
@@ -247,12 +248,14 @@ pub(crate) fn effects(epochs: &[EpochInput]) -> Vec<(EpochMark, Vec<Effect>)> {
     epochs.iter().map(apply).collect()
 }
 
-/// Its effects as outputs, built by the book.
+/// Its effects as outputs, built by the book, through one suppression.
 pub(crate) fn expected(epochs: &[EpochInput]) -> Vec<EpochOutput> {
-    effects(epochs).into_iter().map(|(mark, effects)| output(mark, effects)).collect()
+    let mut suppressor = Suppressor::default();
+    let effects = effects(epochs).into_iter();
+    effects.map(|(mark, effects)| output(mark, effects, &mut suppressor)).collect()
 }
 
-fn output(mark: EpochMark, effects: Vec<Effect>) -> EpochOutput {
+fn output(mark: EpochMark, effects: Vec<Effect>, suppressor: &mut Suppressor) -> EpochOutput {
     let mut rows = BTreeMap::new();
     let mut visits = Vec::new();
     let mut net = BTreeMap::<ActionFact, i64>::new();
@@ -267,23 +270,8 @@ fn output(mark: EpochMark, effects: Vec<Effect>) -> EpochOutput {
         }
     }
     visits.sort();
-    let signed = |wanted: i64, action: ActionId| {
-        let acts = |fact: &ActionFact| fact.suppressed.is_none() && fact.action == action;
-        net.iter().any(|(fact, sign)| acts(fact) && *sign == wanted)
-    };
-    let mut actions = Vec::new();
-    for (fact, sign) in &net {
-        let op = match (sign, fact.suppressed) {
-            (0, _) => continue,
-            (1, Some(_)) => Op::Suppress,
-            (1, None) if signed(-1, fact.action) => Op::Correct,
-            (1, None) => Op::Assert,
-            (-1, None) if signed(1, fact.action) => continue,
-            (-1, _) => Op::Retract,
-            _ => panic!("{sign} of one fact"),
-        };
-        actions.push(ActionRow { fact: fact.clone(), op });
-    }
+    net.retain(|_, sign| *sign != 0);
+    let mut actions = suppressor.epoch(&mark, net.into_iter().collect());
     actions.sort();
     EpochOutput { mark, events: rows.into_values().collect(), visits, actions }
 }

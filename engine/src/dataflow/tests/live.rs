@@ -6,7 +6,7 @@ use crate::dataflow::{Dataflow, DataflowConfig};
 use crate::live::{
     LIVE_MINUTES, LiveConfig, LiveCount, LiveHandle, LiveName, LiveSnapshot, Minute, OTHER,
 };
-use crate::model::{EpochInput, EventTimeMs, ServerTimeMs, Value, VisitChange};
+use crate::model::{ActionRow, EpochInput, EventTimeMs, Op, ServerTimeMs, Value, VisitChange};
 use crate::stage::Effect;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -72,12 +72,20 @@ impl Recount {
                 let change = if matches!(row.change, VisitChange::Opened { .. }) { 1 } else { -1 };
                 *self.open_visits.entry(site()).or_default() += change;
             }
-            Effect::Match(fact, sign) if fact.suppressed.is_none() => {
-                let (package, rule) = (fact.package.clone(), fact.rule.clone());
-                add(LiveName::Rule { site: site(), package, rule }, *sign);
-            }
             Effect::Match(..) => {}
         }
+    }
+
+    /// What acts, less what acted and was taken back.
+    fn add_action(&mut self, minute: Minute, ActionRow { fact, op }: &ActionRow) {
+        let change = match (op, fact.suppressed) {
+            (Op::Assert, _) => 1,
+            (Op::Retract, None) => -1,
+            _ => return,
+        };
+        let (package, rule) = (fact.package.clone(), fact.rule.clone());
+        let name = LiveName::Rule { site: "shop".into(), package, rule };
+        *self.counts.entry(name).or_default().entry(minute.0).or_default() += change;
     }
 
     fn lines(&self, last: Minute) -> Vec<LiveCount> {
@@ -104,6 +112,10 @@ fn counts_equal_a_naive_recount_and_minutes_fall_out() {
         fell_out |= last.0 > LIVE_MINUTES as i64;
         recount.open_visits.retain(|_, count| *count != 0);
         let outputs = expected(&epochs);
+        for output in &outputs {
+            let minute = Minute::of(output.mark.now);
+            output.actions.iter().for_each(|row| recount.add_action(minute, row));
+        }
         let actions: Vec<_> = outputs.iter().flat_map(|output| &output.actions).collect();
         for workers in 1..=3 {
             let what = format!("BECKON_TEST_SEED={seed}, {workers} workers");

@@ -1,8 +1,8 @@
-//! What a match says: ids, suppression, the action's data.
+//! What a match says: ids, the action's data.
 
 use crate::matcher::MatcherConfig;
 use crate::matcher::testing::{Rule, Run, Sample, list, path, rule, rule_set, step, text};
-use crate::model::{EventTimeMs, LogSeq, SuppressReason, Value, VisitorId};
+use crate::model::{EventTimeMs, LogSeq, Value, VisitorId};
 use beckon_rules::plan::Fire;
 use beckon_rules::template::{Piece, Placeholder, Source, Template};
 
@@ -39,15 +39,6 @@ fn the_action_id_is_one_for_each_window_or_for_each_last_event() {
     assert_eq!(once[0].1, every[0].1, "the match is the same");
     assert_ne!(once[0].0, every[0].0);
     assert_ne!(every[0].0, every[1].0);
-}
-
-#[test]
-fn a_disabled_rule_is_recorded_as_suppressed() {
-    let rules = vec![Rule { enabled: false, fire: Fire::Once, ..rule("r", &[step("A")]) }];
-    let mut run = Run::new(&rule_set(rules), config());
-    run.event(&Sample::new("A", 0)).event(&Sample::new("A", 0));
-    let reasons: Vec<_> = run.facts().iter().map(|fact| fact.suppressed).collect();
-    assert_eq!(reasons, [Some(SuppressReason::Disabled)]);
 }
 
 #[test]

@@ -4,10 +4,10 @@ mod naive;
 mod reasons;
 mod state;
 
-use super::{SuppressConfig, Suppressor};
+use super::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor};
 use crate::model::{
-    ActionFact, ActionId, ActionRow, EventTimeMs, Id, Instance, LogSeq, MatchId, Op, ServerTimeMs,
-    SuppressReason, VisitId, VisitorId, WindowKey,
+    ActionFact, ActionId, ActionRow, Epoch, EpochMark, EventTimeMs, Id, Instance, LogSeq, MatchId,
+    Op, ServerTimeMs, SuppressReason, VisitId, VisitorId, WindowKey,
 };
 use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted};
 use beckon_rules::plan::RuleSet;
@@ -55,6 +55,16 @@ fn compiled(rules: &[(&str, &str, &str)]) -> Arc<RuleSet> {
 
 fn suppressor(config: SuppressConfig) -> Suppressor {
     Suppressor::new(&compiled(&RULES), config).expect("a time zone")
+}
+
+fn mark(now_ms: i64) -> EpochMark {
+    EpochMark {
+        epoch: Epoch(1),
+        first_seq: LogSeq(1),
+        last_seq: LogSeq(0),
+        now: ServerTimeMs(now_ms),
+        watermark: EventTimeMs(now_ms - 2_000),
+    }
 }
 
 /// A match of a rule of [`RULES`] in visit 1 of visitor 1; `number` is that of the match and the
@@ -111,7 +121,7 @@ fn said(
     facts: &[(&ActionFact, i64)],
 ) -> Vec<(Op, Option<SuppressReason>, u128)> {
     let facts = facts.iter().map(|(fact, sign)| ((*fact).clone(), *sign)).collect();
-    let rows = stage.epoch(ServerTimeMs(now_ms), facts);
+    let rows = stage.epoch(&mark(now_ms), facts);
     let line = |row: ActionRow| (row.op, row.fact.suppressed, row.fact.matched.0);
     let mut lines: Vec<_> = rows.into_iter().map(line).collect();
     lines.sort_by_key(|(_, _, matched)| *matched);

@@ -148,7 +148,7 @@ fn what_is_said_is_what_the_plain_model_says() {
             for index in (1..facts.len()).rev() {
                 facts.swap(index, random.below(index + 1));
             }
-            let mut rows = stage.epoch(ServerTimeMs(now), facts);
+            let mut rows = stage.epoch(&mark(now), facts);
             rows.sort();
             assert_eq!(rows, expected, "seed {seed}, epoch {number}");
             for row in rows {

@@ -131,7 +131,8 @@ fn of_one_epoch_the_highest_priority_goes_then_the_first_name() {
     let (first, second) = (fact("ask-first", 5), in_visit(2, fact("ask-second", 6)));
     assert_eq!(why(&mut stage, 1, &[first, second]), [Some(Why::Limit), None]);
     // Of one visitor in two visits, with one priority and the name that comes first behind.
-    let config = SuppressConfig { invitations_per_visitor_per_day: 4, ..SuppressConfig::default() };
+    let invitations = Some(InvitationLimits { per_visit: 1, per_visitor_per_day: 4 });
+    let config = SuppressConfig { invitations, ..SuppressConfig::default() };
     let mut stage = suppressor(config);
     let priority = 10;
     let second = in_visit(3, fact("ask-second", 7));
@@ -157,4 +158,40 @@ fn without_a_visitor_it_is_the_visit() {
     assert_eq!(why(&mut stage, 0, &[alone(2, fact("cool", 4))]), [Some(Why::Cooldown)]);
     let elsewhere = ActionFact { site: "blog".into(), ..fact("cool", 5) };
     assert_eq!(why(&mut stage, 0, &[elsewhere]), [None], "a visitor is one of a site");
+}
+
+#[test]
+fn without_limits_every_invitation_goes() {
+    let config = SuppressConfig { invitations: None, ..SuppressConfig::default() };
+    let mut stage = suppressor(config);
+    let facts = [fact("ask-first", 1), fact("ask-second", 2), fact("show", 3)];
+    assert_eq!(why(&mut stage, 0, &facts), [None; 3]);
+}
+
+#[test]
+fn a_replay_has_the_time_of_its_events() {
+    let config = SuppressConfig { clock: SuppressClock::Watermark, ..SuppressConfig::default() };
+    let mut stage = suppressor(config);
+    let mut at = |watermark, number| {
+        let mark = EpochMark { watermark: EventTimeMs(watermark), ..mark(0) };
+        let rows = stage.epoch(&mark, vec![(fact("cool", number), 1)]);
+        rows[0].fact.suppressed
+    };
+    assert_eq!(at(0, 1), None);
+    assert_eq!(at(2 * HOUR_MS - 1, 2), Some(Why::Cooldown));
+    assert_eq!(at(i64::MAX, 3), Some(Why::Cooldown), "the end of the input is no time");
+    assert_eq!(at(2 * HOUR_MS, 4), None);
+}
+
+#[test]
+fn a_test_says_whether_the_visitor_is_in_the_control_group() {
+    for (is_control, reason) in [(true, Some(Why::Holdout)), (false, None)] {
+        let is_control = Some(is_control);
+        let mut stage = suppressor(SuppressConfig { is_control, ..SuppressConfig::default() });
+        let facts = (1..20).map(|number| of_visitor(number, fact("half", number)));
+        let facts: Vec<_> = facts.chain([fact("call", 20)]).collect();
+        let reasons = why(&mut stage, 0, &facts);
+        assert!(reasons[..19].iter().all(|found| *found == reason));
+        assert_eq!(reasons[19], None, "a rule without a control group");
+    }
 }

@@ -46,7 +46,7 @@ fn the_visitor_that_waits_longest_is_forgotten() {
     let mut stage = suppressor(config);
     let visitors = (1..).filter(|visitor| {
         let fact = of_visitor(*visitor, fact("cool", 1));
-        crate::suppress::visitor_hash(&fact).to_le_bytes()[0] == 7
+        crate::suppress::visitor_partition(&fact).0 == 7
     });
     let visitors: Vec<u32> = visitors.take(3).collect();
     let mut ask = |now, visitor: usize, number| {
@@ -82,7 +82,7 @@ fn the_oldest_action_of_a_visitor_is_forgotten() {
 fn visits_with_an_invitation_are_bounded_too() {
     let config = SuppressConfig {
         decisions_max: 2,
-        invitations_per_visitor_per_day: u32::MAX,
+        invitations: Some(InvitationLimits { per_visit: 1, per_visitor_per_day: u32::MAX }),
         ..SuppressConfig::default()
     };
     let mut stage = suppressor(config);

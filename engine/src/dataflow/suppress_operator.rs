@@ -1,0 +1,122 @@
+//! A [`Suppressor`] as a timely operator.
+//!
+//! Buffers an epoch until its frontier has passed: then this worker's stage has said the mark, and
+//! all stages what they found for this worker's visitors. Facts are consolidated first, so that a
+//! match found and taken back within the epoch is never said. What acts is counted live here.
+
+use super::WorkerIndex;
+use super::graph::{Diff, Time};
+use super::live::Tally;
+use super::shared::Shared;
+use super::stage_operator::{Found, STAMPED};
+use crate::live::LiveKey;
+use crate::model::{ActionFact, ActionRow, EpochMark};
+use crate::suppress::Suppressor;
+use differential_dataflow::consolidation::consolidate;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+/// The streams that leave the suppression.
+pub(super) struct Outputs<'scope> {
+    pub(super) actions: StreamVec<'scope, Time, ActionRow>,
+    pub(super) live: StreamVec<'scope, Time, (LiveKey, Time, Diff)>,
+}
+
+/// Capabilities to say something of one epoch.
+struct Ports {
+    actions: Capability<Time>,
+    live: Capability<Time>,
+}
+
+/// An epoch that is not complete yet.
+#[derive(Default)]
+struct Pending {
+    /// And whether no visit is open on this worker.
+    mark: Option<(EpochMark, bool)>,
+    facts: Vec<(ActionFact, Diff)>,
+}
+
+impl Pending {
+    fn extend(&mut self, found: impl Iterator<Item = Found>) {
+        for one in found {
+            match one {
+                Found::Fact(fact, sign) => self.facts.push((*fact, sign)),
+                Found::Mark(_, mark, is_quiet) => self.mark = Some((mark, is_quiet)),
+            }
+        }
+    }
+}
+
+/// Runs complete epochs through a suppressor.
+pub(super) struct Runner {
+    pub(super) suppressor: Suppressor,
+    pub(super) index: WorkerIndex,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tally: Option<Tally>,
+}
+
+impl Runner {
+    fn run(&mut self, pending: Pending, say: impl FnMut(LiveKey, i64)) -> Vec<ActionRow> {
+        let Pending { mark, mut facts } = pending;
+        let (mark, is_quiet) =
+            mark.expect("this worker's stage says the mark before the frontier passes");
+        consolidate(&mut facts);
+        let rows = self.suppressor.epoch(&mark, facts);
+        self.shared.set_suppress_stats(self.index, self.suppressor.stats());
+        if let Some(tally) = &mut self.tally {
+            tally.epoch(
+                &mark,
+                is_quiet,
+                |tally| rows.iter().for_each(|row| tally.add_action(row)),
+                say,
+            );
+        }
+        rows
+    }
+}
+
+pub(super) fn build<'scope>(
+    found: StreamVec<'scope, Time, Found>,
+    mut runner: Runner,
+) -> Outputs<'scope> {
+    let mut builder = OperatorBuilder::new("Suppress".to_owned(), found.scope());
+    let mut found = builder.new_input(found, Exchange::new(Found::route));
+    builder.set_notify_for(0, FrontierInterest::IfCapability);
+    let (to_actions, actions) = builder.new_output::<Vec<ActionRow>>();
+    let (to_live, live) = builder.new_output::<Vec<(LiveKey, Time, Diff)>>();
+    let mut to_actions = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_actions);
+    let mut to_live = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_live);
+    builder.build(move |_| {
+        let mut epochs = BTreeMap::<Time, (Ports, Pending)>::new();
+        move |frontiers| {
+            found.for_each_stamp(|capability, containers| {
+                let epoch = *capability.least().expect(STAMPED);
+                let port = |port| capability.retain_least(port).expect(STAMPED);
+                let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
+                    (Ports { actions: port(0), live: port(1) }, Pending::default())
+                });
+                containers.for_each(|found| pending.extend(found.drain(..)));
+            });
+            let (mut to_actions, mut to_live) = (to_actions.activate(), to_live.activate());
+            while let Some(entry) = epochs.first_entry() {
+                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
+                    break;
+                }
+                let (epoch, (ports, pending)) = entry.remove_entry();
+                let mut session = to_live.session(&ports.live);
+                let rows = runner.run(pending, |key, change| session.give((key, epoch, change)));
+                drop(session);
+                let mut session = to_actions.session(&ports.actions);
+                rows.into_iter().for_each(|row| session.give(row));
+            }
+        }
+    });
+    Outputs { actions, live }
+}
