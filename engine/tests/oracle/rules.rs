@@ -78,17 +78,29 @@ fn sequence() -> impl Strategy<Value = String> {
     )
 }
 
+/// A term that random events often satisfy: a missing event must meet a match to refuse it.
+fn frequent_term() -> impl Strategy<Value = (String, u32)> {
+    let name = prop::sample::select(&["A", "A", "B", "B", "C", "any"][..]);
+    let condition = prop_oneof![5 => Just("true".to_owned()), 1 => test()];
+    let runs = prop_oneof![6 => Just(1_u32), 1 => Just(2_u32)];
+    (name, condition, runs)
+        .prop_map(|(name, condition, runs)| (format!("{name} where {condition}"), runs))
+}
+
 /// One or two steps with missing events before, between and behind them.
 fn absence() -> impl Strategy<Value = String> {
-    let maxspan = prop::sample::select(&[" with maxspan=2s", " with maxspan=1m"][..]);
-    let missing = (prop::bool::weighted(0.4), name(), condition(), prop::bool::weighted(0.3));
+    let maxspan = prop::sample::select(&[" with maxspan=4s", " with maxspan=1m"][..]);
+    let name = prop::sample::select(&["A", "B", "C", "D", "any"][..]);
+    let condition = prop_oneof![4 => Just("true".to_owned()), 1 => test()];
+    let missing = (prop::bool::weighted(0.6), name, condition, prop::bool::weighted(0.3));
     let missing = missing.prop_map(|(is_there, name, condition, names_first)| {
         let across = if names_first { " and data.x >= first.data.x" } else { "" };
         let text = |across| format!(" ![ {name} where {condition}{across} ]");
         if is_there { (text(""), text(across)) } else { <(String, String)>::default() }
     });
-    let steps = prop::collection::vec(term(), 1..3);
-    (by(), maxspan, steps, prop::collection::vec(missing, 3)).prop_map(
+    let steps = prop::collection::vec(frequent_term(), 1..3);
+    let by = prop_oneof![3 => Just(""), 2 => by()];
+    (by, maxspan, steps, prop::collection::vec(missing, 3)).prop_map(
         |(by, maxspan, steps, missing)| {
             let [(start, _), (_, between), (_, end)] = missing.as_slice() else {
                 panic!("three");
@@ -112,9 +124,9 @@ fn until() -> impl Strategy<Value = String> {
 }
 
 fn sample() -> impl Strategy<Value = String> {
-    let step = (name(), condition());
+    let step = frequent_term().prop_map(|(filter, _)| filter);
     (by(), maxspan(), prop::collection::vec(step, 2..4)).prop_map(|(by, maxspan, steps)| {
-        let steps = steps.iter().map(|(name, condition)| format!(" [ {name} where {condition} ]"));
+        let steps = steps.iter().map(|filter| format!(" [ {filter} ]"));
         format!("sample{by}{maxspan}{}", steps.collect::<String>())
     })
 }
@@ -123,7 +135,7 @@ fn sample() -> impl Strategy<Value = String> {
 fn query() -> impl Strategy<Value = String> {
     let event =
         (name(), condition()).prop_map(|(name, condition)| format!("{name} where {condition}"));
-    prop_oneof![2 => event, 6 => sequence(), 3 => absence(), 2 => until(), 2 => sample()]
+    prop_oneof![2 => event, 6 => sequence(), 5 => absence(), 2 => until(), 3 => sample()]
 }
 
 /// The keys of a rule file that decide what matches, in its window.

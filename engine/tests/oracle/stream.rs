@@ -1,7 +1,7 @@
 //! Random event streams, cut into random epochs.
 //!
 //! Small worlds on purpose: few names, few values, few visits, so that rules meet often, and
-//! times that stand still, jump, and sometimes go back.
+//! times that stand still, jump, and sometimes lie behind: by less than the lateness, or by more.
 
 use beckon_engine::model::{
     Epoch, EpochInput, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent,
@@ -15,6 +15,8 @@ pub(crate) struct Draft {
     name: &'static str,
     visit: u8,
     step_ms: i64,
+    /// How far it lies behind.
+    late_ms: i64,
     categories: Vec<&'static str>,
     x: Option<i64>,
     k: Option<&'static str>,
@@ -32,17 +34,20 @@ const SYSTEM: &[&str] =
 pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     let name = prop_oneof![8 => prop::sample::select(NAMES), 2 => prop::sample::select(SYSTEM)];
     let step_ms = prop_oneof![
-        4 => Just(0_i64),
-        8 => 1_i64..2_000,
-        2 => 2_000_i64..70_000,
-        1 => -3_000_i64..0,
-        1 => -200_000_i64..-100_000,
+        8 => Just(0_i64),
+        24 => 1_i64..2_000,
+        4 => 2_000_i64..70_000,
         1 => 1_700_000_i64..2_000_000,
+    ];
+    let late_ms = prop_oneof![
+        20 => Just(0_i64),
+        2 => 1_i64..3_000,
+        1 => 100_000_i64..200_000,
     ];
     let what = (
         name,
         0_u8..4,
-        step_ms,
+        (step_ms, late_ms),
         prop::collection::vec(prop::sample::select(&["p", "q", "r"][..]), 0..3),
     );
     let data = (
@@ -56,10 +61,15 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
         prop::option::of(0_i64..3),
     );
     (what, data, place).prop_map(
-        |((name, visit, step_ms, categories), (x, k, user), (flags, ends_epoch, tie))| Draft {
+        |(
+            (name, visit, (step_ms, late_ms), categories),
+            (x, k, user),
+            (flags, ends_epoch, tie),
+        )| Draft {
             name,
             visit,
             step_ms,
+            late_ms,
             categories,
             x,
             k,
@@ -82,7 +92,10 @@ pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
         clock_ms += draft.step_ms;
         let seq = LogSeq(index as u64 + 1);
         watermark = watermark.max(EventTimeMs(clock_ms));
-        events.push(LoggedEvent { seq, event: PackedEvent::pack(&event(draft, seq, clock_ms)) });
+        events.push(LoggedEvent {
+            seq,
+            event: PackedEvent::pack(&event(draft, seq, clock_ms - draft.late_ms)),
+        });
         if draft.ends_epoch {
             let mark = mark(epochs.len(), first_seq, seq, watermark);
             epochs.push(EpochInput { mark, events: std::mem::take(&mut events) });

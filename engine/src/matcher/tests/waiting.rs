@@ -110,6 +110,24 @@ fn a_missing_event_at_the_start_is_looked_for_one_maxspan_back() {
     }
 }
 
+/// Strictly between, by timestamp; the match that is refused has taken its events.
+#[test]
+fn a_missing_event_between_steps_refuses() {
+    let query = "sequence [ A where true ] ![ B where true ] [ C where true ]";
+    for (at, expected) in [(0, 1), (1, 0), (2, 1)] {
+        let run = run(query, "", &[("A", 0), ("B", at), ("C", 2)]);
+        assert_eq!(run.matches().len(), expected, "B at {at}");
+    }
+    let events = [("A", 0), ("B", 1), ("B", 2), ("C", 3), ("C", 4), ("A", 5), ("C", 6)];
+    assert_eq!(run(query, "", &events).matches(), ["r: 6 7"]);
+    let runs = "sequence [ A where true ] with runs=2 as one \
+                ![ B where category == one.category ] [ C where true ]";
+    let events = [("Ax", 0), ("Bx", 1), ("Ax", 2), ("By", 3), ("C", 4)];
+    assert_eq!(run(runs, "", &events).matches(), ["r: 1 3 5"]);
+    let events = [("Ax", 0), ("Ax", 1), ("Bx", 2), ("C", 3)];
+    assert!(run(runs, "", &events).matches().is_empty());
+}
+
 /// The key that is forgotten can refuse no longer; that is counted.
 #[test]
 fn over_the_bound_the_oldest_key_of_a_missing_event_is_forgotten() {
