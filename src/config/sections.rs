@@ -98,6 +98,11 @@ pub(crate) struct EngineSection {
     pub(crate) rule_partials_max: u32,
     pub(crate) pending_absences_max: u32,
     pub(crate) rule_hits_max: u32,
+    pub(crate) invitations_per_visit: u32,
+    pub(crate) invitations_per_visitor_per_day: u32,
+    pub(crate) visitors_max: u64,
+    pub(crate) visitor_decisions_max: usize,
+    pub(crate) timezone: Box<str>,
     pub(crate) epochs_in_flight_max: usize,
     pub(crate) events_in_flight_max: usize,
 }
@@ -116,6 +121,11 @@ impl Default for EngineSection {
             rule_partials_max: 256,
             pending_absences_max: 64,
             rule_hits_max: 256,
+            invitations_per_visit: 1,
+            invitations_per_visitor_per_day: 3,
+            visitors_max: 1_000_000,
+            visitor_decisions_max: 256,
+            timezone: "UTC".into(),
             epochs_in_flight_max: 64,
             events_in_flight_max: 100_000,
         }

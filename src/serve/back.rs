@@ -13,7 +13,7 @@ use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
 };
 use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
-use beckon_engine::suppress::{SuppressConfig, Suppressor};
+use beckon_engine::suppress::{InvitationLimits, SuppressConfig, Suppressor};
 use beckon_ingest::EngineView;
 use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
@@ -195,7 +195,17 @@ fn start_pipeline(
     pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
     pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
     pipeline.dataflow.on_fatal = Arc::new(fatal);
-    pipeline.dataflow.suppressor = Suppressor::new(rules, SuppressConfig::default())?;
+    let suppress = SuppressConfig {
+        invitations: Some(InvitationLimits {
+            per_visit: engine.invitations_per_visit,
+            per_visitor_per_day: engine.invitations_per_visitor_per_day,
+        }),
+        visitors_max: engine.visitors_max,
+        decisions_max: engine.visitor_decisions_max,
+        timezone: engine.timezone.clone(),
+        ..SuppressConfig::default()
+    };
+    pipeline.dataflow.suppressor = Suppressor::new(rules, suppress).context("`engine.timezone`")?;
     let rules = Arc::clone(rules);
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,

@@ -53,14 +53,10 @@ impl Collector for Figures {
             ("engine_hits_over_limit", "Over rule_hits_max", stages.hits_over_limit),
             ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),
             ("engine_matches", "Matches found", stages.matches),
-            (
-                "engine_visitors_forgotten",
-                "Over suppression's visitors_max",
-                suppress.visitors_forgotten,
-            ),
+            ("engine_visitors_forgotten", "Over visitors_max", suppress.visitors_forgotten),
             (
                 "engine_decisions_forgotten",
-                "Over suppression's decisions_max",
+                "Over visitor_decisions_max",
                 suppress.decisions_forgotten,
             ),
             ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),

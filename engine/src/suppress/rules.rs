@@ -27,6 +27,8 @@ struct Rule {
 
 impl Rules {
     pub(super) fn new(rules: &RuleSet, config: &SuppressConfig) -> Result<Self, ScheduleError> {
+        // Said at the start, not when a rule comes that needs it.
+        Schedule::new("24/7", &config.timezone)?;
         let mut by_name = BTreeMap::<_, BTreeMap<_, _>>::new();
         for plan in &rules.rules {
             let rules = by_name.entry(Arc::clone(&plan.package)).or_default();
