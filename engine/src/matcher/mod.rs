@@ -16,7 +16,7 @@
 //!    `OverVisitLimit`;
 //! 8. `Matched`: it is kept and tried on the rules.
 //!
-//! A `VisitEnded` of 7 or 8 then ends the visit. Events of 1 to 6 move nothing, but that a superseded
+//! A `VisitEnded` of 7 or 8 then ends the visit, unless it is unproven. Events of 1 to 6 move nothing, but that a superseded
 //! one may make the visit last longer. At a mark, first the matches are asserted that waited for a
 //! time before its horizon (a missing event at the end, `emit = "final"`); then visits end whose last event plus inactivity lies
 //! before the mark's horizon, and all of them where the watermark is the end of time. A visit that
@@ -297,7 +297,9 @@ impl Shared {
         if visit.is_schedule_due() {
             partition.schedule(hash, view.site, &id);
         }
+        // Whoever knows no more than a visit's id cannot end it.
         if view.name == system::VISIT_ENDED
+            && !view.flags.has(Flags::UNPROVEN)
             && let Some(ended) = partition.remove(hash, view.site, &id)
         {
             self.closed(ended, CloseReason::Ended, out);

@@ -146,7 +146,7 @@ impl Journal {
         visit.newest = visit.newest.max(order);
         visit.events += 1;
         visit.identity = identity_after(&visit.identity, &event);
-        if &*event.name == system::VISIT_ENDED {
+        if &*event.name == system::VISIT_ENDED && !event.flags.has(Flags::UNPROVEN) {
             visit.closed = Some(CloseReason::Ended);
         }
         if visit.events > self.config.visit_events_matched_max {

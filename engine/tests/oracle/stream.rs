@@ -56,7 +56,7 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
         0_u8..3,
     );
     let place = (
-        prop_oneof![8 => Just(0_u16), 1 => Just(3_u16), 6 => Just(4_u16)],
+        prop_oneof![8 => Just(0_u16), 1 => Just(1_u16), 1 => Just(3_u16), 6 => Just(4_u16)],
         prop::bool::weighted(0.3),
         prop::option::of(0_i64..3),
     );

@@ -48,6 +48,15 @@ fn instance(seq: u64) -> Instance {
     Instance(LogSeq(seq))
 }
 
+/// Who shows neither the visit's secret nor a server key only knows its id.
+#[test]
+fn an_unproven_end_is_an_event_like_others() {
+    let mut run = run(NONE_MADE_UP);
+    run.event(&Sample::new("A", 0)).event(&Sample::new("VisitEnded", 5).flags(Flags::UNPROVEN));
+    assert_eq!(run.fates(), [Fate::Matched; 2]);
+    assert!(closed(&run).is_empty());
+}
+
 #[test]
 fn a_visit_ends_once_the_horizon_has_passed_its_inactivity() {
     let mut run = run(NONE_MADE_UP);
