@@ -14,7 +14,7 @@ use proptest::prelude::*;
 pub(crate) struct Draft {
     name: &'static str,
     visit: u8,
-    step_ms: i64,
+    pub(crate) step_ms: i64,
     /// How far it lies behind.
     late_ms: i64,
     categories: Vec<&'static str>,
@@ -22,9 +22,12 @@ pub(crate) struct Draft {
     k: Option<&'static str>,
     user: u8,
     flags: u16,
-    ends_epoch: bool,
+    pub(crate) ends_epoch: bool,
     tie: Option<i64>,
 }
+
+/// When the first event happens, or nearly so.
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
 
 const NAMES: &[&str] = &["A", "A", "B", "B", "C", "D"];
 const SYSTEM: &[&str] =
@@ -83,7 +86,7 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
 
 /// The drafts as a log: epochs with replay marks, a timer epoch here and there, and the end.
 pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
-    let mut clock_ms = 1_767_225_600_000_i64;
+    let mut clock_ms = START_MS;
     let mut watermark = EventTimeMs::MIN;
     let mut epochs = Vec::new();
     let mut events = Vec::new();
@@ -92,10 +95,7 @@ pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
         clock_ms += draft.step_ms;
         let seq = LogSeq(index as u64 + 1);
         watermark = watermark.max(EventTimeMs(clock_ms));
-        events.push(LoggedEvent {
-            seq,
-            event: PackedEvent::pack(&event(draft, seq, clock_ms - draft.late_ms)),
-        });
+        events.push(LoggedEvent { seq, event: PackedEvent::pack(&event(draft, seq.0, clock_ms)) });
         if draft.ends_epoch {
             let mark = mark(epochs.len(), first_seq, seq, watermark);
             epochs.push(EpochInput { mark, events: std::mem::take(&mut events) });
@@ -110,11 +110,13 @@ pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
 
 fn mark(index: usize, first_seq: LogSeq, last_seq: LogSeq, watermark: EventTimeMs) -> EpochMark {
     let epoch = Epoch(index as u64 + 1);
-    let now = ServerTimeMs(1_767_225_600_000 + i64::try_from(index).expect("few epochs"));
+    let now = ServerTimeMs(START_MS + i64::try_from(index).expect("few epochs"));
     EpochMark { epoch, first_seq, last_seq, now, watermark }
 }
 
-fn event(draft: &Draft, seq: LogSeq, clock_ms: i64) -> Event {
+/// The event of a draft that comes at a time; its number is its id.
+pub(crate) fn event(draft: &Draft, number: u64, clock_ms: i64) -> Event {
+    let happened_ms = clock_ms - draft.late_ms;
     let text = |text: &str| Value::Str(text.into());
     let mut data: Vec<(Box<str>, Value)> = Vec::new();
     if let Some(x) = draft.x {
@@ -136,11 +138,11 @@ fn event(draft: &Draft, seq: LogSeq, clock_ms: i64) -> Event {
         flags: Flags(draft.flags),
         site: if draft.visit == 3 { "other".into() } else { "shop".into() },
         name: draft.name.into(),
-        id: EventId(Id::Bits(u128::from(seq.0))),
+        id: EventId(Id::Bits(u128::from(number))),
         visit: VisitId(Id::Bits(u128::from(draft.visit % 3))),
         visitor: (draft.visit > 0).then_some(VisitorId(Id::Bits(77))),
         page: None,
-        timestamp: EventTimeMs(clock_ms),
+        timestamp: EventTimeMs(happened_ms),
         server_timestamp: ServerTimeMs(clock_ms),
         client_timestamp: None,
         tie: draft.tie,
