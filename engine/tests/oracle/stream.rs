@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     user: u8,
     flags: u16,
     pub(crate) ends_epoch: bool,
+    /// An epoch without events follows, with the watermark so far ahead.
+    tick_ms: Option<i64>,
     tie: Option<i64>,
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
         2 => 1_i64..3_000,
         1 => 100_000_i64..200_000,
     ];
+    let tick_ms = prop_oneof![4 => 0_i64..200_000, 1 => 1_700_000_i64..3_000_000];
     let what = (
         name,
         0_u8..4,
@@ -60,14 +63,14 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     );
     let place = (
         prop_oneof![8 => Just(0_u16), 1 => Just(1_u16), 1 => Just(3_u16), 6 => Just(4_u16)],
-        prop::bool::weighted(0.3),
+        (prop::bool::weighted(0.3), prop::option::weighted(0.3, tick_ms)),
         prop::option::of(0_i64..3),
     );
     (what, data, place).prop_map(
         |(
             (name, visit, (step_ms, late_ms), categories),
             (x, k, user),
-            (flags, ends_epoch, tie),
+            (flags, (ends_epoch, tick_ms), tie),
         )| Draft {
             name,
             visit,
@@ -79,6 +82,7 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
             user,
             flags,
             ends_epoch,
+            tick_ms,
             tie,
         },
     )
@@ -97,9 +101,14 @@ pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
         watermark = watermark.max(EventTimeMs(clock_ms));
         events.push(LoggedEvent { seq, event: PackedEvent::pack(&event(draft, seq.0, clock_ms)) });
         if draft.ends_epoch {
-            let mark = mark(epochs.len(), first_seq, seq, watermark);
-            epochs.push(EpochInput { mark, events: std::mem::take(&mut events) });
+            let ended = mark(epochs.len(), first_seq, seq, watermark);
+            epochs.push(EpochInput { mark: ended, events: std::mem::take(&mut events) });
             first_seq = seq.next();
+            if let Some(tick_ms) = draft.tick_ms {
+                watermark = watermark.saturating_add(tick_ms);
+                let tick = mark(epochs.len(), first_seq, seq, watermark);
+                epochs.push(EpochInput { mark: tick, events: Vec::new() });
+            }
         }
     }
     let last_seq = LogSeq(drafts.len() as u64);
