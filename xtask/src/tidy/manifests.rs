@@ -13,6 +13,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// What one crate instantiates, because it is dear to compile and breaks with each release.
+const DATAFLOW: &[&str] = &["timely", "differential-dataflow"];
+
 /// All findings in manifests.
 ///
 /// # Errors
@@ -40,11 +43,16 @@ fn manifest<'a>(tree: &'a Tree, path: &str) -> anyhow::Result<&'a str> {
 }
 
 fn directions(path: &str, table: &toml::Table, allowed: &[&str], findings: &mut Vec<Finding>) {
-    let dependencies = table.get("dependencies").and_then(toml::Value::as_table);
-    for name in dependencies.into_iter().flat_map(toml::Table::keys) {
+    let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let tables = sections.iter().filter_map(|section| table.get(*section)?.as_table());
+    for name in tables.flat_map(toml::Table::keys) {
         let ours = name.starts_with("beckon");
         if ours && !allowed.contains(&name.as_str()) {
             let what = format!("depends on {name}: rules <- engine <- {{ingest, sinks}} <- beckon");
+            findings.push(Finding { file: path.to_owned(), line: 0, what });
+        }
+        if DATAFLOW.contains(&name.as_str()) && path != "engine/Cargo.toml" {
+            let what = format!("depends on {name}: only engine/src/dataflow names it");
             findings.push(Finding { file: path.to_owned(), line: 0, what });
         }
     }
@@ -79,7 +87,10 @@ mod tests {
         let table = "[dependencies]\nbeckon-ingest = \"1\"".parse().expect("TOML");
         directions("rules/Cargo.toml", &table, &[], &mut findings);
         assert_eq!(findings.len(), 1);
+        let table = "[dev-dependencies]\nbeckon-engine = \"1\"\ntimely = \"1\"".parse();
+        directions("sinks/Cargo.toml", &table.expect("TOML"), &[], &mut findings);
+        assert_eq!(findings.len(), 3);
         reasons("[workspace.dependencies]\n# why\na = \"1\"\n\nb = \"1\"\n", &mut findings);
-        assert_eq!(findings.len(), 2);
+        assert_eq!(findings.len(), 4);
     }
 }
