@@ -63,11 +63,8 @@ impl Trial<'_> {
             let plan = &self.prepared.rules.rules[index];
             let windows = &mut visit.windows;
             let mut window = Window { trial: self, plan, index, rule, ordinal, windows, stats };
-            let mut complete = window.advance(hits);
-            // What the event decides goes before what waits.
-            complete.sort_by_key(|complete| complete.deadline);
             let mut asserted: SmallVec<[MatchId; 1]> = SmallVec::new();
-            for complete in complete {
+            for complete in window.advance(hits) {
                 let last = (self.row, complete.last_step);
                 let matched = Matched { last, bound: &complete.bound };
                 let mut fact = self.fact(index, visit, ids(&visit.kept, &complete.events), matched);
