@@ -3,6 +3,7 @@
 use crate::command::dead_letters::DeadLettersCommand;
 use crate::command::log_inspect::LogInspectArgs;
 use crate::command::rules_check::RulesCheckArgs;
+use crate::command::rules_test::RulesTestArgs;
 use crate::command::token::TokenCommand;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
@@ -55,4 +56,6 @@ pub(crate) enum LogCommand {
 pub(crate) enum RulesCommand {
     /// Show everything that is wrong with the rules of a folder, drawn in its place
     Check(RulesCheckArgs),
+    /// Run the tests that rules carry, and show what happened in those that fail
+    Test(RulesTestArgs),
 }

@@ -36,14 +36,15 @@ impl CheckedRules {
 
     /// All findings, drawn in their sources.
     pub(crate) fn render(&self, colors: Colors) -> String {
-        let text = |file: &str| {
-            let files = self
-                .packages
-                .iter()
-                .flat_map(|package| package.rules.iter().chain(&package.package_file));
-            files.into_iter().find(|source| source.file == file).map(|source| source.text.as_str())
-        };
-        render(&self.diagnostics, text, colors)
+        render(&self.diagnostics, |file| self.text(file), colors)
+    }
+
+    /// The text of a file by its name.
+    pub(crate) fn text(&self, file: &str) -> Option<&str> {
+        let packages = self.packages.iter();
+        let mut files =
+            packages.flat_map(|package| package.rules.iter().chain(&package.package_file));
+        files.find(|source| source.file == file).map(|source| source.text.as_str())
     }
 }
 

@@ -3,5 +3,6 @@
 pub(crate) mod dead_letters;
 pub(crate) mod log_inspect;
 pub(crate) mod rules_check;
+pub(crate) mod rules_test;
 pub(crate) mod show_config;
 pub(crate) mod token;

@@ -1,0 +1,132 @@
+//! One test: a fresh engine with one rule, and a clock that goes from one thing that is due to the
+//! next.
+//!
+//! Before each event, and after the last, the clock stops wherever a deadline or a visit's end is
+//! due, so that what acts then is judged (opening hours, cooldown, an ended visit) as it would be
+//! on a server.
+
+use super::{Acted, event::event};
+use anyhow::Context;
+use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::model::{
+    Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, Op, PackedEvent, ServerTimeMs,
+};
+use beckon_engine::stage::{Effect, Stage};
+use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
+use beckon_rules::package::RuleTest;
+use beckon_rules::plan::{RulePlan, RuleSet};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// A Monday, 10:00 UTC.
+const START_DEFAULT_MS: i64 = 1_704_103_200_000;
+
+/// What the rule `plan` does in a test, in the order of time.
+///
+/// # Errors
+/// When the start or an event is none.
+pub(super) fn run(
+    plan: &Arc<RulePlan>,
+    all: &RuleSet,
+    test: &RuleTest,
+    config: MatcherConfig,
+) -> anyhow::Result<Vec<Acted>> {
+    let start_ms = match &test.start {
+        None => START_DEFAULT_MS,
+        Some(text) => text
+            .node
+            .parse::<Timestamp>()
+            .with_context(|| format!("start \"{}\" is no time", text.node))?
+            .as_millisecond(),
+    };
+    let mut clock = Clock::new(plan, all, test.holdout, config, start_ms)?;
+    let mut events: Vec<_> = test.events.iter().collect();
+    events.sort_by_key(|event| event.at_ms);
+    for one in events {
+        let event = event(&one.fields, start_ms + one.at_ms, clock.seq)?;
+        clock.advance(event.timestamp);
+        let logged = LoggedEvent { seq: clock.seq, event: PackedEvent::pack(&event) };
+        let mut effects = Vec::new();
+        clock.matcher.event(&logged, &mut effects);
+        clock.end_epoch(event.timestamp, effects);
+    }
+    clock.advance(EventTimeMs::MAX);
+    clock.end_epoch(EventTimeMs::MAX, Vec::new());
+    clock.acted.sort();
+    Ok(clock.acted)
+}
+
+struct Clock {
+    matcher: Matcher,
+    suppressor: Suppressor,
+    lateness_ms: i64,
+    start_ms: i64,
+    watermark: EventTimeMs,
+    seq: LogSeq,
+    acted: Vec<Acted>,
+}
+
+impl Clock {
+    fn new(
+        plan: &Arc<RulePlan>,
+        all: &RuleSet,
+        is_control: bool,
+        config: MatcherConfig,
+        start_ms: i64,
+    ) -> anyhow::Result<Self> {
+        let alone = RuleSet {
+            fields: all.fields.clone(),
+            rules: vec![Arc::clone(plan)],
+            types: all.types.clone(),
+        };
+        let suppress = SuppressConfig {
+            clock: SuppressClock::Watermark,
+            is_control: Some(is_control),
+            ..SuppressConfig::default()
+        };
+        Ok(Self {
+            suppressor: Suppressor::new(&alone, suppress)?,
+            matcher: Matcher::new(Arc::new(alone), config),
+            lateness_ms: config.lateness_ms,
+            start_ms,
+            watermark: EventTimeMs::MIN,
+            seq: LogSeq(1),
+            acted: Vec::new(),
+        })
+    }
+
+    /// Stops at everything that is due before `end`; each stop is later than the one before.
+    fn advance(&mut self, end: EventTimeMs) {
+        while let Some(due_ms) = self.matcher.stats().next_timer_ms {
+            let watermark = EventTimeMs(due_ms).saturating_add(self.lateness_ms);
+            if watermark >= end || watermark <= self.watermark {
+                return;
+            }
+            self.end_epoch(watermark, Vec::new());
+        }
+    }
+
+    fn end_epoch(&mut self, watermark: EventTimeMs, mut effects: Vec<Effect>) {
+        let mark = EpochMark {
+            epoch: Epoch(self.seq.0),
+            first_seq: self.seq,
+            last_seq: self.seq,
+            now: ServerTimeMs(watermark.0),
+            watermark,
+        };
+        self.matcher.end_epoch(&mark, &mut effects);
+        let facts = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Match(fact, sign) => Some((*fact, sign)),
+            Effect::Event(_) | Effect::Visit(_) => None,
+        });
+        let rows = self.suppressor.epoch(&mark, facts.collect()).into_iter();
+        let said = rows.filter(|row| matches!(row.op, Op::Assert | Op::Suppress));
+        self.acted.extend(said.map(|row| Acted {
+            at_ms: row.fact.decided.0 - self.start_ms,
+            action: (*row.fact.kind).into(),
+            suppressed: row.fact.suppressed,
+        }));
+        self.watermark = watermark;
+        self.seq = self.seq.next();
+    }
+}

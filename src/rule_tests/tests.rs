@@ -1,0 +1,43 @@
+//! The examples' own tests, and how time is told.
+
+use super::*;
+use crate::rules_dir;
+use beckon_ingest::source::Mapping;
+use beckon_rules::render::Colors;
+use beckon_rules::schema::Schema;
+use std::path::{Path, PathBuf};
+
+fn example(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
+}
+
+fn check(directory: &str, schema: &Schema, config: MatcherConfig, tests_min: usize) {
+    let directory = example(directory);
+    let checked = rules_dir::check(&directory, schema).expect("a folder of packages");
+    assert!(checked.diagnostics.is_empty(), "{}", checked.render(Colors::Plain));
+    let rules = checked.rules.as_ref().expect("rules without errors");
+    let report = run(&checked.packages, rules, config, "");
+    assert_eq!(report.failures().count(), 0, "{}", text(&report, Colors::Plain));
+    assert!(report.tests.len() >= tests_min, "{} tests", report.tests.len());
+}
+
+#[test]
+fn the_rules_for_access_logs_do_what_they_say() {
+    check("access-log/rules", &Schema::event(), MatcherConfig::default(), 12);
+}
+
+#[test]
+fn the_rules_for_the_shop_do_what_they_say() {
+    let text = std::fs::read_to_string(example("shop/mapping.toml")).expect("a mapping");
+    let mapping = Mapping::parse(&text).expect("a mapping");
+    let config = MatcherConfig { makes_visit_started: false, ..MatcherConfig::default() };
+    check("shop/rules", &mapping.schema(), config, 7);
+}
+
+#[test]
+fn times_are_told_in_the_units_of_rule_files() {
+    let cases = [(0, "0s"), (1_500, "1500ms"), (90_000, "90s"), (90_000_000, "25h")];
+    for (at_ms, expected) in cases {
+        assert_eq!(moment::time(at_ms), expected);
+    }
+}

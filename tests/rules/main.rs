@@ -1,0 +1,92 @@
+//! `beckon rules check` and `beckon rules test` as an author runs them. What they print is held to
+//! the files beside this one, word for word.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A rule with tests of which only the first holds.
+const RULE: &str = include_str!("three-pages.toml");
+const WARNS: &str =
+    "name = \"warns\"\nquery = 'PageEntered where 1 == 1'\n[action]\ntype = \"none\"\n";
+
+fn folder(rules: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let package = folder.path().join("rules/com.example.shop");
+    std::fs::create_dir_all(&package).expect("a temporary folder");
+    for (name, text) in rules {
+        std::fs::write(package.join(name), text).expect("a temporary file");
+    }
+    folder
+}
+
+fn beckon(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beckon"));
+    command.current_dir(folder).arg("rules").args(arguments).output().expect("the binary")
+}
+
+/// Runs a command and compares its exit code, and what it prints and complains of.
+fn check(rules: &[(&str, &str)], arguments: &[&str], code: i32, printed: &str, error: &str) {
+    let folder = folder(rules);
+    let output = beckon(folder.path(), arguments);
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>()
+    };
+    assert_eq!(text(&output.stdout), printed, "{arguments:?}");
+    assert_eq!(text(&output.stderr), error, "{arguments:?}");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+}
+
+#[test]
+fn warnings_fail_a_check_that_denies_them() {
+    let rules = [("warns.toml", WARNS)];
+    let folder = folder(&rules);
+    let shown = beckon(folder.path(), &["check", "rules"]);
+    assert_eq!(shown.status.code(), Some(0));
+    let told = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(told.contains("1 rules are good, 1 warnings"), "{told}");
+    let denied = beckon(folder.path(), &["check", "rules", "--deny-warnings"]);
+    assert_eq!(denied.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&denied.stderr), "error: 0 errors, 1 warnings\n");
+}
+
+#[test]
+fn tests_that_fail_are_drawn_on_a_line_of_time() {
+    let rules = [("three-pages.toml", RULE)];
+    let error = "error: 4 of 5 tests of rules failed\n";
+    check(&rules, &["test", "rules"], 1, include_str!("failed.txt"), error);
+}
+
+#[test]
+fn programs_read_the_same_as_json() {
+    let rules = [("three-pages.toml", RULE), ("warns.toml", WARNS)];
+    let arguments = ["test", "rules", "--format", "json", "--filter", "too early"];
+    let error = "error: 1 of 1 tests of rules failed\n";
+    check(&rules, &arguments, 1, include_str!("failed.json"), error);
+}
+
+#[test]
+fn a_filter_chooses_by_title() {
+    let printed = "PASS  com.example.shop/three-pages: fires at the third page\n\n\
+        1 test: 1 passed, 0 failed, 4 filtered out\n";
+    let rules = [("three-pages.toml", RULE)];
+    check(&rules, &["test", "rules", "--filter", "third page"], 0, printed, "");
+}
+
+#[test]
+fn where_no_test_is_found_that_is_said() {
+    let rule = RULE.split("[[test]]").next().expect("a rule");
+    let error = "error: no tests found: no rule in rules has a [[test]] table\n";
+    check(&[("a.toml", rule)], &["test", "rules"], 1, "", error);
+    let error = "error: no tests found: none of 5 has \"nowhere\" in its title\n";
+    check(&[("a.toml", RULE)], &["test", "rules", "--filter", "nowhere"], 1, "", error);
+}
+
+#[test]
+fn rules_with_errors_are_shown_and_not_run() {
+    let wrong = RULE.replace("where category", "where categori");
+    let rules = [("three-pages.toml", wrong.as_str())];
+    let error = "error: 1 errors, 0 warnings\n";
+    check(&rules, &["test", "rules"], 1, include_str!("wrong.txt"), error);
+}
