@@ -35,6 +35,11 @@ fn the_rules_for_the_shop_do_what_they_say() {
 }
 
 #[test]
+fn the_templates_do_what_they_say() {
+    check("templates/rules", &Schema::event(), MatcherConfig::default(), 19);
+}
+
+#[test]
 fn times_are_told_in_the_units_of_rule_files() {
     let cases = [(0, "0s"), (1_500, "1500ms"), (90_000, "90s"), (90_000_000, "25h")];
     for (at_ms, expected) in cases {
