@@ -120,6 +120,25 @@ fn the_deduplication_window_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn duplicates_are_counted_and_the_window_is_told_over_restarts() {
+    let disk = SimDisk::default();
+    let said = |log: &EmbeddedLog| {
+        let stats = log.stats();
+        (stats.duplicates, stats.dedup_ids, stats.dedup_window_ms)
+    };
+    let (log, setup) = open_with(&disk, |_| {});
+    append(&log, vec![record(1, 10), record(1, 10)]).expect("taken");
+    setup.clock.advance(500);
+    append(&log, vec![record(1, 10), record(2, 10)]).expect("taken");
+    assert_eq!(said(&log), (2, 2, 500));
+    drop(log);
+    let (log, setup) = open_with(&disk, |_| {});
+    setup.clock.advance(700);
+    append(&log, vec![record(1, 10), record(3, 10)]).expect("taken");
+    assert_eq!(said(&log), (1, 3, 700), "counted anew; the ids keep their times");
+}
+
+#[test]
 fn a_segment_that_has_its_size_is_followed_by_the_next() {
     let disk = SimDisk::default();
     let (log, _) = open_with(&disk, |config| config.segment_bytes = 2_000);
