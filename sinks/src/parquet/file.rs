@@ -6,6 +6,7 @@
 
 use super::columns::{Batch, Result};
 use super::config::ParquetConfig;
+use super::disk::sync_file;
 use super::error::ParquetError;
 use super::layout::{TEMPORARY, Table, file_stem};
 use super::manifest::FileEntry;
@@ -214,7 +215,7 @@ impl Output {
     pub(super) fn finish(&mut self, files: &mut RoundFiles) -> Result<()> {
         let Some(part) = self.part.take() else { return Ok(()) };
         let checked = part.writer.into_inner().map_err(ParquetError::encode(&part.temporary))?;
-        checked.file.sync_all().map_err(ParquetError::io(&part.temporary))?;
+        sync_file(&checked.file, &part.temporary)?;
         files.finished.push(FileEntry {
             path: part.path,
             rows: part.rows,

@@ -17,7 +17,7 @@
 //! in memory only is not taken for durable.
 
 use super::columns::Result;
-use super::disk::{is_there, replace_file, sync_folder};
+use super::disk::{is_there, rename, replace_file, sync_file, sync_folder};
 use super::error::ParquetError;
 use super::layout::{DayFolders, MANIFEST, TEMPORARY, Table, round_of};
 use beckon_engine::model::{Epoch, LogSeq};
@@ -144,7 +144,7 @@ impl Manifest {
             .open(&path)
             .map_err(ParquetError::io(&path))?;
         file.write_all(line_of(&entry).as_bytes()).map_err(ParquetError::io(&path))?;
-        file.sync_all().map_err(ParquetError::io(&path))?;
+        sync_file(&file, &path)?;
         if is_new {
             sync_folder(&folder)?;
         }
@@ -196,7 +196,7 @@ impl Manifest {
                 }
                 let folder = target.parent().expect("a file lies in its table's folder");
                 std::fs::create_dir_all(folder).map_err(ParquetError::io(folder))?;
-                std::fs::rename(&temporary, &target).map_err(ParquetError::io(&target))?;
+                rename(&temporary, &target)?;
             } else if !is_there(&target)? {
                 tracing::warn!(path = %target.display(), "a Parquet file was taken away");
                 continue;

@@ -2,6 +2,7 @@
 
 use super::read::sequences;
 use super::{NOON, epoch, open};
+use crate::parquet::disk::steps;
 use crate::parquet::{
     EpochSource, OutboxSource, ParquetConfig, ParquetStats, ParquetTables, SinkContext, SinkError,
     SourceError, Stop, run,
@@ -231,6 +232,31 @@ fn a_cursor_that_fails_is_moved_later() {
     run(tables, &mut Memory::new(3), &mut context).expect("the source was closed");
     assert_eq!(epochs(&told), [1, 3, 3, 5]);
     check_all_once(folder.path(), 3);
+}
+
+/// The cursor may only follow the manifest: behind it the outbox forgets.
+#[test]
+fn the_cursor_moves_behind_a_round_that_is_in_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Two epochs a round: between them more is written than is durable.
+    let two = ParquetConfig { file_rows_max: 2, ..ParquetConfig::default() };
+    let tables = open(folder.path(), two);
+    let clock = ManualClock::new(ServerTimeMs(NOON));
+    let mut told = Vec::new();
+    let mut durable = |position: Position| {
+        let rounds = folder.path().join("_manifest/rounds-2026-11-25.txt");
+        let rounds = fs::read_to_string(rounds).expect("an entry is there first");
+        let said = format!("\"epoch_last\":{},", position.epoch.0);
+        assert!(rounds.lines().last().expect("a line").contains(&said), "{said} {rounds}");
+        let last = steps::take(folder.path()).pop();
+        assert_eq!(last.as_deref(), Some("sync "), "the round's last step was taken");
+        told.push(position);
+        Ok(())
+    };
+    let stop = Stop::default();
+    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    run(tables, &mut Memory::new(5), &mut context).expect("the source was closed");
+    assert_eq!(epochs(&told), [3, 7, 9]);
 }
 
 /// The outbox of the engine as the source, over a restart of the sink and of the outbox.
