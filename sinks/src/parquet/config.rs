@@ -107,6 +107,15 @@ mod tests {
         assert_eq!(column.column_name().as_deref(), expected, "{path}");
     }
 
+    /// What readers of the tables were promised.
+    #[test]
+    fn the_defaults_are_those_that_are_documented() {
+        let config = ParquetConfig::default();
+        assert_eq!((config.file_bytes_max, config.file_rows_max), (128 << 20, 1_000_000));
+        assert_eq!((config.rotation_ms_max, config.open_bytes_max), (300_000, 256 << 20));
+        assert_eq!((config.event_folders_max, config.typed_columns_max), (100, 200));
+    }
+
     #[test]
     fn columns_are_named_in_snake_case() {
         check("data.price", Some("data_price"));

@@ -118,3 +118,23 @@ fn the_columns_are_these() {
     assert!(logical.contains("is_adjusted_to_u_t_c: true"), "{logical}");
     assert!(logical.to_lowercase().contains("micros"), "{logical}");
 }
+
+/// The first column as another version may have written it down.
+#[test]
+fn built_in_columns_are_neither_retyped_nor_removed() {
+    let open_with = |column: serde_json::Value| {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(open(folder.path(), ParquetConfig::default()));
+        let path = folder.path().join("_manifest/columns.json");
+        let text = std::fs::read(&path).expect("the columns");
+        let mut catalog: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        catalog["tables"][0]["columns"][0] = column;
+        std::fs::write(&path, catalog.to_string()).expect("written");
+        ParquetTables::open(folder.path(), ParquetConfig::default())
+    };
+    drop(open_with(serde_json::json!(["log_sequence", "integer"])).expect("encoded otherwise"));
+    let retyped = open_with(serde_json::json!(["log_sequence", "text"]));
+    assert!(matches!(retyped, Err(ParquetError::Contradiction { .. })), "{retyped:?}");
+    let removed = open_with(serde_json::json!(["of_tomorrow", "text"]));
+    assert!(matches!(removed, Err(ParquetError::Damaged { .. })), "{removed:?}");
+}

@@ -107,6 +107,25 @@ fn open_memory_is_bounded_and_the_largest_goes_first() {
     assert_eq!(sequences(folder.path(), "events"), (1..=2001).collect::<Vec<_>>());
 }
 
+/// One epoch may hold any number of rows: the bound is kept within it, in every table.
+#[test]
+fn open_memory_is_bounded_within_an_epoch() {
+    let whole = super::rows::with_facts();
+    let visits = whole.visits.iter().cycle().take(900).cloned().collect();
+    let actions = whole.actions.iter().cycle().take(900).cloned().collect();
+    let of_visits = EpochOutput { visits, actions: Vec::new(), ..epoch(9, NOON, &[]) };
+    let of_actions = EpochOutput { visits: Vec::new(), actions, ..epoch(9, NOON, &[]) };
+    for output in [of_visits, of_actions, many(9, 900, NOON)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        // A row counts 256 bytes at least, so 900 of them fill it three times and more.
+        let config = ParquetConfig { open_bytes_max: 64 << 10, ..ParquetConfig::default() };
+        let mut tables = open(folder.path(), config);
+        tables.write(&output).expect("written");
+        let flushes = tables.stats().flushes.load(Relaxed);
+        assert!(flushes >= 3, "{flushes} flushes");
+    }
+}
+
 #[test]
 fn names_beyond_the_folders_of_a_day_share_one_also_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");

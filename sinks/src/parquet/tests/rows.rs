@@ -125,7 +125,7 @@ fn fact(suppressed: Option<SuppressReason>) -> ActionFact {
     }
 }
 
-fn with_facts() -> EpochOutput {
+pub(super) fn with_facts() -> EpochOutput {
     let visit = |change, events| VisitRow {
         instance: Instance(LogSeq(3)),
         change,
