@@ -108,13 +108,7 @@ impl Server {
     /// A connection over the limit; beyond [`REFUSALS_MAX`] it is closed without a word.
     fn spawn_refusal(&self, stream: TcpStream, refusals: &Arc<Semaphore>) {
         self.app.metrics.connections_refused.inc();
-        if let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
-            let retry_after = self.app.limits.retry_after_seconds;
-            tokio::spawn(async move {
-                refuse(stream, retry_after).await;
-                drop(permit);
-            });
-        }
+        refuse_apart(stream, refusals, self.app.limits.retry_after_seconds);
     }
 
     fn spawn(&self, router: &Router, accepted: Accepted) {
@@ -164,6 +158,16 @@ struct Accepted {
     stopped: watch::Receiver<()>,
 }
 
+/// Refuses on a task of its own while `refusals` has room; else closes at once.
+fn refuse_apart(stream: TcpStream, refusals: &Arc<Semaphore>, retry_after: u32) {
+    if let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
+        tokio::spawn(async move {
+            refuse(stream, retry_after).await;
+            drop(permit);
+        });
+    }
+}
+
 /// Says 503 into a connection over the limit, and lingers until the client has read it: a socket
 /// closed over unread bytes is reset, and the answer lost with it.
 async fn refuse(mut stream: TcpStream, retry_after: u32) {
@@ -184,5 +188,30 @@ async fn refuse(mut stream: TcpStream, retry_after: u32) {
     match tokio::time::timeout(LINGER_MAX, linger).await {
         Ok(Ok(())) | Err(_) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a refused connection"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flood of connections costs no more tasks than there is room for.
+    #[tokio::test]
+    async fn beyond_the_refusals_a_connection_is_closed_without_a_word() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let refusals = Arc::new(Semaphore::new(1));
+        // The first is told and lingers, for its client has not gone.
+        let mut told = TcpStream::connect(address).await.expect("listening");
+        let (stream, _) = listener.accept().await.expect("connected");
+        refuse_apart(stream, &refusals, 1);
+        let mut closed = TcpStream::connect(address).await.expect("listening");
+        let (stream, _) = listener.accept().await.expect("connected");
+        refuse_apart(stream, &refusals, 1);
+        let mut text = String::new();
+        closed.read_to_string(&mut text).await.expect("closed");
+        assert_eq!(text, "");
+        told.read_to_string(&mut text).await.expect("told");
+        assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     }
 }

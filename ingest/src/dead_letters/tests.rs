@@ -163,6 +163,48 @@ fn a_full_queue_takes_from_the_key_that_fills_it() {
 }
 
 #[test]
+fn the_bounds_are_those_that_are_documented() {
+    let limits = DeadLetterLimits::default();
+    assert_eq!((limits.bytes_max, limits.days_max), (1 << 30, 30));
+    assert_eq!((limits.file_bytes_max, limits.queue_letters_max), (4 << 20, 256));
+    assert_eq!(ORIGINAL_BYTES_MAX, 65_536);
+}
+
+/// The disk stands still: the writer holds one batch, the queue is full, the rest is lost.
+#[test]
+fn a_slow_disk_costs_letters_and_no_memory() {
+    const WAITING_MAX: usize = 4;
+    let limits = DeadLetterLimits { queue_letters_max: WAITING_MAX, ..DeadLetterLimits::default() };
+    let fixture = Fixture::new(limits);
+    let stands_still = fixture.letters.shared.files();
+    for _ in 0..100 {
+        fixture.letters.append(letter("shop/k", START, strip_secrets(b"x", &[])));
+    }
+    let (waiting, lost) = {
+        let waiting = fixture.letters.shared.waiting();
+        (waiting.queue.len(), waiting.counters.queue_full)
+    };
+    drop(stands_still);
+    assert!(waiting <= WAITING_MAX, "{waiting}");
+    assert!(lost >= 100 - 2 * WAITING_MAX as u64, "{lost}");
+}
+
+#[test]
+fn a_file_ends_before_its_bytes() {
+    let fixture = Fixture::new(limits(1 << 20, 1_000));
+    for number in 0..20 {
+        fixture.append("shop/k", &number.to_string());
+        fixture.clock.advance(1);
+    }
+    let names = fixture.disk.list(Path::new(DIR)).expect("listed");
+    assert!(names.len() > 1, "{names:?}");
+    for name in names {
+        let bytes = contents(&fixture.disk, &Path::new(DIR).join(&name)).len();
+        assert!(bytes <= 1_000, "{name} has {bytes} bytes");
+    }
+}
+
+#[test]
 fn nothing_is_kept_longer_than_its_days() {
     let Fixture { disk, clock, letters } = Fixture::new(DeadLetterLimits::default());
     letters.append(letter("shop/k", START, strip_secrets(b"old", &[])));

@@ -58,7 +58,8 @@ async fn no_key_and_no_secret_is_kept() {
     let secret = "ab".repeat(32);
     let bad = format!(
         r#"{{"eventName":"A","key":"{BROWSER_KEY}","note":"{secret}","password":"pw-1",
-            "url":"https://ann:pw-2@a.example/?access_token=pw-3","data":"{SERVER_KEY}"}}"#
+            "url":"https://ann:pw-2@a.example/?access_token=pw-3","data":"{SERVER_KEY}",
+            "text":"{BROWSER_KEY}"}}"#
     );
     let body = format!(r#"{{"key":"{BROWSER_KEY}","visitSecret":"{secret}","events":[{bad}]}}"#);
     let ask = post(body).path(&format!("/v1/events?key={SERVER_KEY}")).header("origin", ORIGIN);
@@ -68,6 +69,16 @@ async fn no_key_and_no_secret_is_kept() {
     for kept in [BROWSER_KEY, SERVER_KEY, &secret, "pw-1", "pw-2", "pw-3"] {
         assert!(!whole.contains(kept), "{kept} is in {whole}");
     }
+}
+
+#[tokio::test]
+async fn the_key_of_the_header_is_not_kept() {
+    let bench = bench(&config());
+    let body = format!(r#"{{"eventName":"A","text":"{SERVER_KEY}"}}"#);
+    assert_eq!(post(body).by_server().send(&bench).await.results(), ["missing_field"]);
+    let found = letters(&bench, "").await;
+    let whole = show(&bench, &found[0]["id"]).await;
+    assert_eq!(whole.json()["original"], r#"{"eventName":"A","text":""}"#);
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ async fn a_browser_key_needs_a_listed_origin() {
     let server = post(event("")).by_server().header("origin", "https://any.example");
     assert_eq!(server.send(&bench).await.results(), ["ok"]);
     assert_eq!(good.header("access-control-allow-credentials"), None);
+    let without = post(event("")).by_server().send(&bench).await;
+    assert_eq!(without.header("vary"), Some("Origin"), "caches see this answer too");
 }
 
 #[tokio::test]
@@ -78,7 +80,9 @@ async fn a_preflight_is_answered_for_listed_origins() {
         let refused = ask(origin).send(&bench).await;
         refused.check_error(403, "origin_refused");
         assert_eq!(refused.header("access-control-allow-origin"), None);
+        assert_eq!(refused.header("vary"), Some("Origin"));
     }
+    assert_eq!(good.header("vary"), Some("Origin"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Over a limit: 413, 429 or 503, at once, and neighbours go on.
 
-use crate::support::{Bench, SERVER_KEY, VISIT, event, limited, numbered, post};
+use crate::support::{BROWSER_KEY, Bench, SERVER_KEY, VISIT, event, limited, numbered, post};
 use beckon_ingest::limits::Limits;
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,7 @@ async fn a_body_has_a_length() {
     assert_eq!(post(body.clone()).by_server().send(&exact).await.results(), ["ok"]);
     check(&exact, format!("{body} "), 413, "body_too_large").await;
     let said = post(body).by_server().header("content-length", "999999999");
-    said.send(&exact).await.check_error(413, "body_too_large");
+    said.send_unread(&exact).await.check_error(413, "body_too_large");
 }
 
 #[tokio::test]
@@ -101,6 +101,8 @@ async fn bodies_share_their_memory() {
         tokio::task::yield_now().await;
     }
     check(&bench, large, 503, "too_many_bytes").await;
+    let said = post("").by_server().header("content-length", "6000");
+    said.send_unread(&bench).await.check_error(503, "too_many_bytes");
     bench.log.release();
     assert_eq!(first.await.expect("an answer").results(), ["ok"]);
     assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
@@ -114,4 +116,49 @@ async fn an_engine_far_behind_is_503() {
     bench.engine.lag.store(11, Ordering::Relaxed);
     check(&bench, event(""), 503, "engine_behind").await;
     crate::support::get("/readyz").send(&bench).await.check_error(503, "engine_behind");
+}
+
+#[tokio::test]
+async fn who_is_refused_by_the_head_is_refused_before_the_body() {
+    let limits = Limits {
+        key_requests_per_second_max: 1,
+        address_requests_per_second_max: 2,
+        engine_lag_records_max: 0,
+        retry_after_seconds: 7,
+        ..Limits::default()
+    };
+    let bench = limited(limits);
+    let from = |peer| post("").from(peer);
+    let wrong = from("192.0.2.1:1").bearer("wrong");
+    wrong.send_unread(&bench).await.check_error(401, "key_unknown");
+    let evil = from("192.0.2.1:1").bearer(BROWSER_KEY).header("origin", "https://evil.example");
+    evil.send_unread(&bench).await.check_error(403, "origin_refused");
+    for _ in 0..2 {
+        let answer = post("[]").from("192.0.2.2:1").by_server().send(&bench).await;
+        assert!(answer.results().is_empty());
+    }
+    let fast = from("192.0.2.3:1").by_server().send_unread(&bench).await;
+    fast.check_error(429, "too_many_requests");
+    assert!(fast.text.contains("of this key"), "{}", fast.text);
+    for _ in 0..2 {
+        post("[]").from("192.0.2.1:1").bearer("wrong").send(&bench).await;
+    }
+    let fast = from("192.0.2.1:1").by_server().send_unread(&bench).await;
+    fast.check_error(429, "too_many_requests");
+    assert!(fast.text.contains("of this address"), "{}", fast.text);
+    assert_eq!(fast.header("retry-after"), Some("7"), "what is configured");
+    bench.engine.lag.store(1, Ordering::Relaxed);
+    let behind = from("192.0.2.4:1").by_server().send_unread(&bench).await;
+    behind.check_error(503, "engine_behind");
+    assert_eq!(behind.header("retry-after"), Some("7"));
+}
+
+#[tokio::test]
+async fn what_a_body_inflates_to_is_counted_with_the_others() {
+    let in_flight_bytes_max = 16 << 10;
+    let limits = Limits { body_bytes_max: 8 << 10, in_flight_bytes_max, ..Limits::default() };
+    let bench = limited(limits);
+    let compressed = zstd::encode_all(event("").as_bytes(), 1).expect("memory");
+    let ask = post(compressed).by_server();
+    ask.send(&bench).await.check_error(503, "too_many_bytes");
 }

@@ -118,6 +118,24 @@ async fn what_is_counted_can_be_read() {
 }
 
 #[tokio::test]
+async fn dropped_fields_and_unproven_events_are_counted() {
+    let bench = bench(&config());
+    let body = event(r#","site":"x","serverTimestamp":1,"isBot":true,"colour":1"#);
+    let ask = post(body).bearer(BROWSER_KEY).header("origin", ORIGIN);
+    assert_eq!(ask.send(&bench).await.results(), ["ok"]);
+    check(&bench, &event(r#","colour":1"#), &["ok"]).await;
+    let token = bench.token(Scope::MetricsRead);
+    let answer = get("/metrics").bearer(&token).send(&bench).await;
+    for line in [
+        r#"beckon_dropped_fields_total{owner="server"} 3"#,
+        r#"beckon_dropped_fields_total{owner="nobody"} 2"#,
+        "beckon_unproven_events_total 1",
+    ] {
+        assert!(answer.text.lines().any(|there| there == line), "{line} not in {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_browsers_agent_and_address_are_in_every_event() {
     let bench = bench(&config());
     let agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";

@@ -1,7 +1,7 @@
 //! What the tests share: a log in memory, an engine that lags on demand, and requests.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use beckon_engine::clock::ManualClock;
 use beckon_engine::disk::{Disk, SimDisk};
@@ -15,12 +15,15 @@ use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
 use beckon_ingest::{EngineView, Parts, Peer, Server, ServerConfig};
+use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use tower::ServiceExt;
 
 pub(crate) const VISIT: &str = "44D25DDB78174DEC8F33E28F96428336";
@@ -327,14 +330,27 @@ impl Ask {
         self.send_to(bench.server.router()).await
     }
 
-    pub(crate) async fn send_to(self, router: Router) -> Answer {
+    /// With a body that nobody may read: whoever is refused is refused before.
+    pub(crate) async fn send_unread(self, bench: &Bench) -> Answer {
+        let read = |_: &mut Context<'_>| -> Poll<Option<Result<Bytes, Infallible>>> {
+            panic!("the body was read")
+        };
+        let body = Body::from_stream(stream::poll_fn(read));
+        self.send_body(bench.server.router(), body).await
+    }
+
+    pub(crate) async fn send_to(mut self, router: Router) -> Answer {
+        let body = Body::from(std::mem::take(&mut self.body));
+        self.send_body(router, body).await
+    }
+
+    async fn send_body(self, router: Router, body: Body) -> Answer {
         let mut request = Request::builder().method(self.method).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
         let peer = Peer(self.peer.parse().expect("an address"));
-        let request =
-            request.extension(peer).body(Body::from(self.body)).expect("a well-formed request");
+        let request = request.extension(peer).body(body).expect("a well-formed request");
         let response = router.oneshot(request).await.expect("a router never fails");
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole answer").to_bytes();
