@@ -3,6 +3,11 @@
 use anyhow::Context;
 use std::io::Write;
 
+/// A number of things: `1 test`, `2 tests`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Writes a line (or several) to standard output; a closed pipe (`| head`) is no error.
 ///
 /// # Errors

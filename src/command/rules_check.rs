@@ -60,7 +60,8 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     }
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
     let refused = errors > 0 || (args.deny_warnings && warnings > 0);
-    anyhow::ensure!(!refused, "{errors} errors, {warnings} warnings");
+    let (errors, warnings) = (output::count(errors, "error"), output::count(warnings, "warning"));
+    anyhow::ensure!(!refused, "{errors}, {warnings}");
     let rules = checked.rules.as_ref().context("rules without errors run")?;
     let report = rule_tests::run(&checked.packages, rules, config, "");
     for failed in report.failures() {
@@ -69,5 +70,8 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     let (tests, failed) = (report.tests.len(), report.failures().count());
     anyhow::ensure!(failed == 0, "{failed} of {tests} tests of rules failed");
     let count = rules.rules.len();
-    output::line(&format!("{count} rules are good, {warnings} warnings, {tests} tests pass"))
+    let are = if count == 1 { "is" } else { "are" };
+    let pass = if tests == 1 { "passes" } else { "pass" };
+    let (rules, tests) = (output::count(count, "rule"), output::count(tests, "test"));
+    output::line(&format!("{rules} {are} good, {warnings}, {tests} {pass}"))
 }

@@ -48,7 +48,11 @@ pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
         }
     }
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
-    let Some(report) = report else { anyhow::bail!("{errors} errors, {warnings} warnings") };
+    let Some(report) = report else {
+        let (errors, warnings) =
+            (output::count(errors, "error"), output::count(warnings, "warning"));
+        anyhow::bail!("{errors}, {warnings}")
+    };
     let (tests, failed) = (report.tests.len(), report.failures().count());
     let (dir, filter) = (args.rules.dir.display(), &args.filter);
     anyhow::ensure!(

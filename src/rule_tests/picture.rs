@@ -3,6 +3,7 @@
 
 use super::moment::{Moment, What, moments, time};
 use super::{TestReport, TestResult};
+use crate::output::count;
 use beckon_rules::render::Colors;
 
 /// Lines of empty time in a picture; they are shared out by how long it takes from one moment to
@@ -44,11 +45,6 @@ fn summary(report: &TestReport) -> String {
         many => out.push_str(&format!("; {many} rules have no test")),
     }
     out
-}
-
-/// A number of things: `1 test`, `2 tests`.
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// One test that failed: expected, found, and both on a line of time.

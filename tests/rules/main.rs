@@ -45,10 +45,10 @@ fn warnings_fail_a_check_that_denies_them() {
     let shown = beckon(folder.path(), &["check", "rules"]);
     assert_eq!(shown.status.code(), Some(0));
     let told = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(told.contains("1 rules are good, 1 warnings"), "{told}");
+    assert!(told.contains("1 rule is good, 1 warning, 0 tests pass"), "{told}");
     let denied = beckon(folder.path(), &["check", "rules", "--deny-warnings"]);
     assert_eq!(denied.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&denied.stderr), "error: 0 errors, 1 warnings\n");
+    assert_eq!(String::from_utf8_lossy(&denied.stderr), "error: 0 errors, 1 warning\n");
 }
 
 #[test]
@@ -87,6 +87,6 @@ fn where_no_test_is_found_that_is_said() {
 fn rules_with_errors_are_shown_and_not_run() {
     let wrong = RULE.replace("where category", "where categori");
     let rules = [("three-pages.toml", wrong.as_str())];
-    let error = "error: 1 errors, 0 warnings\n";
+    let error = "error: 1 error, 0 warnings\n";
     check(&rules, &["test", "rules"], 1, include_str!("wrong.txt"), error);
 }
