@@ -1,6 +1,6 @@
 //! The figures that decide what a visit is, and how much of it is remembered.
 
-use crate::model::PARTITIONS;
+use crate::model::PartitionId;
 
 /// Configuration of a [`Matcher`](super::Matcher). All that changes results is the same on every
 /// worker; limits over many visits are shares of a virtual partition, so that results do not
@@ -56,15 +56,11 @@ impl Default for MatcherConfig {
 impl MatcherConfig {
     /// Open visits that one partition may have; at least one.
     pub(super) fn partition_visits_max(&self) -> usize {
-        share(self.visits_open_max).max(1)
+        PartitionId::share(self.visits_open_max).max(1)
     }
 
     /// Ended visits that one partition remembers.
     pub(super) fn partition_closed_max(&self) -> usize {
-        share(self.closed_visits_max)
+        PartitionId::share(self.closed_visits_max)
     }
-}
-
-fn share(total: u64) -> usize {
-    usize::try_from(total.div_ceil(u64::from(PARTITIONS))).unwrap_or(usize::MAX)
 }

@@ -54,7 +54,8 @@ pub use config::MatcherConfig;
 
 use crate::model::{
     CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
-    LoggedEvent, PARTITIONS, PackedEvent, VisitChange, made_up_visit_started, system, window_hash,
+    LoggedEvent, PARTITIONS, PackedEvent, PartitionId, VisitChange, made_up_visit_started, system,
+    window_hash,
 };
 use crate::stage::{Effect, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
@@ -239,12 +240,12 @@ impl<'a> Arrival<'a> {
     /// `None` where the bytes are damaged.
     fn read(logged: &'a LoggedEvent) -> Option<Self> {
         let view = logged.event.view().ok()?;
-        let hash = window_hash(view.site, &view.visit());
+        let hash = window_hash(view.site, &view.visit().0);
         Some(Self { logged, view, hash })
     }
 
     fn partition(&self) -> usize {
-        usize::from(self.hash.to_le_bytes()[0])
+        usize::from(PartitionId::of(self.hash).0)
     }
 
     fn row(&self, fate: Fate, visit: Option<&Visit>) -> EventRow {

@@ -124,16 +124,30 @@ id! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartitionId(pub u8);
 
-/// The stable 64-bit hash (XXH3) of a visit's window key; its lowest byte is the partition.
+impl PartitionId {
+    /// That of a [`window_hash`]: its lowest byte.
+    #[must_use]
+    pub fn of(hash: u64) -> Self {
+        Self(hash.to_le_bytes()[0])
+    }
+
+    /// What one partition gets of a limit over all of them: an equal share, rounded up.
+    #[must_use]
+    pub fn share(total: u64) -> usize {
+        usize::try_from(total.div_ceil(u64::from(PARTITIONS))).unwrap_or(usize::MAX)
+    }
+}
+
+/// The stable 64-bit hash (XXH3) of a window key: a visit or a visitor of a site.
 #[must_use]
-pub fn window_hash(site: &str, visit: &VisitId) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(site.as_bytes(), visit.0.stable_hash())
+pub fn window_hash(site: &str, key: &Id) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(site.as_bytes(), key.stable_hash())
 }
 
 /// The virtual partition of a visit: stable over versions, machines and numbers of workers.
 #[must_use]
 pub fn partition_of(site: &str, visit: &VisitId) -> PartitionId {
-    PartitionId(window_hash(site, visit).to_le_bytes()[0])
+    PartitionId::of(window_hash(site, &visit.0))
 }
 
 #[cfg(test)]

@@ -26,9 +26,7 @@ mod rules;
 mod tests;
 mod visitor;
 
-use crate::model::{
-    ActionFact, ActionRow, EpochMark, EventTimeMs, PARTITIONS, PartitionId, ServerTimeMs,
-};
+use crate::model::{ActionFact, ActionRow, EpochMark, EventTimeMs, PartitionId, ServerTimeMs};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use partition::Partition;
@@ -194,7 +192,6 @@ impl Suppressor {
 impl SuppressConfig {
     /// Visitors that one partition remembers; at least one.
     fn partition_visitors_max(&self) -> usize {
-        let share = self.visitors_max.div_ceil(u64::from(PARTITIONS)).max(1);
-        usize::try_from(share).unwrap_or(usize::MAX)
+        PartitionId::share(self.visitors_max).max(1)
     }
 }

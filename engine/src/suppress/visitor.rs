@@ -2,14 +2,13 @@
 
 use super::{Setup, Turn};
 use crate::model::{
-    ActionFact, ActionId, ActionRow, Id, Instance, MatchId, Op, PartitionId, ServerTimeMs,
-    SuppressReason, VisitId, VisitorId,
+    ActionFact, ActionId, ActionRow, Instance, MatchId, Op, PartitionId, ServerTimeMs,
+    SuppressReason, VisitId, VisitorId, window_hash,
 };
 use beckon_rules::plan::ActionKind;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Matches of one action id that are remembered, so that taking one back says what became of it.
 pub const STANDING_MAX: usize = 64;
@@ -37,11 +36,11 @@ impl VisitorKey {
 
     pub(super) fn stable_hash(&self) -> u64 {
         let (Who::Visitor(VisitorId(id)) | Who::Visit(VisitId(id))) = &self.who;
-        xxh3_64_with_seed(self.site.as_bytes(), Id::stable_hash(id))
+        window_hash(&self.site, id)
     }
 
     pub(super) fn partition(&self) -> PartitionId {
-        PartitionId(self.stable_hash().to_le_bytes()[0])
+        PartitionId::of(self.stable_hash())
     }
 }
 
