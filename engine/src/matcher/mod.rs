@@ -295,7 +295,7 @@ impl Shared {
         }
         visit.newest = order;
         self.take(&arrival, captures, visit, out);
-        if visit.is_schedule_due() {
+        if visit.unscheduled().is_some() {
             partition.schedule(hash, view.site, &id);
         }
         // Whoever knows no more than a visit's id cannot end it.

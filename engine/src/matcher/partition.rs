@@ -52,9 +52,7 @@ impl Partition {
 
     /// An open visit.
     pub(super) fn find(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<&mut Visit> {
-        let is_it =
-            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
-        self.visits.find_mut(spread(hash), is_it).map(|slot| &mut *slot.visit)
+        find(&mut self.visits, hash, site, id)
     }
 
     /// Reads what an event of this window will need first; the figure means nothing.
@@ -73,14 +71,14 @@ impl Partition {
 
     /// Takes out a visit that ends; it is remembered.
     pub(super) fn remove(&mut self, hash: u64, site: &str, id: &VisitId) -> Option<Ended> {
-        let is_it =
-            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
-        let entry = self.visits.find_entry(spread(hash), is_it).ok()?;
+        let entry = self.visits.find_entry(spread(hash), is_of(hash, site, id)).ok()?;
         let visit = entry.remove().0.visit;
         let is_one_forgotten = self.closed.insert(hash);
         let Self { visits, idle, due, .. } = self;
         idle.sweep(visits.len(), |turn| last_event(visits, turn).is_some());
-        due.sweep(visits.len(), |turn| last_event(visits, turn).is_some());
+        due.sweep(visits.len(), |turn| {
+            visits.find(spread(turn.hash), is_scheduled(turn)).is_some()
+        });
         Some(Ended { visit, is_one_forgotten })
     }
 
@@ -94,8 +92,7 @@ impl Partition {
     pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Ended> {
         let Self { visits, idle, closed, .. } = self;
         let idle = idle.pop(is_due, |idle| last_event(visits, idle))?;
-        let is_it = |slot: &Slot| slot.hash == idle.hash && slot.visit.instance == idle.instance;
-        let entry = visits.find_entry(spread(idle.hash), is_it).ok()?;
+        let entry = visits.find_entry(spread(idle.hash), is_at(&idle)).ok()?;
         let is_one_forgotten = closed.insert(idle.hash);
         Some(Ended { visit: entry.remove().0.visit, is_one_forgotten })
     }
@@ -103,10 +100,8 @@ impl Partition {
     /// Puts an open visit into the order of those with a match that waits for a time, if it has one
     /// that is earlier than its place says.
     pub(super) fn schedule(&mut self, hash: u64, site: &str, id: &VisitId) {
-        let is_it =
-            |slot: &Slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site;
-        if let Some(slot) = self.visits.find_mut(spread(hash), is_it) {
-            reschedule(&mut self.due, &mut slot.visit, hash);
+        if let Some(visit) = find(&mut self.visits, hash, site, id) {
+            reschedule(&mut self.due, visit, hash);
         }
     }
 
@@ -114,16 +109,11 @@ impl Partition {
     /// those matches out.
     pub(super) fn fire_due(&mut self, horizon: EventTimeMs, mut fire: impl FnMut(&mut Visit)) {
         while let Some(turn) = self.due.pop_first(|time| horizon > time) {
-            let is_it =
-                |slot: &Slot| slot.hash == turn.hash && slot.visit.instance == turn.instance;
-            let Some(slot) = self.visits.find_mut(spread(turn.hash), is_it) else { continue };
-            // Another entry that an earlier time has overtaken.
-            if slot.visit.scheduled != Some(turn.time) {
-                continue;
-            }
-            slot.visit.scheduled = None;
-            fire(&mut slot.visit);
-            reschedule(&mut self.due, &mut slot.visit, turn.hash);
+            let found = self.visits.find_mut(spread(turn.hash), is_scheduled(&turn));
+            let Some(Slot { visit, .. }) = found else { continue };
+            visit.scheduled = None;
+            fire(visit);
+            reschedule(&mut self.due, visit, turn.hash);
         }
     }
 
@@ -139,16 +129,38 @@ impl Partition {
 }
 
 fn reschedule(due: &mut Turns, visit: &mut Visit, hash: u64) {
-    let Some(time) = visit.windows.first_due() else { return };
-    if visit.scheduled.is_none_or(|scheduled| time < scheduled) {
+    if let Some(time) = visit.unscheduled() {
         visit.scheduled = Some(time);
         due.push(Turn { time, instance: visit.instance, hash });
     }
 }
 
+fn find<'v>(
+    visits: &'v mut HashTable<Slot>,
+    hash: u64,
+    site: &str,
+    id: &VisitId,
+) -> Option<&'v mut Visit> {
+    visits.find_mut(spread(hash), is_of(hash, site, id)).map(|slot| &mut *slot.visit)
+}
+
+/// Whether a visit has this window key.
+fn is_of(hash: u64, site: &str, id: &VisitId) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site
+}
+
+/// Whether this is the visit of an entry.
+fn is_at(turn: &Turn) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == turn.hash && slot.visit.instance == turn.instance
+}
+
+/// The same, and no earlier time has overtaken the entry.
+fn is_scheduled(turn: &Turn) -> impl Fn(&Slot) -> bool {
+    move |slot| is_at(turn)(slot) && slot.visit.scheduled == Some(turn.time)
+}
+
 fn last_event(visits: &HashTable<Slot>, turn: &Turn) -> Option<EventTimeMs> {
-    let is_it = |slot: &Slot| slot.hash == turn.hash && slot.visit.instance == turn.instance;
-    visits.find(spread(turn.hash), is_it).map(|slot| slot.visit.last_event())
+    visits.find(spread(turn.hash), is_at(turn)).map(|slot| slot.visit.last_event())
 }
 
 #[cfg(test)]

@@ -58,10 +58,10 @@ impl Visit {
         self.newest.0
     }
 
-    /// Whether a match waits for a time before that of the visit's place in the order.
-    pub(super) fn is_schedule_due(&self) -> bool {
-        let due = self.windows.first_due();
-        due.is_some_and(|due| self.scheduled.is_none_or(|scheduled| due < scheduled))
+    /// The time that a match waits for, if it is before the visit's place in the order.
+    pub(super) fn unscheduled(&self) -> Option<EventTimeMs> {
+        let due = self.windows.first_due()?;
+        self.scheduled.is_none_or(|scheduled| due < scheduled).then_some(due)
     }
 
     /// Reads what an event will need first; the figure means nothing.
