@@ -16,11 +16,11 @@
 //!    `OverVisitLimit`;
 //! 8. `Matched`: it is kept and tried on the rules.
 //!
-//! A `VisitEnded` of 7 or 8 then ends the visit, unless it is unproven. Events of 1 to 6 move nothing, but that a superseded
-//! one may make the visit last longer. At a mark, first the matches are asserted that waited for a
-//! time before its horizon (a missing event at the end, `emit = "final"`); then visits end whose last event plus inactivity lies
-//! before the mark's horizon, and all of them where the watermark is the end of time. A visit that
-//! ends, in whatever way, fulfils what still waits.
+//! A `VisitEnded` of 7 or 8 then ends the visit, unless it is unproven. Events of 1 to 6 move nothing,
+//! but that a superseded one may make the visit last longer. At a mark, first the matches are asserted
+//! that waited for a time before its horizon (a missing event at the end, `emit = "final"`); then
+//! visits end whose last event plus inactivity lies before the mark's horizon, and all of them where
+//! the watermark is the end of time. A visit that ends, in whatever way, fulfils what still waits.
 //!
 //! Cost for each event: one pass over its bytes, one look-up for each indexed field (`index`), one
 //! look-up of its visit, and then only what the hits touch. Nothing is logged for an event. With many
@@ -68,7 +68,6 @@ use sequence::Trial;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use visit::Visit;
-use waiting::Held;
 
 /// Stage 1 on one worker.
 #[derive(Debug)]
@@ -141,10 +140,7 @@ impl Matcher {
             let Some(partition) = partition.as_mut().filter(|_| horizon > *first) else {
                 continue;
             };
-            partition.fire_due(horizon, |visit| {
-                let due = visit.windows.take_due(horizon);
-                shared.fire(due, visit, out);
-            });
+            partition.fire_due(horizon, |visit| shared.fire(visit, horizon, true, out));
             *first = partition.first_due().unwrap_or(EventTimeMs::MAX);
         }
     }
@@ -209,13 +205,12 @@ impl Stage for Matcher {
         let Self { shared, first_idle, first_due, .. } = self;
         let config = &shared.config;
         let is_open = |_: &&EventTimeMs| shared.stats.visits_open > 0;
-        let after =
-            |time: EventTimeMs, wait_ms: i64| time.saturating_add(wait_ms).saturating_add(1);
         let idle = first_idle.iter().min().filter(is_open).zip(config.inactivity_ms);
-        let idle = idle.map(|(last, inactivity_ms)| after(*last, inactivity_ms));
+        let ends = idle.map(|(last, inactivity_ms)| last.saturating_add(inactivity_ms));
         let due = first_due.iter().min().filter(|due| **due < EventTimeMs::MAX).filter(is_open);
-        let due = due.map(|due| after(*due, 0));
-        let next_timer_ms = idle.into_iter().chain(due).min().map(|time| time.0);
+        let first = ends.into_iter().chain(due.copied()).min();
+        // A time has passed once the horizon lies behind it.
+        let next_timer_ms = first.map(|time| time.saturating_add(1).0);
         StageStats { next_timer_ms, ..shared.stats }
     }
 }
@@ -421,25 +416,28 @@ impl Shared {
             .is_some_and(|inactivity_ms| last_event.saturating_add(inactivity_ms) < self.horizon)
     }
 
-    /// Asserts matches that waited, in the order in which they were decided.
-    fn fire(&mut self, due: Vec<Held>, visit: &mut Visit, out: &mut Vec<Effect>) {
-        let before = visit.bytes();
-        let waited: u64 = due.iter().map(Held::bytes).sum();
-        for held in due {
+    /// Asserts matches that were decided before a time, in that order.
+    fn fire(
+        &mut self,
+        visit: &mut Visit,
+        before: EventTimeMs,
+        is_visit_open: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Self { prepared, stats, .. } = self;
+        let held_bytes = visit.bytes();
+        for mut held in visit.windows.take_due(before) {
+            held.fact.is_visit_open = is_visit_open;
             let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            let plan = Arc::clone(&self.prepared.rules.rules[rule]);
-            held.pass(&plan, &mut visit.windows, &mut self.stats, out);
+            held.pass(&prepared.rules.rules[rule], &mut visit.windows, stats, out);
         }
-        let after = self.stats.state_bytes + visit.bytes();
-        self.stats.state_bytes = after.saturating_sub(before + waited);
+        stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(held_bytes);
     }
 
     /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more.
     fn closed(&mut self, ended: Ended, reason: CloseReason, out: &mut Vec<Effect>) {
         let Ended { mut visit, is_one_forgotten } = ended;
-        let mut due = visit.windows.take_due(EventTimeMs::MAX);
-        due.iter_mut().for_each(|held| held.fact.is_visit_open = false);
-        self.fire(due, &mut visit, out);
+        self.fire(&mut visit, EventTimeMs::MAX, false, out);
         self.stats.visits_open -= 1;
         self.stats.closed_visits_forgotten += u64::from(is_one_forgotten);
         self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());

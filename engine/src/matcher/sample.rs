@@ -85,17 +85,14 @@ impl SampleState {
             return None;
         }
         let mut filled = Vec::with_capacity(steps.len());
-        for (step, candidates) in steps.iter().enumerate() {
-            let earliest = candidates.iter().find(|candidate| {
-                if !left[step].contains(&candidate.ordinal) {
-                    return false;
-                }
-                has_matching(&without(&left[step + 1..], candidate.ordinal))
-            })?;
-            let rest = without(&left[step + 1..], earliest.ordinal);
-            left.truncate(step + 1);
-            left.extend(rest);
+        for candidates in &steps {
+            let (open, others) = left.split_first()?;
+            let free = candidates.iter().filter(|candidate| open.contains(&candidate.ordinal));
+            let (earliest, rest) = free
+                .map(|candidate| (candidate, without(others, candidate.ordinal)))
+                .find(|(_, rest)| has_matching(rest))?;
             filled.push((*earliest).clone());
+            left = rest;
         }
         self.is_done = true;
         self.steps.iter_mut().for_each(Vec::clear);

@@ -80,7 +80,6 @@ impl Trial<'_> {
                 let held = Held {
                     of,
                     is_deadline: complete.deadline.is_some(),
-                    last: self.view.timestamp,
                     bound: complete.bound,
                     fact: fact.into(),
                 };
@@ -341,12 +340,9 @@ impl Window<'_, '_> {
                 let is_over = self.windows.waiting_mut().lead(of, now, max);
                 self.stats.partials_dropped += u64::from(is_over);
             } else if usize::from(missing.after) == sequence.steps.len() {
-                if self.windows.waiting().is_none() {
-                    continue;
-                }
+                let Some(waiting) = self.windows.waiting_mut_if_any() else { continue };
                 let (trial, index) = (self.trial, self.index);
-                let is_hit = |bound: &[BoundEvent]| trial.is_true(index, &missing.step, bound);
-                self.windows.waiting_mut().prevent(&of, now, is_hit);
+                waiting.prevent(&of, now, |bound| trial.is_true(index, &missing.step, bound));
             } else {
                 self.violate(missing, &of.key);
             }

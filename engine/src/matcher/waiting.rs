@@ -27,8 +27,6 @@ pub(super) struct Held {
     pub(super) of: RuleKey,
     /// Whether a deadline decides it and not its last event.
     pub(super) is_deadline: bool,
-    /// Its last event.
-    pub(super) last: EventTimeMs,
     /// Its events that the missing event is compared with.
     pub(super) bound: Vec<BoundEvent>,
     /// What is said of it.
@@ -36,9 +34,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// A figure for what it takes.
-    pub(super) fn bytes(&self) -> u64 {
-        (size_of::<Self>() + size_of::<ActionFact>()) as u64
+    /// When it is decided. What an event decides goes before a deadline at the same time.
+    fn moment(&self) -> (EventTimeMs, bool) {
+        (self.fact.decided, self.is_deadline)
     }
 
     /// Asserts the match, if its rule may still fire in the window. The same match of another value
@@ -90,25 +88,17 @@ impl Waiting {
 
     /// How many matches of a rule and key wait for a deadline that is not before `now`.
     pub(super) fn absences(&self, of: &RuleKey, now: EventTimeMs) -> usize {
-        let pending = self
-            .held
-            .iter()
-            .filter(|held| held.is_deadline && held.fact.decided >= now && held.of == *of);
-        pending.count()
+        let is_pending =
+            |held: &&Held| held.is_deadline && held.fact.decided >= now && held.of == *of;
+        self.held.iter().filter(is_pending).count()
     }
 
     /// The first match of a rule that is decided by `now` and only waits for its turn, if more than
     /// `max` do.
     pub(super) fn pop_over(&mut self, rule: u32, now: EventTimeMs, max: u32) -> Option<Held> {
-        let waits =
+        let is_decided =
             |held: &Held| held.of.rule == rule && (!held.is_deadline || held.fact.decided < now);
-        let decided = || self.held.iter().enumerate().filter(|(_, held)| waits(held));
-        if decided().count() <= usize::try_from(max).unwrap_or(usize::MAX) {
-            return None;
-        }
-        let first = decided().min_by_key(|(_, held)| (held.fact.decided, held.is_deadline));
-        let index = first.map(|(index, _)| index)?;
-        Some(self.held.remove(index))
+        first_over(&self.held, max, is_decided, Held::moment).map(|first| self.held.remove(first))
     }
 
     /// Whether a match of a rule was decided before this time and is only waiting for its turn.
@@ -125,8 +115,10 @@ impl Waiting {
         is_hit: impl Fn(&[BoundEvent]) -> bool,
     ) {
         self.held.retain(|held| {
-            let is_asked =
-                held.is_deadline && held.of == *of && held.last < now && now <= held.fact.decided;
+            let is_asked = held.is_deadline
+                && held.of == *of
+                && held.fact.timestamp < now
+                && now <= held.fact.decided;
             !(is_asked && is_hit(&held.bound))
         });
     }
@@ -135,7 +127,7 @@ impl Waiting {
     pub(super) fn take_due(&mut self, horizon: EventTimeMs) -> Vec<Held> {
         let mut due: Vec<Held> =
             self.held.extract_if(.., |held| horizon > held.fact.decided).collect();
-        due.sort_by_key(|held| (held.fact.decided, held.is_deadline));
+        due.sort_by_key(Held::moment);
         let mut known = BTreeSet::new();
         due.retain(|held| known.insert(held.fact.matched));
         due
@@ -158,15 +150,9 @@ impl Waiting {
         }
         let rule = of.rule;
         self.leading.push(Leading { of, newest: now, earlier: None });
-        let of_rule = || self.leading.iter().enumerate().filter(|(_, one)| one.of.rule == rule);
-        if of_rule().count() <= usize::try_from(max.max(1)).unwrap_or(usize::MAX) {
-            return false;
-        }
-        let oldest = of_rule().min_by_key(|(index, leading)| (leading.newest, *index));
-        if let Some((oldest, _)) = oldest {
-            self.leading.remove(oldest);
-        }
-        true
+        let is_of_rule = |leading: &Leading| leading.of.rule == rule;
+        let oldest = first_over(&self.leading, max.max(1), is_of_rule, |leading| leading.newest);
+        oldest.map(|oldest| self.leading.remove(oldest)).is_some()
     }
 
     /// The newest event before a time that a missing event at the start asks for.
@@ -191,12 +177,10 @@ impl Waiting {
         if let Some(index) = self.samples.iter().position(|sample| sample.of == of) {
             return (&mut self.samples[index], false);
         }
-        let of_rule = || self.samples.iter().enumerate().filter(|(_, one)| one.of.rule == of.rule);
-        let is_full = of_rule().count() >= usize::try_from(max.max(1)).unwrap_or(usize::MAX);
-        let oldest = of_rule().min_by_key(|(index, sample)| (sample.newest(), *index));
-        if let Some((oldest, _)) = oldest.filter(|_| is_full) {
-            self.samples.remove(oldest);
-        }
+        let is_of_rule = |sample: &SampleState| sample.of.rule == of.rule;
+        let others_max = max.max(1) - 1;
+        let oldest = first_over(&self.samples, others_max, is_of_rule, SampleState::newest);
+        let is_full = oldest.map(|oldest| self.samples.remove(oldest)).is_some();
         let index = self.samples.len();
         self.samples.push(SampleState::new(of, steps));
         (&mut self.samples[index], is_full)
@@ -216,9 +200,22 @@ impl Waiting {
 
     /// Bytes, by a figure for each thing that waits.
     pub(super) fn bytes(&self) -> u64 {
-        let held: u64 = self.held.iter().map(Held::bytes).sum();
+        let held = self.held.len() * (size_of::<Held>() + size_of::<ActionFact>());
         let leading = self.leading.len() * size_of::<Leading>();
         let samples: usize = self.samples.iter().map(SampleState::bytes).sum();
-        held + (leading + samples) as u64
+        (held + leading + samples) as u64
     }
+}
+
+/// Of those that `is_asked` counts the first in the order of `place`, if there are more than `max`.
+fn first_over<T, P: Ord>(
+    all: &[T],
+    max: u32,
+    is_asked: impl Fn(&T) -> bool,
+    place: impl Fn(&T) -> P,
+) -> Option<usize> {
+    let asked = || all.iter().enumerate().filter(|(_, one)| is_asked(one));
+    let is_over = asked().count() > usize::try_from(max).unwrap_or(usize::MAX);
+    let first = asked().min_by_key(|(_, one)| place(one)).filter(|_| is_over);
+    first.map(|(index, _)| index)
 }
