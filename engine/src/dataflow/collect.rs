@@ -17,11 +17,13 @@ pub(super) struct Collector {
     deliver: Deliver,
     live: Option<LiveHandle>,
     shared: Arc<Shared>,
-    epochs: BTreeMap<Time, Gathered>,
+    /// Those under way.
+    pub(super) epochs: BTreeMap<Time, Gathered>,
 }
 
+/// What is known of an epoch.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     mark: Option<EpochMark>,
     events: Vec<EventRow>,
     visits: Vec<VisitRow>,
@@ -48,20 +50,15 @@ impl Collector {
         self.epochs.entry(epoch).or_default().actions.extend(rows);
     }
 
-    /// Delivers the epochs of which `is_complete` says that nothing more comes, oldest first.
-    pub(super) fn deliver_complete(&mut self, is_complete: impl Fn(Time) -> bool) {
-        while let Some(entry) = self.epochs.first_entry() {
-            if !is_complete(*entry.key()) {
-                break;
-            }
-            let output = entry.remove().into_output();
-            let epoch = output.mark.epoch;
-            if let Some(live) = &self.live {
-                live.add_output(&output);
-            }
-            (self.deliver)(output);
-            self.shared.delivered(epoch);
+    /// Delivers a complete epoch, the oldest that was taken out of `epochs`.
+    pub(super) fn deliver(&mut self, gathered: Gathered) {
+        let output = gathered.into_output();
+        let epoch = output.mark.epoch;
+        if let Some(live) = &self.live {
+            live.add_output(&output);
         }
+        (self.deliver)(output);
+        self.shared.delivered(epoch);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Deliver, WorkerIndex, live, suppress_operator};
 use crate::live::LiveHandle;
 use crate::model::ActionRow;
 use crate::stage::Stage;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
@@ -18,6 +19,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
+use timely::progress::frontier::MutableAntichain;
 use timely::worker::Worker;
 
 /// Timely's time: the epoch's number.
@@ -116,9 +118,19 @@ fn collect<'scope>(
                 let epoch = *capability.least().expect("the suppression stamps with the epoch");
                 containers.for_each(|rows| collector.actions(epoch, rows.drain(..)));
             });
-            collector.deliver_complete(|epoch| {
-                !frontiers.iter().any(|frontier| frontier.less_equal(&epoch))
-            });
+            while let Some((_, gathered)) = take_complete(&mut collector.epochs, frontiers) {
+                collector.deliver(gathered);
+            }
         }
     });
+}
+
+/// Takes out the oldest epoch, once nothing more comes of it by any input.
+pub(super) fn take_complete<T>(
+    epochs: &mut BTreeMap<Time, T>,
+    frontiers: &[MutableAntichain<Time>],
+) -> Option<(Time, T)> {
+    let oldest = epochs.first_entry()?;
+    let is_open = frontiers.iter().any(|frontier| frontier.less_equal(oldest.key()));
+    (!is_open).then(|| oldest.remove_entry())
 }

@@ -2,10 +2,11 @@
 //!
 //! Buffers an epoch until its frontier has passed, sorts its events by log sequence, gives them to
 //! the stage, ends the epoch. Effects leave by three ports: rows as they are, matches as signed facts
-//! for the suppression with the epoch's mark, and changes of live counts. The figures of the stage are published after each epoch.
+//! for the suppression with the epoch's mark, and changes of live counts. The figures of the stage are
+//! published after each epoch.
 
 use super::WorkerIndex;
-use super::graph::{Diff, Time};
+use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
 use super::shared::{Feed, Shared};
 use crate::live::LiveKey;
@@ -99,19 +100,15 @@ pub(super) fn build<'scope>(
             });
             let (mut to_rows, mut to_found) = (to_rows.activate(), to_found.activate());
             let mut to_live = to_live.activate();
-            while let Some(entry) = epochs.first_entry() {
-                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
-                    break;
-                }
-                let (epoch, (ports, pending)) = entry.remove_entry();
-                let mark = runner.run(pending);
+            while let Some((epoch, (ports, pending))) = take_complete(&mut epochs, frontiers) {
+                let (mark, is_quiet) = runner.run(pending);
                 let mut session = to_live.session(&ports.live);
-                runner.say_live(&mark, |key, change| session.give((key, epoch, change)));
+                runner.say_live(&mark, is_quiet, |key, change| session.give((key, epoch, change)));
                 drop(session);
                 let mut rows = to_rows.session(&ports.rows);
                 let mut found = to_found.session(&ports.found);
                 let index = runner.index.0 as u64;
-                found.give(Found::Mark(index, mark, runner.is_quiet()));
+                found.give(Found::Mark(index, mark, is_quiet));
                 if runner.index.0 == 0 {
                     rows.give(Row::Mark(mark));
                 }
@@ -162,23 +159,19 @@ impl Runner {
         Self { stage, index, shared, tally, effects: Vec::new() }
     }
 
-    /// Leaves the epoch's effects in `effects`.
-    fn run(&mut self, pending: Pending) -> EpochMark {
+    /// Leaves the epoch's effects in `effects`; says the mark, and whether no visit is open.
+    fn run(&mut self, pending: Pending) -> (EpochMark, bool) {
         let Pending { mark, mut events } = pending;
         let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
         events.sort_unstable_by_key(|event| event.seq);
         self.stage.events(&events, &mut self.effects);
         self.stage.end_epoch(&mark, &mut self.effects);
-        self.shared.set_stage_stats(self.index, self.stage.stats());
-        mark
+        let stats = self.stage.stats();
+        self.shared.set_stage_stats(self.index, stats);
+        (mark, stats.visits_open == 0)
     }
 
-    fn is_quiet(&self) -> bool {
-        self.stage.stats().visits_open == 0
-    }
-
-    fn say_live(&mut self, mark: &EpochMark, say: impl FnMut(LiveKey, i64)) {
-        let is_quiet = self.is_quiet();
+    fn say_live(&mut self, mark: &EpochMark, is_quiet: bool, say: impl FnMut(LiveKey, i64)) {
         if let Some(tally) = &mut self.tally {
             let effects = &self.effects;
             tally.epoch(mark, is_quiet, |tally| effects.iter().for_each(|it| tally.add(it)), say);

@@ -5,7 +5,7 @@
 //! match found and taken back within the epoch is never said. What acts is counted live here.
 
 use super::WorkerIndex;
-use super::graph::{Diff, Time};
+use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
 use super::shared::Shared;
 use super::stage_operator::{Found, STAMPED};
@@ -105,11 +105,7 @@ pub(super) fn build<'scope>(
                 containers.for_each(|found| pending.extend(found.drain(..)));
             });
             let (mut to_actions, mut to_live) = (to_actions.activate(), to_live.activate());
-            while let Some(entry) = epochs.first_entry() {
-                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
-                    break;
-                }
-                let (epoch, (ports, pending)) = entry.remove_entry();
+            while let Some((epoch, (ports, pending))) = take_complete(&mut epochs, frontiers) {
                 let mut session = to_live.session(&ports.live);
                 let rows = runner.run(pending, |key, change| session.give((key, epoch, change)));
                 drop(session);

@@ -82,8 +82,8 @@ fn engine(rules: &Arc<RuleSet>, epochs: &[EpochInput], workers: usize) -> Vec<Ep
     std::mem::take(&mut *outputs)
 }
 
-/// What the engine said, in the form of the reference: net matches before suppression and what became of each
-/// event.
+/// What the engine said, in the form of the reference: net matches before suppression and what
+/// became of each event.
 fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
     let mut net = ReferenceOutput::default();
     for output in outputs {
