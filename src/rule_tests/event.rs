@@ -9,12 +9,13 @@ use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, LogSeq, PageId, ServerTimeMs, Value, VisitId, VisitorId,
 };
 use beckon_ingest::normalise::{Address, QueryPolicy};
+use beckon_ingest::source::value_of;
 use serde_json::{Map, Value as Json};
 
 /// The event that a test's table says.
 ///
 /// # Errors
-/// When it has no name, an id is none, or its address is none.
+/// When it has no name, an id is none, its address is none, or a value nests too deep.
 pub(super) fn event(
     fields: &Map<String, Json>,
     timestamp_ms: i64,
@@ -56,36 +57,21 @@ fn rest(fields: &Map<String, Json>) -> anyhow::Result<Vec<(Box<str>, Value)>> {
                 let names = text.split(';').map(|name| Value::Str(name.trim().into()));
                 out.push(("category".into(), Value::List(names.collect())));
             }
-            ("data", json) => out.push(("data".into(), value(json))),
-            (name, json) => flatten(name, json, &mut out),
+            ("data", json) => out.push(("data".into(), value_of(json).context("data")?)),
+            (name, json) => flatten(name, json, &mut out)?,
         }
     }
     Ok(out)
 }
 
-fn flatten(name: &str, json: &Json, out: &mut Vec<(Box<str>, Value)>) {
+fn flatten(name: &str, json: &Json, out: &mut Vec<(Box<str>, Value)>) -> anyhow::Result<()> {
     match json {
         Json::Object(inner) => {
             for (part, json) in inner {
-                flatten(&format!("{name}.{part}"), json, out);
+                flatten(&format!("{name}.{part}"), json, out)?;
             }
         }
-        json => out.push((name.into(), value(json))),
+        json => out.push((name.into(), value_of(json).context(name.to_owned())?)),
     }
-}
-
-fn value(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(bool) => Value::Bool(*bool),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Str(text.as_str().into()),
-        Json::Array(values) => Value::List(values.iter().map(value).collect()),
-        Json::Object(map) => {
-            Value::Map(map.iter().map(|(name, json)| (name.as_str().into(), value(json))).collect())
-        }
-    }
+    Ok(())
 }

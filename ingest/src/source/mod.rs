@@ -13,6 +13,7 @@ mod access_log;
 mod csv;
 mod format;
 mod input;
+mod json;
 mod mapping;
 mod reader;
 mod record;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use format::Format;
 pub use input::{Input, PEEK_BYTES_MAX};
+pub use json::{TooDeep, value_of};
 pub use mapping::{Mapping, MappingError, RecordFormat};
 pub use reader::{LINE_BYTES_MAX, SourceConfig, SourceError, SourceReader};
 pub use report::{BAD_LINES_SHOWN_MAX, BadLine, SourceReport};

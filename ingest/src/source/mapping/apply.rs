@@ -1,10 +1,11 @@
 //! Turns a record of a mapped source into an event.
 
 use super::{MappedField, Mapping, Origin};
+use crate::source::json::{TooDeep, value_of};
 use crate::source::record::{Cell, Header, Locator, MissingColumn, Record};
 use beckon_engine::model::{
-    DEPTH_MAX, Event, EventId, EventTimeMs, Flags, Id, IdError, ServerTimeMs, Value, VisitId,
-    VisitorId, system,
+    Event, EventId, EventTimeMs, Flags, Id, IdError, ServerTimeMs, Value, VisitId, VisitorId,
+    system,
 };
 use beckon_rules::schema::FieldType;
 use std::borrow::Cow;
@@ -25,8 +26,8 @@ pub(crate) enum RecordError {
     Tie(Box<str>),
     #[error("an event's name has 1 to {NAME_CHARS_MAX} characters and no control characters")]
     Name,
-    #[error("values nest deeper than {DEPTH_MAX}")]
-    Depth,
+    #[error(transparent)]
+    Depth(#[from] TooDeep),
 }
 
 /// A mapping with its fields looked up in one input's header.
@@ -243,7 +244,7 @@ fn text_value(kind: FieldType, text: &str) -> Option<Value> {
 fn json_value(kind: FieldType, json: &serde_json::Value) -> Result<Option<Value>, RecordError> {
     use serde_json::Value as Json;
     Ok(match (kind, json) {
-        (FieldType::Any, json) => Some(any(json, DEPTH_MAX)?),
+        (FieldType::Any, json) => Some(value_of(json)?),
         (FieldType::Str | FieldType::Date, Json::String(text)) => {
             Some(Value::Str(text.as_str().into()))
         }
@@ -254,28 +255,6 @@ fn json_value(kind: FieldType, json: &serde_json::Value) -> Result<Option<Value>
         (FieldType::Float, Json::Number(number)) => number.as_f64().map(Value::Float),
         (FieldType::Bool, Json::Bool(bool)) => Some(Value::Bool(*bool)),
         _ => None,
-    })
-}
-
-fn any(json: &serde_json::Value, depth: usize) -> Result<Value, RecordError> {
-    use serde_json::Value as Json;
-    let inner = depth.checked_sub(1).ok_or(RecordError::Depth)?;
-    Ok(match json {
-        Json::Null => Value::Null,
-        Json::Bool(bool) => Value::Bool(*bool),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Str(text.as_str().into()),
-        Json::Array(values) => {
-            Value::List(values.iter().map(|value| any(value, inner)).collect::<Result<_, _>>()?)
-        }
-        Json::Object(map) => Value::Map(
-            map.iter()
-                .map(|(key, value)| Ok((key.as_str().into(), any(value, inner)?)))
-                .collect::<Result<_, RecordError>>()?,
-        ),
     })
 }
 
