@@ -16,6 +16,21 @@ use beckon_rules::schema::Schema;
 use beckon_rules::template::Template;
 use std::sync::Arc;
 
+/// Small figures, and no `VisitStarted` but those of the test.
+pub(super) const NONE_MADE_UP: MatcherConfig = MatcherConfig {
+    lateness_ms: 100,
+    inactivity_ms: Some(1_000),
+    visit_events_max: 500,
+    visit_events_matched_max: 10_000,
+    visits_open_max: 256 * 100,
+    closed_visits_max: 256 * 100,
+    rule_partials_max: 256,
+    pending_absences_max: 64,
+    rule_hits_max: 256,
+    key_combinations_max: 64,
+    makes_visit_started: false,
+};
+
 pub(super) fn path(dotted: &str) -> Path {
     Path { parts: dotted.split('.').map(Box::from).collect() }
 }

@@ -1,27 +1,15 @@
 //! Visits: what opens, extends and ends them, and what becomes of each event.
 
 use crate::matcher::MatcherConfig;
-use crate::matcher::testing::{Run, Sample, is_made_up, map, rule, rule_set, step, text};
+use crate::matcher::testing::{
+    NONE_MADE_UP, Run, Sample, is_made_up, map, rule, rule_set, step, text,
+};
 use crate::model::{
     CloseReason, EventTimeMs, Fate, Flags, Id, Instance, LogSeq, LoggedEvent, PackedEvent,
     VisitChange, VisitScope, VisitorId,
 };
 use crate::stage::Stage;
 use std::collections::BTreeMap;
-
-const NONE_MADE_UP: MatcherConfig = MatcherConfig {
-    lateness_ms: 100,
-    inactivity_ms: Some(1_000),
-    visit_events_max: 500,
-    visit_events_matched_max: 10_000,
-    visits_open_max: 256 * 100,
-    closed_visits_max: 256 * 100,
-    rule_partials_max: 256,
-    pending_absences_max: 64,
-    rule_hits_max: 256,
-    key_combinations_max: 64,
-    makes_visit_started: false,
-};
 
 fn run(config: MatcherConfig) -> Run {
     Run::new(&rule_set(vec![rule("any", &[step("any")])]), config)

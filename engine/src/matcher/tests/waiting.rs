@@ -1,21 +1,15 @@
 //! What waits: missing events at the end, `emit = "final"`, samples and `until`; each at its bound.
 
 use crate::matcher::MatcherConfig;
-use crate::matcher::testing::{Run, Sample, compiled, text};
+use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled, text};
 use crate::stage::Stage;
 
 const CONFIG: MatcherConfig = MatcherConfig {
-    lateness_ms: 100,
     inactivity_ms: Some(10_000),
-    visit_events_max: 500,
-    visit_events_matched_max: 10_000,
-    visits_open_max: 256 * 100,
-    closed_visits_max: 256 * 100,
     rule_partials_max: 2,
     pending_absences_max: 2,
     rule_hits_max: 2,
-    key_combinations_max: 64,
-    makes_visit_started: false,
+    ..NONE_MADE_UP
 };
 
 fn run(query: &str, more: &str, events: &[(&str, i64)]) -> Run {
