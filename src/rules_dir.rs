@@ -3,6 +3,7 @@
 //! Everything is read, and everything that is wrong with it comes at once. Files are taken in the
 //! order of their names; what does not end in `.toml`, and what begins with a dot, is passed over.
 
+use crate::output;
 use anyhow::Context;
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::diagnostic::{Diagnostic, Severity};
@@ -32,6 +33,13 @@ impl CheckedRules {
     /// How many findings of a kind there are.
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
+    /// How many findings there are, in words: `1 error, 2 warnings`.
+    pub(crate) fn summary(&self) -> String {
+        let errors = output::count(self.count(Severity::Error), "error");
+        let warnings = output::count(self.count(Severity::Warning), "warning");
+        format!("{errors}, {warnings}")
     }
 
     /// All findings, drawn in their sources.

@@ -60,8 +60,7 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     }
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
     let refused = errors > 0 || (args.deny_warnings && warnings > 0);
-    let (errors, warnings) = (output::count(errors, "error"), output::count(warnings, "warning"));
-    anyhow::ensure!(!refused, "{errors}, {warnings}");
+    anyhow::ensure!(!refused, "{}", checked.summary());
     let rules = checked.rules.as_ref().context("rules without errors run")?;
     let report = rule_tests::run(&checked.packages, rules, config, "");
     for failed in report.failures() {
@@ -73,5 +72,6 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     let are = if count == 1 { "is" } else { "are" };
     let pass = if tests == 1 { "passes" } else { "pass" };
     let (rules, tests) = (output::count(count, "rule"), output::count(tests, "test"));
+    let warnings = output::count(warnings, "warning");
     output::line(&format!("{rules} {are} good, {warnings}, {tests} {pass}"))
 }

@@ -3,7 +3,6 @@
 
 use crate::command::rules_check::{RulesArgs, colors};
 use crate::{output, rule_tests};
-use beckon_rules::diagnostic::Severity;
 use clap::ValueEnum;
 
 /// Arguments of `beckon rules test`.
@@ -47,12 +46,7 @@ pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
-    let Some(report) = report else {
-        let (errors, warnings) =
-            (output::count(errors, "error"), output::count(warnings, "warning"));
-        anyhow::bail!("{errors}, {warnings}")
-    };
+    let Some(report) = report else { anyhow::bail!("{}", checked.summary()) };
     let (tests, failed) = (report.tests.len(), report.failures().count());
     let (dir, filter) = (args.rules.dir.display(), &args.filter);
     anyhow::ensure!(
