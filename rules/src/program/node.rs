@@ -45,6 +45,8 @@ pub(crate) enum Node {
         value: Box<Node>,
         set: Arc<ConstantSet>,
     },
+    /// What a function says of each value (`startsWith(...)`): as many truths as there are values.
+    /// A pattern (`:`, `like`, `regex`) is an `or` of it, which joins them.
     Fits {
         value: Box<Node>,
         pattern: Arc<Pattern>,
@@ -151,8 +153,9 @@ impl Node {
         match self {
             Self::Constant(literal) => matches!(literal, Literal::Bool(_) | Literal::Null),
             Self::Not(_) | Self::All(_) | Self::Any(_) | Self::IsNull(_) => true,
-            Self::Relate { .. } | Self::Member { .. } | Self::Fits { .. } => true,
-            Self::Field(_) | Self::Negate(_) | Self::Arithmetic { .. } | Self::Call { .. } => false,
+            Self::Relate { .. } | Self::Member { .. } => true,
+            Self::Field(_) | Self::Fits { .. } | Self::Negate(_) => false,
+            Self::Arithmetic { .. } | Self::Call { .. } => false,
         }
     }
 

@@ -144,10 +144,12 @@ fn apply_to_one(operation: &Operation, operand: &Value<'_>) -> Value<'static> {
         Operation::Member(set) => {
             Value::of_truth(any(operand.each().map(|value| set.contains(value))))
         }
-        Operation::Fits(pattern) => Value::of_truth(any(operand.each().map(|value| match value {
-            Datum::Str(text) => pattern.fits(text),
-            _ => None,
-        }))),
+        Operation::Fits(pattern) => map_over(std::slice::from_ref(operand), |single| {
+            Value::of_truth(match single {
+                [Datum::Str(text)] => pattern.fits(text),
+                _ => None,
+            })
+        }),
         Operation::Negate => map_over(std::slice::from_ref(operand), |single| {
             negate(single.first().copied().unwrap_or(Datum::Null))
         }),

@@ -129,7 +129,7 @@ fn two_optional_fields_that_are_both_absent_are_equal() {
 #[test]
 fn any_of_several_values_satisfies_a_comparison() {
     let several = [Datum::Str("red"), Datum::Str("blue")];
-    let values = [("many", Datum::Many(&several))];
+    let values = [("many", Datum::Many(&several)), ("a", Datum::Str("re"))];
     check("many == \"blue\"", &values, TRUE);
     check("many != \"blue\"", &values, TRUE);
     check("many != \"red\" and many != \"blue\"", &values, TRUE);
@@ -143,6 +143,10 @@ fn any_of_several_values_satisfies_a_comparison() {
     check("length(many) == 5", &values, FALSE);
     check("startsWith(many, \"re\")", &values, TRUE);
     check("stringContains(\"infrared\", many)", &values, TRUE);
+    // A function says a truth of each value, whether what it is asked is a constant or not.
+    check("startsWith(many, \"re\") != true", &values, TRUE);
+    check("startsWith(many, a) != true", &values, TRUE);
+    check("(many : \"re*\") != true", &values, FALSE);
     check("many == null", &values, FALSE);
     let none = [("many", Datum::Many(&[]))];
     check("many == null", &none, TRUE);
