@@ -37,6 +37,30 @@ fn isolated(mut command: Command, folder: &Path) -> Command {
     command
 }
 
+/// Runs `beckon` to its end, which must be a good one, and takes what it printed.
+pub(crate) fn printed(folder: &Path, arguments: &[&str]) -> String {
+    let output = beckon(folder).args(arguments).output().expect("the binary");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs `beckon` to its end, which must be a bad one, and takes what it complained of.
+pub(crate) fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = beckon(folder).args(arguments).output().expect("the binary");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+/// The cells of a printed table that are not empty, row by row, without its borders.
+pub(crate) fn cells(table: &str) -> Vec<Vec<&str>> {
+    let rows = table.lines().filter(|line| line.starts_with('\u{2502}'));
+    rows.map(|row| {
+        let cells = row.trim_matches('\u{2502}').split("  ").map(str::trim);
+        cells.filter(|cell| !cell.is_empty()).collect()
+    })
+    .collect()
+}
+
 /// A configuration with one site, in a folder of its own.
 pub(crate) fn configured() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -139,6 +163,11 @@ impl Server {
     pub(crate) fn stop(self) -> Ended {
         self.terminate();
         self.ended()
+    }
+
+    /// Where commands reach it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// A connection to it.

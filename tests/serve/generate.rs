@@ -1,0 +1,134 @@
+//! `beckon generate --target`: load on a schedule that a slow server cannot bend.
+
+use crate::support::{KEY, Server, beckon, cells, configured, printed, refused};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long the first request of a load waits for its answer: as long as the load lasts.
+const STALL: Duration = Duration::from_secs(1);
+const REQUESTS: u32 = 10;
+/// Between the times at which requests are meant to leave.
+const INTERVAL_MS: f64 = 100.0;
+
+/// Reads one request of a kept connection: its first line and its body. `None` at the end.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).expect("a line") == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
+    reader.read_exact(&mut body).expect("a body");
+    Some((head.lines().next().expect("a line").to_owned(), body))
+}
+
+/// A server that answers at once, but for the first load request: that one waits at a gate, and
+/// how long is sent back.
+fn stalling_server() -> (String, Receiver<Duration>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stalled, waited) = sync_channel(1);
+    let gate = Arc::new(Mutex::new(Some(stalled)));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, gate) = (stream.expect("a connection"), Arc::clone(&gate));
+            std::thread::spawn(move || answer(stream, &gate));
+        }
+    });
+    (format!("http://{address}"), waited)
+}
+
+fn answer(mut stream: TcpStream, gate: &Mutex<Option<SyncSender<Duration>>>) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    while let Some((line, body)) = read_request(&mut reader) {
+        let is_load = line.starts_with("POST /v1/events ");
+        if let Some(stalled) = gate.lock().expect("no holder panics").take_if(|_| is_load) {
+            stalled.send(stall()).expect("the test waits");
+        }
+        let events: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
+        let results: Vec<_> = events.iter().map(|_| json!({ "status": "ok" })).collect();
+        let said = json!({ "results": results }).to_string();
+        let length = said.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{said}").expect("sent");
+    }
+}
+
+/// The stall itself, as nobody opens the gate. How long it was is measured, not assumed.
+fn stall() -> Duration {
+    let (_gate, shut) = sync_channel::<()>(1);
+    let began = Instant::now();
+    assert_eq!(shut.recv_timeout(STALL), Err(RecvTimeoutError::Timeout));
+    began.elapsed()
+}
+
+/// What the command printed, by name.
+fn figures(table: &str) -> BTreeMap<String, f64> {
+    let rows = cells(table).into_iter();
+    rows.map(|row| {
+        let [name, figure] = row[..] else { panic!("{row:?}") };
+        let figure = figure.trim_end_matches(" ms");
+        (name.to_owned(), figure.parse().expect("a number"))
+    })
+    .collect()
+}
+
+/// One request may be under way, so nine more wait behind the one that the server holds. Each
+/// was meant to leave `INTERVAL_MS` after the one before, and that is when its latency begins:
+/// counted from when they really left, all but one would look fast.
+#[test]
+fn a_stalled_server_shows_in_every_latency_behind_the_stall() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, waited) = stalling_server();
+    let load = ["--rate", "100", "--batch", "10", "--seconds", "1", "--outstanding", "1"];
+    let table =
+        printed(folder.path(), &[&["generate", "--target", target.as_str()], &load[..]].concat());
+    let figures = figures(&table);
+    let stalled_ms = waited.recv().expect("it stalled").as_secs_f64() * 1_000.0;
+
+    assert_eq!(figures["answers 200"], f64::from(REQUESTS), "{table}");
+    assert_eq!((figures["events sent"], figures["events ok"]), (100.0, 100.0), "{table}");
+    // Request i waited for the stall, less what it was meant to leave later: ascending from the
+    // last, of which the fifth is the median of ten.
+    let fifth = stalled_ms - INTERVAL_MS * f64::from(REQUESTS / 2);
+    assert!(figures["latency p50"] >= fifth, "{fifth} ms expected\n{table}");
+    for name in ["latency p99", "latency p99.9", "latency max"] {
+        assert!(figures[name] >= stalled_ms, "{name}: {stalled_ms} ms expected\n{table}");
+    }
+    assert!(figures["seconds"] * 1_000.0 >= figures["latency max"], "{table}");
+}
+
+#[test]
+fn a_real_server_answers_for_every_event_sent() {
+    let folder = configured();
+    let server = Server::start(beckon(folder.path()), &["--data", "data"]);
+    let target = server.url();
+    let load = ["--rate", "1000", "--batch", "100", "--seconds", "1", "--duplicates", "0.1"];
+    let table = printed(
+        folder.path(),
+        &[&["generate", "--target", target.as_str(), "--key", KEY], &load[..]].concat(),
+    );
+    let figures = figures(&table);
+    assert_eq!((figures["events sent"], figures["answers 200"]), (1_000.0, 10.0), "{table}");
+    assert!(figures["events duplicate"] > 0.0, "{table}");
+    assert_eq!(figures["events ok"] + figures["events duplicate"], 1_000.0, "{table}");
+}
+
+#[test]
+fn an_answer_that_is_an_error_and_a_server_that_is_none_are_told() {
+    let folder = configured();
+    let server = Server::start(beckon(folder.path()), &["--data", "data"]);
+    let load = ["generate", "--rate", "10", "--batch", "10", "--seconds", "1", "--key", "wrong"];
+    let target = server.url();
+    let table = printed(folder.path(), &[&load[..], &["--target", target.as_str()]].concat());
+    assert_eq!(figures(&table)["answers 401"], 1.0, "{table}");
+    assert_eq!(server.stop().code, Some(0));
+    let error = refused(folder.path(), &[&load[..], &["--target", target.as_str()]].concat());
+    assert!(error.contains("no answer from ") && error.contains("is the server running?"));
+}
