@@ -32,7 +32,7 @@ pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<ReferenceMatch
         if rule.fire == Fire::Once {
             matches.truncate(1);
         }
-        matches.retain(|one| is_over || is_asserted(rule.emit, one.decided, journal));
+        matches.retain(|one| is_over || is_asserted(rule, one.decided, journal));
         asserted.extend(matches.into_iter().map(|one| ReferenceMatch {
             site: site.clone(),
             window: window.clone(),
@@ -63,9 +63,10 @@ fn window_of(window: Window, seen: &Seen) -> Option<(Option<Arc<str>>, WindowKey
     Some((Some(Arc::clone(&event.site)), key))
 }
 
-fn is_asserted(emit: Emit, decided: Moment, journal: &Journal) -> bool {
+fn is_asserted(rule: &RulePlan, decided: Moment, journal: &Journal) -> bool {
     let has_passed = |time: EventTimeMs| time == EventTimeMs::MAX || time > decided.at;
-    match emit {
+    match rule.emit {
+        Emit::Early if rule.window != Window::Visit => has_passed(journal.horizon),
         Emit::Early if decided.is_deadline && journal.is_late_in_place() => {
             has_passed(journal.watermark)
         }

@@ -43,14 +43,29 @@ fn a_user_is_one_who_was_proven_and_earlier_events_are_not_rewritten() {
 
 #[test]
 fn windows_but_a_visit_outlive_their_visits() {
-    let log = "0s A visitor=7; 1s VisitEnded; 2s B visitor=7; mark 3s";
+    let log = "0s A visitor=7; 1s VisitEnded; 2s B visitor=7; mark 3m";
     check("visit", log, &[]);
     check("visitor", log, &["1 3"]);
-    // Only the watermark decides what is missing there.
+    // Only time decides what is missing there.
     let keys = "window = \"visitor\"";
     let absence = "sequence with maxspan=10m [A where true] ![X where true]";
     check_rule(absence, keys, "0s A visitor=7; 1s VisitEnded visitor=7; mark 10m", &[]);
-    check_rule(absence, keys, "0s A visitor=7; mark 11m", &["1"]);
+    check_rule(absence, keys, "0s A visitor=7; mark 13m", &["1"]);
+}
+
+/// The horizon lies two minutes behind the watermark.
+#[test]
+fn windows_but_a_visit_are_seen_from_the_horizon() {
+    for window in ["visitor", "site", "global"] {
+        let absence = "sequence with maxspan=10m [A where true] ![X where true]";
+        let keys = &format!("window = \"{window}\"\nfire = \"every\"");
+        check_rule("A where true", keys, "0s A visitor=7; mark 2m", &[]);
+        check_rule("A where true", keys, "0s A visitor=7; mark 120001ms", &["1"]);
+        check_rule(absence, keys, "0s A visitor=7; mark 12m", &[]);
+        check_rule(absence, keys, "0s A visitor=7; mark 720001ms", &["1"]);
+        let late = "10s B visitor=7; mark 11s; 5s A visitor=7 visit=2; mark 3m";
+        check_rule(AB, keys, late, &["2 1"]);
+    }
 }
 
 #[test]
