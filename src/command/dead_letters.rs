@@ -3,6 +3,7 @@
 use crate::http_client::HttpClient;
 use crate::output;
 use anyhow::Context;
+use beckon_ingest::dead_letters::LetterId;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use hyper::Method;
@@ -33,23 +34,29 @@ pub(crate) enum DeadLettersCommand {
         #[arg(long, default_value_t = 100)]
         limit: usize,
         /// Behind this letter
-        #[arg(long)]
-        after: Option<String>,
+        #[arg(long, value_parser = letter_id)]
+        after: Option<LetterId>,
     },
     /// Show one, with its original bytes
     Show {
         #[command(flatten)]
         server: ServerArgs,
         /// Its id, as `list` shows it
-        id: String,
+        #[arg(value_parser = letter_id)]
+        id: LetterId,
     },
     /// Send them through today's checks
     Replay {
         #[command(flatten)]
         server: ServerArgs,
         /// Their ids; none: all that were not replayed yet
-        ids: Vec<String>,
+        #[arg(value_parser = letter_id)]
+        ids: Vec<LetterId>,
     },
+}
+
+fn letter_id(text: &str) -> Result<LetterId, std::num::ParseIntError> {
+    text.parse().map(LetterId)
 }
 
 /// Runs the command.
@@ -60,16 +67,17 @@ pub(crate) fn run(command: &DeadLettersCommand) -> anyhow::Result<()> {
     match command {
         DeadLettersCommand::List { server, code, limit, after } => {
             let mut path = format!("/v1/dead-letters?limit={limit}");
-            for (name, value) in [("code", code), ("after", after)] {
-                if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", encode(value)));
-                }
+            if let Some(code) = code {
+                path.push_str(&format!("&code={}", encode(code)));
+            }
+            if let Some(after) = after {
+                path.push_str(&format!("&after={after}"));
             }
             let page = ask(server, Method::GET, &path, &Value::Null)?;
             list(&page)
         }
         DeadLettersCommand::Show { server, id } => {
-            let path = format!("/v1/dead-letters/{}", encode(id));
+            let path = format!("/v1/dead-letters/{id}");
             let letter = ask(server, Method::GET, &path, &Value::Null)?;
             output::line(&serde_json::to_string_pretty(&letter)?)
         }
@@ -125,13 +133,13 @@ fn list(page: &Value) -> anyhow::Result<()> {
         table.add_row(columns.map(|name| shown(&letter[name])));
     }
     output::line(&table.to_string())?;
-    match page["next"].as_str() {
+    match page["next"].as_u64() {
         Some(next) => output::line(&format!("more: --after {next}")),
         None => Ok(()),
     }
 }
 
-fn replay(server: &ServerArgs, ids: &[String]) -> anyhow::Result<()> {
+fn replay(server: &ServerArgs, ids: &[LetterId]) -> anyhow::Result<()> {
     let mut counts = std::collections::BTreeMap::<String, u64>::new();
     let mut request = if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) };
     loop {
@@ -143,7 +151,7 @@ fn replay(server: &ServerArgs, ids: &[String]) -> anyhow::Result<()> {
                 output::line(&format!("{}: {why}", shown(&outcome["id"])))?;
             }
         }
-        let Some(next) = answer["next"].as_str().filter(|_| ids.is_empty()) else { break };
+        let Some(next) = answer["next"].as_u64().filter(|_| ids.is_empty()) else { break };
         request = json!({ "after": next });
     }
     let counted: Vec<String> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
@@ -156,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_stay_within_their_path() {
-        assert_eq!(encode("a/../b?c=1"), "a%2F..%2Fb%3Fc%3D1");
+    fn a_code_stays_within_its_parameter() {
+        assert_eq!(encode("a/../b?c=1&d"), "a%2F..%2Fb%3Fc%3D1%26d");
     }
 }

@@ -1,6 +1,7 @@
 //! `beckon serve` as an operator runs it: the binary, a folder, HTTP, signals.
 
 mod generate;
+mod letters;
 mod support;
 
 use std::io::{Read, Write};
