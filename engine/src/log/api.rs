@@ -4,6 +4,7 @@
 //! commit groups only, and only what is synced. A second implementation (Kafka) stands behind the
 //! same trait later; `conformance` has the tests that any implementation passes.
 
+use super::control::{Control, ControlError};
 use crate::model::{Epoch, LogSeq, PackedEvent, ServerTimeMs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub enum RecordBody {
     /// An event of a visitor.
     Event(PackedEvent),
+    /// What people decided: a deployment, a pause.
+    Control(Arc<Control>),
     /// Taken out by a rewrite; its sequence number stays.
     Tombstone,
 }
@@ -144,6 +147,9 @@ pub enum LogError {
         /// What is named, and how far the log goes.
         what: Box<str>,
     },
+    /// A control record that this version cannot read.
+    #[error("epoch {0}: {1}")]
+    Control(Epoch, ControlError),
     /// The records asked for were deleted by retention.
     #[error("epoch {0} is no longer in the log")]
     Gone(Epoch),

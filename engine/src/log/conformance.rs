@@ -3,7 +3,7 @@
 //! The helpers here are the ones that the tests of the embedded log use too.
 
 use super::{Appended, CommitMark, Group, Log, LogError, NewRecord, RecordBody, Refused};
-use crate::log::dedup_key;
+use crate::log::{Control, PauseKey, dedup_key};
 use crate::model::{
     Epoch, Event, EventId, EventTimeMs, Flags, Id, LogSeq, PackedEvent, ServerTimeMs, VisitId,
 };
@@ -106,14 +106,19 @@ fn records_are_numbered_and_read_as_they_were_appended(log: &dyn Log) {
     assert_eq!(append(log, vec![record(1, 10), record(2, 10_000)]), stored([1, 2]));
     let tombstone = NewRecord { body: RecordBody::Tombstone, dedup: None, ..record(3, 0) };
     assert_eq!(append(log, vec![tombstone]), stored([3]));
+    let resume = PauseKey { package: Some("com.example.shop".into()), site: None };
+    let control = RecordBody::Control(Control::Resume(resume, "ann".into()).into());
+    let decided = NewRecord { body: control.clone(), dedup: None, ..record(4, 0) };
+    assert_eq!(append(log, vec![decided]), stored([4]));
     let expected = [
         (LogSeq(1), RecordBody::Event(packed(1, 10))),
         (LogSeq(2), RecordBody::Event(packed(2, 10_000))),
         (LogSeq(3), RecordBody::Tombstone),
+        (LogSeq(4), control),
     ];
     assert_eq!(read_all(log), expected);
     let durable = log.durable().expect("not empty");
-    assert_eq!((durable.epoch, durable.last_seq), (Epoch(2), LogSeq(3)));
+    assert_eq!((durable.epoch, durable.last_seq), (Epoch(3), LogSeq(4)));
 }
 
 fn what_is_appended_together_stands_together(log: &dyn Log) {

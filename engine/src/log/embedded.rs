@@ -1,12 +1,12 @@
 //! The log in files of this machine: opening, the thread, and the trait.
 
-use super::LogConfig;
 use super::api::{Acknowledge, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, Refused};
 use super::reader::FileReader;
 use super::recover::{Named, recover};
 use super::segment::io_error;
 use super::state::{Shared, Work};
 use super::writer::GroupWriter;
+use super::{LogConfig, Standing};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskLock};
 use crate::model::Epoch;
@@ -47,6 +47,7 @@ pub struct EmbeddedLog {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     cut_bytes: u64,
+    standing: Standing,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -78,14 +79,20 @@ impl EmbeddedLog {
             .name("log".into())
             .spawn(move || run(&for_thread, &mut writer))
             .map_err(|source| io_error(&shared.open().dir, source))?;
-        let cut_bytes = recovered.cut_bytes;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), cut_bytes, _lock: lock })
+        let (cut_bytes, standing) = (recovered.cut_bytes, recovered.standing);
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), cut_bytes, standing, _lock: lock })
     }
 
     /// Bytes of a torn group that opening cut off; none of them was acknowledged.
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
+    }
+
+    /// What the control records that were there when it was opened leave standing.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 }
 

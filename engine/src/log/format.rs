@@ -12,6 +12,7 @@
 //!   1 event      u64 visitor hash  u32 site bytes  site  packed event
 //!   2 event      the same; not in the deduplication index
 //!   3 tombstone  nothing: taken out by a rewrite, the seq stays
+//!   5 control    a version of its own and what was decided (`control.rs`)
 //! commit     a record of kind 4; its seq is that of the last record up to here
 //!            u64 epoch  u64 first seq  i64 now ms  u32 records  u32 CRC32C of the records' CRCs
 //! ```
@@ -22,6 +23,7 @@
 //! damaged one, would believe it. Sequence numbers follow each other without gaps, epochs too.
 
 use super::api::{CommitMark, NewRecord, RecordBody};
+use super::control::{Control, ControlError};
 use crate::model::{Epoch, LogSeq, PackedEvent, ServerTimeMs};
 use crc32c::{crc32c, crc32c_append};
 
@@ -42,6 +44,7 @@ const EVENT: u8 = 1;
 const EVENT_WITHOUT_KEY: u8 = 2;
 const TOMBSTONE: u8 = 3;
 const COMMIT: u8 = 4;
+const CONTROL: u8 = 5;
 
 /// The first bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +116,7 @@ pub(super) struct RecordView<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyView<'a> {
     Event { is_keyed: bool, packed: &'a [u8] },
+    Control(&'a [u8]),
     Tombstone,
     Commit { epoch: Epoch, first_seq: LogSeq, now: ServerTimeMs, records: u32, records_crc: u32 },
 }
@@ -165,6 +169,7 @@ pub(super) fn decode_checked(bytes: &[u8]) -> Result<RecordView<'_>, Flaw> {
                 rest.take(site_bytes)?;
                 BodyView::Event { is_keyed: kind == EVENT, packed: rest.0 }
             }
+            CONTROL => BodyView::Control(rest.0),
             TOMBSTONE => BodyView::Tombstone,
             COMMIT => BodyView::Commit {
                 epoch: Epoch(rest.u64()?),
@@ -201,6 +206,7 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
     FRAME_BYTES
         + match &record.body {
             RecordBody::Event(event) => 12 + record.site.len() + event.as_bytes().len(),
+            RecordBody::Control(control) => control.encode().len(),
             RecordBody::Tombstone => 0,
         }
 }
@@ -246,6 +252,11 @@ impl GroupBytes {
                 self.bytes.extend_from_slice(event.as_bytes());
                 start
             }
+            RecordBody::Control(control) => {
+                let start = self.begin(seq, CONTROL);
+                self.bytes.extend_from_slice(&control.encode());
+                start
+            }
             RecordBody::Tombstone => self.begin(seq, TOMBSTONE),
         };
         let crc = self.finish(salt, start);
@@ -289,12 +300,13 @@ pub(super) fn commit_bytes() -> usize {
 }
 
 /// The owned body of a record; `None` for a commit.
-pub(super) fn to_body(body: BodyView<'_>) -> Option<RecordBody> {
-    match body {
+pub(super) fn to_body(body: BodyView<'_>) -> Result<Option<RecordBody>, ControlError> {
+    Ok(match body {
         BodyView::Event { packed, .. } => Some(RecordBody::Event(PackedEvent::from_bytes(packed))),
+        BodyView::Control(bytes) => Some(RecordBody::Control(Control::decode(bytes)?.into())),
         BodyView::Tombstone => Some(RecordBody::Tombstone),
         BodyView::Commit { .. } => None,
-    }
+    })
 }
 
 /// Bytes that are read from the front.

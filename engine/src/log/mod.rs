@@ -30,6 +30,7 @@
 mod api;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod control;
 mod dedup;
 mod embedded;
 mod format;
@@ -47,6 +48,7 @@ pub use api::{
     Acknowledge, Appended, CommitMark, Group, Log, LogError, LogReader, LogStats, LoggedRecord,
     NewRecord, RecordBody, Refused,
 };
+pub use control::{Control, ControlError, Deployment, Owner, PackageKey, PauseKey, Standing};
 pub use dedup::{DedupIndex, dedup_key};
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use inspect::{Inspected, inspect};

@@ -47,9 +47,12 @@ impl FileReader {
             Ok(None) => Ok(None),
             Ok(Some(view)) => {
                 let records = view.records().filter_map(|record| {
-                    Some(LoggedRecord { seq: record.seq, body: to_body(record.body)? })
+                    let body = to_body(record.body).transpose()?;
+                    Some(body.map(|body| LoggedRecord { seq: record.seq, body }))
                 });
-                Ok(Some(Group { mark: view.mark, records: records.collect() }))
+                let records = records.collect::<Result<_, _>>();
+                let records = records.map_err(|error| LogError::Control(view.mark.epoch, error))?;
+                Ok(Some(Group { mark: view.mark, records }))
             }
             Err(error) => Err(scan_error(&self.shared, self.segment, error)),
         }

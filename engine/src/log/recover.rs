@@ -9,6 +9,7 @@
 //! next process must not acknowledge its duplicates by it.
 
 use super::api::{CommitMark, LogError};
+use super::control::{Control, Standing};
 use super::dedup::{DedupIndex, dedup_key};
 use super::format::{BodyView, HEADER_BYTES, HeaderFlaw, VERSION};
 use super::scan::{Behind, GroupScan, GroupView, ScanError, Stop, look_behind, read_header};
@@ -37,6 +38,8 @@ pub(super) struct Recovered {
     pub(super) file: Option<Box<dyn DiskFile>>,
     pub(super) last: Option<CommitMark>,
     pub(super) dedup: DedupIndex,
+    /// What the control records leave standing.
+    pub(super) standing: Standing,
     /// Bytes that were cut off.
     pub(super) cut_bytes: u64,
 }
@@ -57,6 +60,7 @@ pub(super) fn recover(
             file: None,
             last: None,
             dedup: DedupIndex::new(dedup_ids_max),
+            standing: Standing::default(),
             cut_bytes: 0,
         },
         last_group: None,
@@ -115,7 +119,7 @@ impl Recovery<'_> {
         let mut scan = GroupScan::new(file, &header);
         let flaw = loop {
             match scan.next_group(end) {
-                Ok(Some(group)) => self.recovered.take(&group, &mut self.last_group),
+                Ok(Some(group)) => self.recovered.take(&group, &mut self.last_group)?,
                 Ok(None) => break None,
                 Err(ScanError::Io(source)) => return Err(fail(source)),
                 Err(ScanError::Flawed(stop, what)) => break Some((stop, what)),
@@ -195,19 +199,34 @@ impl Recovery<'_> {
 }
 
 impl Recovered {
-    fn take(&mut self, group: &GroupView<'_>, last_group: &mut Option<(u64, Vec<u8>)>) {
+    fn take(
+        &mut self,
+        group: &GroupView<'_>,
+        last_group: &mut Option<(u64, Vec<u8>)>,
+    ) -> Result<(), LogError> {
         self.last = Some(group.mark);
         for record in group.records() {
-            // An event that cannot be read was logged so; it is told of where it is matched.
-            if let BodyView::Event { is_keyed: true, packed } = record.body
-                && let Ok(event) = EventView::read(packed)
-            {
-                self.dedup.insert(dedup_key(event.site, &event.id()), group.mark.now);
+            match record.body {
+                // An event that cannot be read was logged so; it is told of where it is matched.
+                BodyView::Event { is_keyed: true, packed } => {
+                    if let Ok(event) = EventView::read(packed) {
+                        self.dedup.insert(dedup_key(event.site, &event.id()), group.mark.now);
+                    }
+                }
+                BodyView::Control(bytes) => {
+                    let control = Control::decode(bytes)
+                        .map_err(|error| LogError::Control(group.mark.epoch, error))?;
+                    self.standing.apply(&control);
+                }
+                BodyView::Event { is_keyed: false, .. }
+                | BodyView::Tombstone
+                | BodyView::Commit { .. } => {}
             }
         }
         let (offset, bytes) = last_group.get_or_insert_with(Default::default);
         *offset = group.offset;
         bytes.clear();
         bytes.extend_from_slice(group.bytes);
+        Ok(())
     }
 }

@@ -37,7 +37,7 @@ impl Marks {
         let events =
             group.records.into_iter().filter_map(|LoggedRecord { seq, body }| match body {
                 RecordBody::Event(event) => Some(LoggedEvent { seq, event }),
-                RecordBody::Tombstone => None,
+                RecordBody::Control(_) | RecordBody::Tombstone => None,
             });
         EpochInput { mark: self.mark(group.mark), events: events.collect() }
     }

@@ -83,7 +83,7 @@ impl MemoryLog {
         let held = self.0.lock().expect("no panic");
         let event = |record: &NewRecord| match &record.body {
             RecordBody::Event(packed) => packed.unpack().expect("a packed event"),
-            RecordBody::Tombstone => panic!("ingest appends no tombstones"),
+            body @ (RecordBody::Control(_) | RecordBody::Tombstone) => panic!("no event: {body:?}"),
         };
         held.records.iter().map(event).collect()
     }

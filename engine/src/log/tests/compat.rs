@@ -5,14 +5,15 @@
 
 use super::*;
 use crate::log::format::HEADER_BYTES;
+use crate::log::{Control, NewRecord, PauseKey, Standing};
 use crate::model::Epoch;
 use crate::testing::{bytes_of, disk_with, set_version};
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/log-v1.seg");
 
 fn fill(log: &EmbeddedLog) {
-    let keyless = crate::log::NewRecord { dedup: None, ..record(2, 5) };
-    let tombstone = crate::log::NewRecord { body: RecordBody::Tombstone, ..keyless.clone() };
+    let keyless = NewRecord { dedup: None, ..record(2, 5) };
+    let tombstone = NewRecord { body: RecordBody::Tombstone, ..keyless.clone() };
     append(log, vec![record(1, 20), keyless]).expect("taken");
     let mut reader = log.reader(Some(Epoch(1))).expect("readable");
     log.tick();
@@ -35,6 +36,27 @@ fn a_segment_of_another_version_is_refused_and_stays() {
         "segment 0000000001.seg has version 2, this beckon reads version 1"
     );
     assert_eq!(bytes_of(&disk, &segment()), bytes);
+}
+
+fn decided(control: Control) -> NewRecord {
+    NewRecord { dedup: None, body: RecordBody::Control(control.into()), ..record(1, 0) }
+}
+
+#[test]
+fn what_was_decided_stands_after_a_restart() {
+    let disk = SimDisk::default();
+    let log = open(&disk);
+    assert_eq!(log.standing(), &Standing::default());
+    let pause = |package: &str| PauseKey { package: Some(package.into()), site: None };
+    let controls = [
+        Control::Pause(pause("a.b"), "ann".into()),
+        Control::Pause(pause("c.d"), "ann".into()),
+        Control::Resume(pause("a.b"), "bob".into()),
+    ];
+    append(&log, controls.into_iter().map(decided).collect()).expect("taken");
+    drop(log);
+    let paused = [pause("c.d")].into();
+    assert_eq!(open(&disk).standing(), &Standing { paused, ..Standing::default() });
 }
 
 #[test]
