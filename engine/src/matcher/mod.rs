@@ -54,8 +54,8 @@ pub use config::MatcherConfig;
 
 use crate::model::{
     CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
-    LoggedEvent, PARTITIONS, PackedEvent, PartitionId, VisitChange, made_up_visit_started, system,
-    window_hash,
+    LoggedEvent, PARTITIONS, PackedEvent, PartitionId, VisitChange, WindowKey,
+    made_up_visit_started, system, window_hash,
 };
 use crate::stage::{Effect, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
@@ -339,7 +339,8 @@ impl Shared {
         prepared.index.select(entry, &captures, hits);
         let fields = entry.fields(&captures);
         let before = visit.bytes();
-        let trial = Trial { prepared, config, row: &row, view: &view, fields };
+        let window = &WindowKey::Visit;
+        let trial = Trial { prepared, config, window, row: &row, view: &view, fields };
         trial.run(hits, visit, stats, out);
         stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(before);
         out.push(Effect::Event(row));

@@ -11,7 +11,8 @@
 //! whether an event is tried on missing events first or on steps. A refused match goes on to its end,
 //! as it takes the events that another would have had, and comes to nothing there.
 //!
-//! The kind of window that a rule sees is decided in this one place: now always the visit.
+//! What is tried on which window is decided before: here a window is what is under way in it, and the
+//! key that its matches carry.
 
 use super::action::Matched;
 use super::config::MatcherConfig;
@@ -38,6 +39,8 @@ use std::sync::Arc;
 pub(super) struct Trial<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) config: &'a MatcherConfig,
+    /// Which window.
+    pub(super) window: &'a WindowKey,
     pub(super) row: &'a EventRow,
     pub(super) view: &'a EventView<'a>,
     pub(super) fields: EventFields<'a>,
@@ -144,6 +147,7 @@ impl Trial<'_> {
         let window = RuleWindow {
             package: &plan.package,
             rule: &plan.name,
+            key: self.window,
             site: &visit.site,
             visit: &visit.id,
             instance: visit.instance,
@@ -154,7 +158,7 @@ impl Trial<'_> {
         };
         let (data, has_null_placeholder) = action.render(matched);
         ActionFact {
-            window: WindowKey::Visit,
+            window: self.window.clone(),
             site: Arc::clone(&visit.site),
             visit: visit.id.clone(),
             instance: visit.instance,
@@ -248,12 +252,17 @@ impl Window<'_, '_> {
         keys
     }
 
+    /// Partial matches that the rule may have here.
+    fn partials_max(&self) -> u32 {
+        self.plan.state_max.unwrap_or(self.trial.config.rule_partials_max)
+    }
+
     /// The event fills a step.
     fn step(&mut self, sequence: &SequencePlan, step: u8, complete: &mut Vec<Complete>) {
         for key in self.keys(&sequence.steps[usize::from(step)]).keys {
             let Some(partial) = self.reach(sequence, step, &key) else { continue };
             if usize::from(step) + 1 < sequence.steps.len() {
-                let max = self.trial.config.rule_partials_max;
+                let max = self.partials_max();
                 self.stats.partials_dropped += u64::from(self.windows.put(partial, step, max));
                 continue;
             }
@@ -336,7 +345,7 @@ impl Window<'_, '_> {
         for key in self.keys(&missing.step).keys {
             let of = RuleKey { rule: self.rule, key };
             if missing.after == 0 {
-                let max = self.trial.config.rule_partials_max;
+                let max = self.partials_max();
                 let is_over = self.windows.waiting_mut().lead(of, now, max);
                 self.stats.partials_dropped += u64::from(is_over);
             } else if usize::from(missing.after) == sequence.steps.len() {
@@ -408,7 +417,7 @@ impl Window<'_, '_> {
             time: self.trial.view.timestamp,
             bound: is_bound.then(|| self.bound(step)),
         };
-        let max = self.trial.config.rule_partials_max;
+        let max = self.partials_max();
         let of = RuleKey { rule: self.rule, key: key.clone() };
         let (state, dropped) =
             self.windows.waiting_mut().sample_or_new(of, sample.steps.len(), max);

@@ -7,7 +7,8 @@
 //! **Invariant:** the bytes hashed are part of the outbox format. A pinned-value test guards them.
 
 use super::{
-    ActionId, Event, EventId, EventView, Flags, Id, Instance, MatchId, PackedEvent, VisitId, system,
+    ActionId, Event, EventId, EventView, Flags, Id, Instance, MatchId, PackedEvent, VisitId,
+    WindowKey, system,
 };
 use sha2::{Digest, Sha256};
 
@@ -18,9 +19,11 @@ pub struct RuleWindow<'a> {
     pub package: &'a str,
     /// The rule's name.
     pub rule: &'a str,
+    /// Which instance of its window.
+    pub key: &'a WindowKey,
     /// The site.
     pub site: &'a str,
-    /// The visit.
+    /// The visit; that of the last event on windows other than the visit.
     pub visit: &'a VisitId,
     /// Its instance.
     pub instance: Instance,
@@ -59,10 +62,23 @@ impl RuleWindow<'_> {
         ActionId(parts.finish())
     }
 
+    /// Site, kind (but of a visit, which has the form of its id there) and key; a window over all
+    /// sites has the empty site.
     fn push_window(&self, parts: &mut Parts) {
-        parts.push(self.site.as_bytes());
-        parts.push_id(&self.visit.0);
-        parts.push(&self.instance.0.0.to_be_bytes());
+        let site = if *self.key == WindowKey::Global { "" } else { self.site };
+        parts.push(site.as_bytes());
+        if *self.key != WindowKey::Visit {
+            parts.push(self.key.kind().as_bytes());
+        }
+        match self.key {
+            WindowKey::Visit => {
+                parts.push_id(&self.visit.0);
+                parts.push(&self.instance.0.0.to_be_bytes());
+            }
+            WindowKey::Visitor(visitor) => parts.push_id(&visitor.0),
+            WindowKey::User(user) => parts.push(user.as_bytes()),
+            WindowKey::Site | WindowKey::Global => {}
+        }
     }
 }
 
@@ -130,10 +146,11 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EventTimeMs, LogSeq, ServerTimeMs};
+    use crate::model::{EventTimeMs, LogSeq, ServerTimeMs, VisitorId};
 
     fn window<'a>(package: &'a str, rule: &'a str, visit: &'a VisitId) -> RuleWindow<'a> {
-        RuleWindow { package, rule, site: "shop", visit, instance: Instance(LogSeq(7)) }
+        let (key, instance) = (&WindowKey::Visit, Instance(LogSeq(7)));
+        RuleWindow { package, rule, key, site: "shop", visit, instance }
     }
 
     /// The figures are part of the outbox format: a change of them is a change of format.
@@ -151,6 +168,25 @@ mod tests {
     const PINNED_MATCH: u128 = 0xE2E7_1CB9_9F75_DAF2_A4B6_5D91_84F1_77C4;
     const PINNED_ONCE: u128 = 0x5DDF_B457_0FD4_17A2_836F_DD39_F714_0CF2;
     const PINNED_EVERY: u128 = 0x6255_337A_C60E_CE5F_A9C9_5DC2_7D97_DC49;
+
+    /// What a match's last visit is makes no difference on other windows; nor does the site where
+    /// there are all.
+    #[test]
+    fn ids_of_other_windows_are_pinned() {
+        let visitor = VisitorId(Id::Bits(9));
+        for (key, pinned) in [
+            (WindowKey::Visitor(visitor), 0x91D7_F35E_B2C1_2252_CE93_71ED_4107_6FEE),
+            (WindowKey::User("ada".into()), 0x61A5_AFA3_DADE_09BA_FC0C_4A35_4B80_B643),
+            (WindowKey::Site, 0x26CE_6F41_9211_DEF7_B669_B570_AE40_580F),
+            (WindowKey::Global, 0x8AE3_E89F_4CC9_7C3C_8511_9194_3B54_16A8),
+        ] {
+            for visit in [VisitId(Id::Bits(1)), VisitId(Id::Text("line-2".into()))] {
+                let window =
+                    RuleWindow { key: &key, ..window("com.example.shop", "hot-lead", &visit) };
+                assert_eq!(window.action_id(None), ActionId(pinned), "{key:?}");
+            }
+        }
+    }
 
     #[test]
     fn parts_do_not_run_into_each_other() {
