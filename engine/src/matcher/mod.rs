@@ -51,6 +51,7 @@ mod testing;
 mod tests;
 
 pub use config::MatcherConfig;
+pub use turns::{Turn, Turns};
 
 use crate::model::{
     CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
