@@ -1,7 +1,9 @@
 //! `beckon serve` as an operator runs it: the binary, a folder, HTTP, signals.
 
+mod config;
 mod generate;
 mod letters;
+mod log_inspect;
 mod support;
 
 use std::io::{Read, Write};
