@@ -73,7 +73,8 @@ impl EmbeddedLog {
         let (disk, clock) = (Arc::clone(&open.disk), Arc::clone(&open.clock));
         let writer = GroupWriter::new(disk, open.dir.clone(), clock, &open.config, &mut recovered);
         let mut writer = writer.map_err(fail)?;
-        let shared = Arc::new(Shared::new(open, recovered.segments, recovered.last));
+        let (segments, last) = (recovered.segments, recovered.last);
+        let shared = Arc::new(Shared::new(open, segments, last, writer.dedup_held()));
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("log".into())

@@ -84,9 +84,15 @@ impl Shared {
         open: OpenLog,
         segments: Vec<SegmentInfo>,
         durable: Option<CommitMark>,
+        (dedup_ids, dedup_window_ms): (u64, u64),
     ) -> Self {
-        let bytes = segments.iter().map(|segment| segment.bytes).sum();
-        let stats = LogStats { bytes, segments: segments.len() as u64, ..LogStats::default() };
+        let stats = LogStats {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments: segments.len() as u64,
+            dedup_ids,
+            dedup_window_ms,
+            ..LogStats::default()
+        };
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),

@@ -133,6 +133,7 @@ fn duplicates_are_counted_and_the_window_is_told_over_restarts() {
     assert_eq!(said(&log), (2, 2, 500));
     drop(log);
     let (log, setup) = open_with(&disk, |_| {});
+    assert_eq!(said(&log), (0, 2, 500), "true before anything is appended");
     setup.clock.advance(700);
     append(&log, vec![record(1, 10), record(3, 10)]).expect("taken");
     assert_eq!(said(&log), (1, 3, 700), "counted anew; the ids keep their times");
