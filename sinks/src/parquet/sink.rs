@@ -160,18 +160,16 @@ fn follow(
     source.rewind(tables.durable().map(|position| position.epoch))?;
     tell(tables, context, told)?;
     loop {
-        let is_end = context.stop.is_asked()
-            || match source.next(WAIT) {
-                Ok(Some(output)) => {
-                    tables.write(&output)?;
-                    false
-                }
-                Ok(None) => false,
-                Err(SourceError::Closed) => true,
-                Err(error) => return Err(error.into()),
-            };
-        if is_end || tables.roll_due(context.clock.now()) {
-            tables.roll()?;
+        let next =
+            if context.stop.is_asked() { Err(SourceError::Closed) } else { source.next(WAIT) };
+        let is_end = matches!(next, Err(SourceError::Closed));
+        match next {
+            // Its mark ends rounds; by the clock a sink that is behind would make one of each.
+            Ok(Some(output)) => tables.write(&output)?,
+            Ok(None) if tables.roll_due(context.clock.now()) => tables.roll()?,
+            Ok(None) => {}
+            Err(SourceError::Closed) => tables.roll()?,
+            Err(error) => return Err(error.into()),
         }
         tell(tables, context, told)?;
         if is_end {

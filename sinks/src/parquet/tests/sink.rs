@@ -201,6 +201,28 @@ fn a_round_ends_by_the_clock_while_no_epoch_comes() {
     check_all_once(folder.path(), 2);
 }
 
+/// After an hour without a disk, rounds are as long as they would have been.
+#[test]
+fn behind_the_clock_rounds_end_by_the_marks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tables = open(folder.path(), ParquetConfig::default());
+    let mut source = Memory::new(7);
+    for (output, minute) in source.epochs.iter_mut().zip((0..).step_by(2)) {
+        output.mark.now = ServerTimeMs(NOON + minute * 60 * 1000);
+    }
+    let clock = ManualClock::new(ServerTimeMs(NOON + 60 * 60 * 1000));
+    let stop = Stop::default();
+    let mut told = Vec::new();
+    let mut durable = |position| {
+        told.push(position);
+        Ok(())
+    };
+    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    run(tables, &mut source, &mut context).expect("the source was closed");
+    assert_eq!(epochs(&told), [5, 11, 13]);
+    check_all_once(folder.path(), 7);
+}
+
 #[test]
 fn asked_to_end_it_ends_its_round() {
     let folder = tempfile::tempdir().expect("a folder");
