@@ -89,8 +89,13 @@ pub(crate) fn read(directory: &Path) -> anyhow::Result<Vec<PackageSources>> {
 
 fn read_package(directory: &Path) -> anyhow::Result<PackageSources> {
     let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut package =
-        PackageSources { name, package_file: None, rules: Vec::new(), is_operator: true };
+    let mut package = PackageSources {
+        name,
+        package_file: None,
+        rules: Vec::new(),
+        is_operator: true,
+        site: None,
+    };
     for path in entries(directory)? {
         if path.extension().is_none_or(|ending| ending != "toml") || path.is_dir() {
             continue;

@@ -13,7 +13,7 @@ use beckon_engine::model::{
     Epoch, EpochInput, EpochMark, Event, EventId, EventRow, EventTimeMs, Fate, Flags, Id, Identity,
     LogSeq, LoggedEvent, PackedEvent, ServerTimeMs, Value, VisitId,
 };
-use beckon_engine::stage::{Effect, Stage, StageStats};
+use beckon_engine::stage::{Effect, RuleChange, Stage, StageStats};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::schema::Schema;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -43,6 +43,8 @@ impl Stage for Dull {
     }
 
     fn end_epoch(&mut self, _: &EpochMark, _: &mut Vec<Effect>) {}
+
+    fn deploy(&mut self, _: &RuleChange) {}
 
     fn stats(&self) -> StageStats {
         // As on a busy server, where live counts are said ten times a second.
@@ -113,6 +115,7 @@ fn matcher(rules: u64) -> MakeStage {
         package_file: None,
         rules: (0..rules).map(file).collect(),
         is_operator: true,
+        site: None,
     };
     let (plan, diagnostics) = compile(&[package], &Schema::event());
     let plan = Arc::new(plan.unwrap_or_else(|| panic!("{diagnostics:?}")));

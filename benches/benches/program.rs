@@ -45,7 +45,7 @@ fn compiled(condition: &str) -> RuleSet {
         format!("name = \"bench\"\nquery = '''A where {condition}'''\n[action]\ntype = \"none\"\n");
     let rules = vec![SourceFile { file: "bench.toml".to_owned(), text }];
     let name = "com.example".to_owned();
-    let package = PackageSources { name, package_file: None, rules, is_operator: true };
+    let package = PackageSources { name, package_file: None, rules, is_operator: true, site: None };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{condition}: {diagnostics:?}"))
 }

@@ -183,6 +183,7 @@ pub fn rules(count: u64) -> RuleSet {
         package_file: None,
         rules: (0..count).map(file).collect(),
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{:?}", diagnostics.first()))

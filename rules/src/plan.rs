@@ -4,7 +4,7 @@
 //! [`BindingSlot`] of the sequence. `with runs=n` is n equal steps. A rule set is immutable and
 //! shared (`Arc`) by all workers.
 
-use crate::ast::{Literal, Path, Query};
+use crate::ast::{EventFilter, Expr, Literal, Path, Query, QueryBody, Span, Spanned};
 use crate::program::Program;
 use crate::schema::FieldType;
 use crate::template::Template;
@@ -32,7 +32,8 @@ pub struct RuleSet {
     /// Fields that any program reads, by slot; each once. A path is from the event's root
     /// (`category`, `url.path`, `data.price`).
     pub fields: Vec<Path>,
-    /// The rules, sorted by (package, name).
+    /// The rules, sorted by (package, site, name) as they are compiled; where they run by the slots
+    /// that they keep, and [vacant](RulePlan::vacant) where there is none.
     pub rules: Vec<Arc<RulePlan>>,
     /// What packages declare under `[types]`, sorted by path, each path once.
     pub types: Vec<(Path, FieldType)>,
@@ -72,6 +73,8 @@ pub struct RulePlan {
     pub state_max: Option<u32>,
     /// Whether matches completed before the deployment act as well.
     pub backfill_acts: bool,
+    /// The site whose events it sees; `None`: all.
+    pub site: Option<Arc<str>>,
     /// The hosts whose events it sees; `None`: all.
     pub hosts: Option<HostSuffix>,
     /// What a match does.
@@ -80,6 +83,49 @@ pub struct RulePlan {
     pub query: QueryPlan,
     /// The checked syntax tree, for the reference evaluator and for explain.
     pub tree: Query,
+}
+
+impl RulePlan {
+    /// Stands where a rule was that is no longer deployed: it sees no event.
+    #[must_use]
+    pub fn vacant() -> Self {
+        let node = Literal::Bool(false);
+        let condition = Expr::Literal(Spanned { node, span: Span::default() });
+        let body = QueryBody::Event(EventFilter { name: None, condition });
+        Self {
+            package: "".into(),
+            name: "".into(),
+            version: RuleVersion(0),
+            description: "".into(),
+            enabled: false,
+            window: Window::Visit,
+            fire: Fire::Once,
+            emit: Emit::Early,
+            priority: 0,
+            holdout: 0.0,
+            schedule: None,
+            timezone: None,
+            cooldown_ms: None,
+            state_max: None,
+            backfill_acts: false,
+            site: None,
+            hosts: None,
+            action: ActionPlan {
+                kind: ActionKind::None,
+                channel: None,
+                endpoint: None,
+                data: None,
+            },
+            query: QueryPlan::Sequence(SequencePlan::default()),
+            tree: Query { body, pipes: Vec::new() },
+        }
+    }
+
+    /// Whether no rule stands here.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        matches!(&self.query, QueryPlan::Sequence(sequence) if sequence.steps.is_empty())
+    }
 }
 
 /// `window`: whose events a rule sees.
@@ -231,7 +277,7 @@ pub enum QueryPlan {
 /// Events in order.
 #[derive(Debug, Default)]
 pub struct SequencePlan {
-    /// Positive steps, `runs` written out; at least one, at most [`STEPS_MAX`].
+    /// Positive steps, `runs` written out; at least one where there is a rule, at most [`STEPS_MAX`].
     pub steps: Vec<StepPlan>,
     /// `![...]`, in the order of the text; at most [`MISSING_MAX`]. Where one stands before the
     /// first step or behind the last, there is a `maxspan_ms`.

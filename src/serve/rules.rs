@@ -54,6 +54,7 @@ fn demo() -> anyhow::Result<RuleSet> {
         package_file: Some(source(DEMO_PACKAGE_FILE)),
         rules: DEMO_RULES.into_iter().map(source).collect(),
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.with_context(|| format!("the demo's rules are wrong: {diagnostics:?}"))

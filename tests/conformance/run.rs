@@ -110,6 +110,7 @@ pub(crate) fn compile(
         package_file: None,
         rules: vec![SourceFile { file: "case.toml".to_owned(), text }],
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = match runner {
         Runner::Engine => compile_rules(&[package], &mapping.schema()),

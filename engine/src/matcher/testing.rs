@@ -269,6 +269,7 @@ pub(super) fn rule_set(rules: Vec<Rule>) -> Arc<RuleSet> {
             state_max: None,
             backfill_acts: false,
             hosts: None,
+            site: None,
             action: ActionPlan {
                 kind: ActionKind::Invite,
                 channel: Some("chat".into()),
@@ -324,6 +325,7 @@ pub(super) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
         package_file: None,
         rules: vec![file],
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")))

@@ -26,16 +26,17 @@ mod rules;
 mod tests;
 mod visitor;
 
+use crate::log::PauseKey;
 use crate::model::{ActionFact, ActionRow, EpochMark, EventTimeMs, PartitionId, ServerTimeMs};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use partition::Partition;
-use rules::Rules;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Sum;
 use std::sync::Arc;
 use visitor::VisitorKey;
 
+pub use rules::SuppressRules;
 pub use visitor::STANDING_MAX;
 
 /// The limits of [`Suppressor`], the same on every worker.
@@ -121,7 +122,8 @@ impl Sum for SuppressStats {
 #[derive(Clone, Debug, Default)]
 struct Setup {
     config: SuppressConfig,
-    rules: Rules,
+    rules: Arc<SuppressRules>,
+    paused: Arc<BTreeSet<PauseKey>>,
 }
 
 /// An epoch under way.
@@ -151,13 +153,20 @@ impl Suppressor {
     /// # Errors
     /// When the configuration's time zone is none.
     pub fn new(rules: &RuleSet, config: SuppressConfig) -> Result<Self, ScheduleError> {
-        let rules = Rules::new(rules, &config)?;
-        Ok(Self { setup: Setup { config, rules }, ..Self::default() })
+        let rules = Arc::new(SuppressRules::new(rules, &config)?);
+        let setup = Setup { config, rules, ..Setup::default() };
+        Ok(Self { setup, ..Self::default() })
     }
 
-    /// Pauses a package, or lets it go on: matches of a paused one are recorded and do not act.
-    pub fn set_paused(&mut self, package: &Arc<str>, is_paused: bool) {
-        self.setup.rules.set_paused(package, is_paused);
+    /// Decides by other rules from the next epoch on.
+    pub fn set_rules(&mut self, rules: &Arc<SuppressRules>) {
+        self.setup.rules = Arc::clone(rules);
+    }
+
+    /// Pauses these packages and lets all others go on: matches of a paused one are recorded and do
+    /// not act.
+    pub fn set_paused(&mut self, paused: &Arc<BTreeSet<PauseKey>>) {
+        self.setup.paused = Arc::clone(paused);
     }
 
     /// Decides an epoch's facts: all of this worker's visitors, consolidated, in any order. Called

@@ -1,7 +1,9 @@
-//! What a rule's author says about when it may act.
+//! What a rule's author says about when it may act. A rule of a package of one site is looked up
+//! before one of all sites.
 
 use super::SuppressConfig;
 use super::visitor::VisitorKey;
+use crate::log::PauseKey;
 use crate::model::{ActionFact, ServerTimeMs, SuppressReason};
 use beckon_rules::plan::{RulePlan, RuleSet};
 use beckon_rules::schedule::{Schedule, ScheduleError};
@@ -9,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// All rules, by package and name; which packages are paused.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Rules {
-    by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Rule>>,
-    paused: BTreeSet<Arc<str>>,
+/// All rules, ready to decide by.
+#[derive(Debug, Default)]
+pub struct SuppressRules {
+    of_all_sites: ByName,
+    by_site: BTreeMap<Arc<str>, ByName>,
     is_control: Option<bool>,
 }
+
+/// By package and name.
+type ByName = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Rule>>;
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -25,24 +30,24 @@ struct Rule {
     cooldown_ms: Option<i64>,
 }
 
-impl Rules {
-    pub(super) fn new(rules: &RuleSet, config: &SuppressConfig) -> Result<Self, ScheduleError> {
+impl SuppressRules {
+    /// Reads the schedules of a rule set.
+    ///
+    /// # Errors
+    /// When the configuration's time zone is none.
+    pub fn new(rules: &RuleSet, config: &SuppressConfig) -> Result<Self, ScheduleError> {
         // Said at the start, not when a rule comes that needs it.
         Schedule::new("24/7", &config.timezone)?;
-        let mut by_name = BTreeMap::<_, BTreeMap<_, _>>::new();
+        let mut ready = Self { is_control: config.is_control, ..Self::default() };
         for plan in &rules.rules {
+            let by_name = match &plan.site {
+                Some(site) => ready.by_site.entry(Arc::clone(site)).or_default(),
+                None => &mut ready.of_all_sites,
+            };
             let rules = by_name.entry(Arc::clone(&plan.package)).or_default();
             rules.insert(Arc::clone(&plan.name), Rule::new(plan, &config.timezone)?);
         }
-        Ok(Self { by_name, is_control: config.is_control, ..Self::default() })
-    }
-
-    pub(super) fn set_paused(&mut self, package: &Arc<str>, is_paused: bool) {
-        if is_paused {
-            self.paused.insert(Arc::clone(package));
-        } else {
-            self.paused.remove(package);
-        }
+        Ok(ready)
     }
 
     /// The reasons that need no memory. A rule that is not known has none of its own.
@@ -51,12 +56,13 @@ impl Rules {
         fact: &ActionFact,
         visitor: &VisitorKey,
         now: ServerTimeMs,
+        paused: &BTreeSet<PauseKey>,
     ) -> Option<SuppressReason> {
-        let rule = self.get(&fact.package, &fact.rule);
+        let rule = self.get(&fact.site, &fact.package, &fact.rule);
         if rule.is_some_and(|rule| !rule.is_enabled) {
             return Some(SuppressReason::Disabled);
         }
-        if self.paused.contains(&fact.package) {
+        if is_paused(fact, paused) {
             return Some(SuppressReason::Paused);
         }
         let rule = rule?;
@@ -68,13 +74,23 @@ impl Rules {
         (!is_open).then_some(SuppressReason::Schedule)
     }
 
-    pub(super) fn cooldown_ms(&self, package: &str, rule: &str) -> Option<i64> {
-        self.get(package, rule)?.cooldown_ms
+    pub(super) fn cooldown_ms(&self, site: &str, package: &str, rule: &str) -> Option<i64> {
+        self.get(site, package, rule)?.cooldown_ms
     }
 
-    fn get(&self, package: &str, rule: &str) -> Option<&Rule> {
-        self.by_name.get(package)?.get(rule)
+    fn get(&self, site: &str, package: &str, rule: &str) -> Option<&Rule> {
+        let of_site = self.by_site.get(site).and_then(|by_name| by_name.get(package));
+        of_site.or_else(|| self.of_all_sites.get(package))?.get(rule)
     }
+}
+
+/// Whether the fact's package is paused, by name or with all others, on its site or on all.
+fn is_paused(fact: &ActionFact, paused: &BTreeSet<PauseKey>) -> bool {
+    let is_of = |key: &PauseKey| {
+        key.package.as_ref().is_none_or(|package| *package == fact.package)
+            && key.site.as_ref().is_none_or(|site| *site == fact.site)
+    };
+    paused.iter().any(is_of)
 }
 
 impl Rule {

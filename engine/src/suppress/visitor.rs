@@ -84,7 +84,7 @@ impl Visitor {
         rows: &mut Vec<ActionRow>,
     ) -> u64 {
         let decisions_max = turn.setup.config.decisions_max;
-        self.let_go(turn);
+        self.let_go(turn, key);
         let mut forgotten = 0;
         let mut found = Vec::new();
         for (action, change) in self.changes(facts) {
@@ -117,10 +117,10 @@ impl Visitor {
     }
 
     /// Cooldowns and invitations that no longer count.
-    fn let_go(&mut self, turn: Turn<'_>) {
+    fn let_go(&mut self, turn: Turn<'_>, key: &VisitorKey) {
         let age_ms = |then: ServerTimeMs| turn.now.0.saturating_sub(then.0);
         self.cooldowns.retain(|(package, rule), then| {
-            let cooldown_ms = turn.setup.rules.cooldown_ms(package, rule);
+            let cooldown_ms = turn.setup.rules.cooldown_ms(&key.site, package, rule);
             cooldown_ms.is_some_and(|cooldown_ms| age_ms(*then) < cooldown_ms)
         });
         self.invitations.retain(|then| age_ms(*then) < DAY_MS);
@@ -161,7 +161,7 @@ impl Visitor {
         is_taken: bool,
     ) -> Option<SuppressReason> {
         let Turn { setup, now } = turn;
-        if let Some(reason) = setup.rules.check(fact, key, now) {
+        if let Some(reason) = setup.rules.check(fact, key, now, &setup.paused) {
             return Some(reason);
         }
         if self.actions.get(&fact.action).is_some_and(|action| action.has_acted) {
@@ -190,7 +190,7 @@ impl Visitor {
 
     /// Remembers that the match acts, for those that come after it.
     fn act(&mut self, turn: Turn<'_>, fact: &ActionFact) -> u64 {
-        if turn.setup.rules.cooldown_ms(&fact.package, &fact.rule).is_some() {
+        if turn.setup.rules.cooldown_ms(&fact.site, &fact.package, &fact.rule).is_some() {
             let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
             self.cooldowns.insert(rule, turn.now);
         }

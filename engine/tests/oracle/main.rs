@@ -43,6 +43,7 @@ fn compiled(texts: &[String]) -> Arc<RuleSet> {
         package_file: None,
         rules,
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
     let mut rules = rules.unwrap_or_else(|| panic!("{texts:?} do not compile: {diagnostics:?}"));

@@ -49,6 +49,8 @@ pub struct PackageSources {
     /// Whether it is deployed by the operator of the server, as those of its own folder are: only
     /// then may a rule see all sites.
     pub is_operator: bool,
+    /// The site whose events it sees; `None`: those of all sites.
+    pub site: Option<Arc<str>>,
 }
 
 /// Compiles packages against a schema, and refuses what this version does not run ([`runs_now`]).
@@ -75,7 +77,7 @@ fn compile_as(
     runs: fn(&RulePlan) -> Result<(), &'static str>,
 ) -> (Option<RuleSet>, Vec<Diagnostic>) {
     let mut sorted: Vec<&PackageSources> = packages.iter().collect();
-    sorted.sort_by(|one, other| one.name.cmp(&other.name));
+    sorted.sort_by_key(|package| place(package));
     let mut compiler = Compiler {
         slots: Slots::default(),
         types: DeclaredTypes::default(),
@@ -84,10 +86,15 @@ fn compile_as(
         runs,
     };
     for (index, package) in sorted.iter().enumerate() {
-        let is_second = index > 0 && sorted.get(index - 1).is_some_and(|b| b.name == package.name);
+        let is_second = index > 0 && place(sorted[index - 1]) == place(package);
         compiler.package(package, schema, is_second);
     }
     compiler.finish()
+}
+
+/// What tells a package from all others.
+fn place(package: &PackageSources) -> (&str, Option<&str>) {
+    (&package.name, package.site.as_deref())
 }
 
 /// What the rules of one package have in common.
@@ -97,6 +104,7 @@ struct Context {
     schema: Schema,
     shared: Shared,
     is_operator: bool,
+    site: Option<Arc<str>>,
 }
 
 struct Compiler {
@@ -128,6 +136,7 @@ impl Compiler {
             schema: schema.clone(),
             shared: Shared::default(),
             is_operator: package.is_operator,
+            site: package.site.clone(),
         };
         if let Some(source) = &package.package_file {
             let (file, diagnostics) = parse_package_file(&source.file, &source.text);

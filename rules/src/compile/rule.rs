@@ -57,6 +57,7 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
             .backfill
             .as_ref()
             .is_some_and(|backfill| matches!(backfill.node, Backfill::Act)),
+        site: context.site.clone(),
         hosts: context.shared.domain_separation.then(|| HostSuffix::of_package(&context.package)),
         action: ActionPlan {
             kind: rule.action.kind.node,

@@ -11,7 +11,6 @@ pub fn runs_now(plan: &RulePlan) -> Result<(), &'static str> {
         (plan.window != Window::Visit, "windows but `visit` are"),
         (plan.state_max.is_some(), "`state_max` is"),
         (plan.backfill_acts, "`backfill` is"),
-        (plan.hosts.is_some(), "`domain_separation` is"),
     ];
     let key = keys.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what);
     key.map_or(Ok(()), Err)

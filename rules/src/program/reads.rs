@@ -61,6 +61,7 @@ mod tests {
             package_file: None,
             rules: vec![file],
             is_operator: true,
+            site: None,
         };
         let (rules, diagnostics) = compile(&[package], &Schema::event());
         rules.unwrap_or_else(|| panic!("{diagnostics:?}"))

@@ -21,6 +21,7 @@ fn rule(query: &str, keys: &str) -> RuleSet {
         package_file: None,
         rules: vec![SourceFile { file: "r.toml".to_owned(), text }],
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}"))

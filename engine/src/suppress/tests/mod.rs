@@ -5,6 +5,7 @@ mod reasons;
 mod state;
 
 use super::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor};
+use crate::log::PauseKey;
 use crate::model::{
     ActionFact, ActionId, ActionRow, Epoch, EpochMark, EventTimeMs, Id, Instance, LogSeq, MatchId,
     Op, ServerTimeMs, SuppressReason, VisitId, VisitorId, WindowKey,
@@ -48,9 +49,15 @@ fn compiled(rules: &[(&str, &str, &str)]) -> Arc<RuleSet> {
         package_file: None,
         rules: rules.iter().map(file).collect(),
         is_operator: true,
+        site: None,
     };
     let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{diagnostics:?}")))
+}
+
+fn set_paused(stage: &mut Suppressor, is_paused: bool) {
+    let key = PauseKey { package: Some(PACKAGE.into()), site: None };
+    stage.set_paused(&Arc::new(is_paused.then_some(key).into_iter().collect()));
 }
 
 fn suppressor(config: SuppressConfig) -> Suppressor {

@@ -138,7 +138,7 @@ fn what_is_said_is_what_the_plain_model_says() {
             now += [1, 1_000, HOUR_MS, 7 * HOUR_MS][random.below(4)];
             if random.below(8) == 0 {
                 is_paused = !is_paused;
-                stage.set_paused(&PACKAGE.into(), is_paused);
+                set_paused(&mut stage, is_paused);
             }
             let mut facts = draw(&mut random, &mut next, &mut holds);
             let from = history.len();

@@ -14,17 +14,17 @@ fn a_match_acts_unless_there_is_a_reason() {
 fn a_disabled_rule_does_not_act() {
     let mut stage = suppressor(SuppressConfig::default());
     assert_eq!(why(&mut stage, MONDAY, &[fact("off", 1)]), [Some(Why::Disabled)]);
-    stage.set_paused(&PACKAGE.into(), true);
+    set_paused(&mut stage, true);
     assert_eq!(why(&mut stage, MONDAY, &[fact("off", 2)]), [Some(Why::Disabled)]);
 }
 
 #[test]
 fn a_paused_package_does_not_act_until_it_goes_on() {
     let mut stage = suppressor(SuppressConfig::default());
-    stage.set_paused(&PACKAGE.into(), true);
+    set_paused(&mut stage, true);
     let facts = [fact("call", 1), fact("half", 2), fact("open", 3)];
     assert_eq!(why(&mut stage, 0, &facts), [Some(Why::Paused); 3]);
-    stage.set_paused(&PACKAGE.into(), false);
+    set_paused(&mut stage, false);
     assert_eq!(why(&mut stage, 0, &[fact("call", 4)]), [None]);
 }
 
@@ -85,9 +85,9 @@ fn an_action_goes_once_even_when_it_is_taken_back() {
 fn what_was_suppressed_does_not_count_as_gone() {
     let mut stage = suppressor(SuppressConfig::default());
     let first = fact("call", 1);
-    stage.set_paused(&PACKAGE.into(), true);
+    set_paused(&mut stage, true);
     assert_eq!(why(&mut stage, 0, &[first.clone(), fact("cool", 2)]), [Some(Why::Paused); 2]);
-    stage.set_paused(&PACKAGE.into(), false);
+    set_paused(&mut stage, false);
     assert_eq!(why(&mut stage, 1, &[matched(3, &first), fact("cool", 4)]), [None; 2]);
 }
 

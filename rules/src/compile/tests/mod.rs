@@ -19,7 +19,13 @@ fn source(file: &str, text: impl Into<String>) -> SourceFile {
 
 fn package(name: &str, rules: &[(&str, String)]) -> PackageSources {
     let rules = rules.iter().map(|(file, text)| source(file, text)).collect();
-    PackageSources { name: name.to_owned(), package_file: None, rules, is_operator: true }
+    PackageSources {
+        name: name.to_owned(),
+        package_file: None,
+        rules,
+        is_operator: true,
+        site: None,
+    }
 }
 
 /// The rule set of one query.
