@@ -2,6 +2,7 @@
 //!
 //! Knows no HTTP and no sink. `dataflow` is the only place that names timely or differential.
 
+pub mod catalog;
 pub mod clock;
 pub mod dataflow;
 pub mod disk;

@@ -4,8 +4,13 @@
 //! dataflow gives each worker's stage its own virtual partitions' events in log order, and every
 //! mark, whether it had events or not.
 
+use crate::log::PauseKey;
+use crate::matcher::Prepared;
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
+use crate::suppress::SuppressRules;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a stage says. Most effects are events; the others are boxed, so that a list of effects
 /// takes 80 bytes for each and not 320.
@@ -17,6 +22,19 @@ pub enum Effect {
     Visit(Box<VisitRow>),
     /// A match was found (`+1`) or no longer holds (`-1`).
     Match(Box<ActionFact>, i64),
+}
+
+/// What changes for all workers at the end of an epoch: what people decided in it.
+#[derive(Clone, Debug)]
+pub struct RuleChange {
+    /// The rules, by the slots that they keep while they are deployed.
+    pub rules: Arc<Prepared>,
+    /// Slots whose rule is no longer deployed. No rule gets one of them before its state is gone.
+    pub retired: Arc<[u32]>,
+    /// The same rules, as the suppression takes them.
+    pub suppress: Arc<SuppressRules>,
+    /// What is paused.
+    pub paused: Arc<BTreeSet<PauseKey>>,
 }
 
 /// One stage's share on one worker.
@@ -31,6 +49,8 @@ pub trait Stage: 'static {
     }
     /// Ends the epoch: timers up to the mark's horizon fire here.
     fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>);
+    /// Takes other rules behind the end of an epoch.
+    fn deploy(&mut self, change: &RuleChange);
     /// What the stage holds and has counted.
     fn stats(&self) -> StageStats;
 }

@@ -211,6 +211,7 @@ fn start_pipeline(
         log: Arc::clone(log) as Arc<dyn Log>,
         sink: Box::new(writer),
         make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
+        catalog: None,
     };
     Ok(Pipeline::start(parts, pipeline)?)
 }

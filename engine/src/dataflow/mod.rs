@@ -11,7 +11,8 @@
 //! The epoch is timely's time. A worker's stage gets an epoch when timely's frontier says that it is
 //! complete, sorted by log sequence: arrival order inside an epoch is not log order. The suppression
 //! gets it when all stages have said all of it, and consolidates: a match found and taken back within
-//! an epoch is never said. The collector builds one [`EpochOutput`] for each epoch, in order, once the
+//! an epoch is never said. Where people deployed rules in an epoch, each takes them behind its end, so
+//! the next epoch meets the same rules everywhere. The collector builds one [`EpochOutput`] for each epoch, in order, once the
 //! frontier passed it.
 //!
 //! **Invariants.** Every submitted epoch is delivered exactly once, in order. The output is the same
@@ -36,7 +37,7 @@ mod worker;
 
 use crate::live::{LiveConfig, LiveHandle};
 use crate::model::{Epoch, EpochInput, EpochOutput};
-use crate::stage::{Stage, StageStats};
+use crate::stage::{RuleChange, Stage, StageStats};
 use crate::suppress::{SuppressStats, Suppressor};
 use shared::Shared;
 use std::fmt;
@@ -197,7 +198,19 @@ impl Dataflow {
     /// # Errors
     /// [`Stopped`] when a worker failed (also while waiting), or for an epoch out of order.
     pub fn submit(&self, input: EpochInput) -> Result<(), Stopped> {
-        self.shared.submit(input)
+        self.submit_with(input, None)
+    }
+
+    /// The same; behind the end of the epoch all workers take the change.
+    ///
+    /// # Errors
+    /// As [`Dataflow::submit`].
+    pub fn submit_with(
+        &self,
+        input: EpochInput,
+        change: Option<Arc<RuleChange>>,
+    ) -> Result<(), Stopped> {
+        self.shared.submit(input, change)
     }
 
     /// Delivers everything that was submitted and joins the workers; nothing is taken any more.

@@ -8,10 +8,10 @@ use super::{DataflowConfig, DataflowStats, StartError, Stopped, WorkerIndex};
 use crate::model::{
     Epoch, EpochInput, EpochMark, LoggedEvent, PackedEvent, PartitionId, partition_of,
 };
-use crate::stage::StageStats;
+use crate::stage::{RuleChange, StageStats};
 use crate::suppress::{SuppressStats, Suppressor};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use timely::scheduling::SyncActivator;
@@ -64,6 +64,8 @@ struct State {
     phase: Phase,
     queue: VecDeque<Routed>,
     in_flight: VecDeque<(Epoch, usize)>,
+    /// What changes behind the end of epochs in flight.
+    changes: BTreeMap<Epoch, Arc<RuleChange>>,
     last_submitted: Option<Epoch>,
     activators: Vec<SyncActivator>,
     stages: Vec<StageStats>,
@@ -87,6 +89,7 @@ impl Shared {
             phase: Phase::Running,
             queue: VecDeque::new(),
             in_flight: VecDeque::new(),
+            changes: BTreeMap::new(),
             last_submitted: None,
             activators: Vec::new(),
             stages: vec![StageStats::default(); config.workers],
@@ -113,7 +116,11 @@ impl Shared {
     }
 
     /// Waits until there is room, then queues the epoch and wakes the feed.
-    pub(super) fn submit(&self, input: EpochInput) -> Result<(), Stopped> {
+    pub(super) fn submit(
+        &self,
+        input: EpochInput,
+        change: Option<Arc<RuleChange>>,
+    ) -> Result<(), Stopped> {
         let routed = route(input, self.config.workers);
         let (epoch, events) = (routed.mark.epoch, routed.events.len());
         let mut state = self.lock();
@@ -128,6 +135,7 @@ impl Shared {
             return Err(Stopped::OutOfOrder { given: epoch, last });
         }
         state.last_submitted = Some(epoch);
+        state.changes.extend(change.map(|change| (epoch, change)));
         state.queue.push_back(routed);
         state.in_flight.push_back((epoch, events));
         let figures = &mut state.figures;
@@ -148,6 +156,11 @@ impl Shared {
         }
     }
 
+    /// What changes behind the end of an epoch that is not delivered yet.
+    pub(super) fn change_at(&self, epoch: Epoch) -> Option<Arc<RuleChange>> {
+        self.lock().changes.get(&epoch).cloned()
+    }
+
     /// Notes that an epoch's output was taken.
     ///
     /// # Panics
@@ -162,6 +175,7 @@ impl Shared {
                 panic!("epoch {epoch} was delivered, but {oldest:?} is the oldest under way");
             }
         };
+        state.changes.remove(&epoch);
         state.figures.epochs_delivered += 1;
         state.figures.events_in_flight -= events;
         state.figures.last_delivered = Some(epoch);

@@ -166,6 +166,9 @@ impl Runner {
         events.sort_unstable_by_key(|event| event.seq);
         self.stage.events(&events, &mut self.effects);
         self.stage.end_epoch(&mark, &mut self.effects);
+        if let Some(change) = self.shared.change_at(mark.epoch) {
+            self.stage.deploy(&change);
+        }
         let stats = self.stage.stats();
         self.shared.set_stage_stats(self.index, stats);
         (mark, stats.visits_open == 0)

@@ -69,6 +69,10 @@ impl Runner {
             mark.expect("this worker's stage says the mark before the frontier passes");
         consolidate(&mut facts);
         let rows = self.suppressor.epoch(&mark, facts);
+        if let Some(change) = self.shared.change_at(mark.epoch) {
+            self.suppressor.set_rules(&change.suppress);
+            self.suppressor.set_paused(&change.paused);
+        }
         self.shared.set_suppress_stats(self.index, self.suppressor.stats());
         if let Some(tally) = &mut self.tally {
             tally.epoch(

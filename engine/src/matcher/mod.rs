@@ -35,9 +35,11 @@ mod identity;
 mod index;
 mod kept;
 mod keys;
+mod leaving;
 mod names;
 mod partition;
 mod prepared;
+mod reach;
 mod sample;
 mod sequence;
 mod turns;
@@ -51,6 +53,8 @@ mod testing;
 mod tests;
 
 pub use config::MatcherConfig;
+pub use leaving::LEAVING_EPOCHS;
+pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 
 use crate::model::{
@@ -58,13 +62,13 @@ use crate::model::{
     LoggedEvent, PARTITIONS, PackedEvent, PartitionId, VisitChange, WindowKey,
     made_up_visit_started, system, window_hash,
 };
-use crate::stage::{Effect, Stage, StageStats};
+use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
 use fields::{Buffers, Captures};
 use index::Hit;
+use leaving::Leaving;
 use names::Names;
 use partition::{Ended, Partition};
-use prepared::Prepared;
 use sequence::Trial;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -81,6 +85,8 @@ pub struct Matcher {
     first_idle: Vec<EventTimeMs>,
     /// By partition: no match waits for a time before this.
     first_due: Vec<EventTimeMs>,
+    /// Rules that are no longer deployed.
+    leaving: Leaving,
 }
 
 /// Events that [`Stage::events`] looks at together.
@@ -90,7 +96,7 @@ const LOOK_AHEAD: usize = 16;
 #[derive(Debug)]
 struct Shared {
     config: MatcherConfig,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
     sites: Names<Arc<str>>,
     /// What lies before it is final.
     horizon: EventTimeMs,
@@ -105,9 +111,15 @@ impl Matcher {
     /// A matcher without visits, before the first mark.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>, config: MatcherConfig) -> Self {
+        Self::with(Arc::new(Prepared::new(rules)), config)
+    }
+
+    /// The same, of rules that were made ready before.
+    #[must_use]
+    pub fn with(prepared: Arc<Prepared>, config: MatcherConfig) -> Self {
         let shared = Shared {
             config,
-            prepared: Prepared::new(rules),
+            prepared,
             sites: Names::default(),
             horizon: EventTimeMs::MIN,
             stats: StageStats::default(),
@@ -120,11 +132,12 @@ impl Matcher {
             partitions: (0..PARTITIONS).map(|_| None).collect(),
             first_idle: never.clone(),
             first_due: never,
+            leaving: Leaving::default(),
         }
     }
 
     fn arrival(&mut self, arrival: Arrival<'_>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, first_idle, first_due } = self;
+        let Self { shared, partitions, first_idle, first_due, .. } = self;
         let index = arrival.partition();
         first_idle[index] = first_idle[index].min(arrival.view.timestamp);
         let partition =
@@ -200,6 +213,12 @@ impl Stage for Matcher {
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
+        self.leaving.sweep(partitions, &mut shared.stats.state_bytes);
+    }
+
+    fn deploy(&mut self, change: &RuleChange) {
+        self.shared.prepared = Arc::clone(&change.rules);
+        self.leaving.add(&change.retired);
     }
 
     fn stats(&self) -> StageStats {
@@ -337,7 +356,7 @@ impl Shared {
         let Reading { view, mut captures } = reading;
         let entry = prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &row.identity);
-        prepared.index.select(entry, &captures, hits);
+        prepared.select(entry, (&view, &captures), hits);
         let fields = entry.fields(&captures);
         let before = visit.bytes();
         let window = &WindowKey::Visit;
@@ -431,7 +450,11 @@ impl Shared {
         for mut held in visit.windows.take_due(before) {
             held.fact.is_visit_open = is_visit_open;
             let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            held.pass(&prepared.rules.rules[rule], &mut visit.windows, stats, out);
+            let plan = &prepared.rules.rules[rule];
+            // Its rule was removed, and the state of that is not swept yet.
+            if !plan.is_vacant() {
+                held.pass(plan, &mut visit.windows, stats, out);
+            }
         }
         stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(held_bytes);
     }

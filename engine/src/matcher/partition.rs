@@ -117,6 +117,11 @@ impl Partition {
         }
     }
 
+    /// All open visits, in no order.
+    pub(super) fn visits_mut(&mut self) -> impl Iterator<Item = &mut Visit> {
+        self.visits.iter_mut().map(|slot| &mut *slot.visit)
+    }
+
     /// No match of an open visit waits for a time before this.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
         self.due.first()

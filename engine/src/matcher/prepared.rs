@@ -1,17 +1,21 @@
 //! A rule set made ready to run: its index, its actions, and what its conditions across steps read.
 
 use super::action::Action;
-use super::index::{BoundFields, BoundReads, EventFields, Index};
+use super::fields::Captures;
+use super::index::{BoundFields, BoundReads, EventFields, Hit, Index, NameEntry};
+use super::reach::Reaches;
 use super::windows::BoundEvent;
+use crate::model::EventView;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::program::Program;
 use std::sync::Arc;
 
-/// A rule set, ready to run.
+/// A rule set, ready to run; all workers share one.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub struct Prepared {
     pub(super) rules: Arc<RuleSet>,
     pub(super) index: Index,
+    reaches: Reaches,
     /// By rule.
     pub(super) actions: Vec<Action>,
     /// By rule: what is read of events of earlier steps.
@@ -19,13 +23,28 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(rules: Arc<RuleSet>) -> Self {
+    /// Makes a rule set ready.
+    #[must_use]
+    pub fn new(rules: Arc<RuleSet>) -> Self {
         Self {
             index: Index::new(&rules),
+            reaches: Reaches::new(&rules.rules),
             actions: rules.rules.iter().map(|rule| Action::new(&rule.action)).collect(),
             bound_reads: rules.rules.iter().map(|rule| BoundReads::of(&rules, rule)).collect(),
             rules,
         }
+    }
+
+    /// Writes the steps that an event satisfies by itself to `hits`: sorted, each once, those of rules
+    /// that see it.
+    pub(super) fn select(
+        &self,
+        entry: &NameEntry,
+        (view, captures): (&EventView<'_>, &Captures<'_>),
+        hits: &mut Vec<Hit>,
+    ) {
+        self.index.select(entry, captures, hits);
+        self.reaches.retain(view, hits);
     }
 
     /// Whether a condition of a rule that names earlier events is true.

@@ -189,6 +189,14 @@ impl Windows {
         }
     }
 
+    /// Forgets a rule that is no longer deployed.
+    pub(super) fn forget(&mut self, rule: u32) {
+        self.finish(rule);
+        if let Ok(index) = self.done.binary_search(&rule) {
+            self.done.remove(index);
+        }
+    }
+
     /// The partial match of a rule that waits behind `step`.
     pub(super) fn find(&self, rule: u32, step: u8, key: &Key) -> Option<&Partial> {
         self.position(rule, step, key).ok().map(|index| &self.partials[index])

@@ -2,9 +2,10 @@
 
 use super::progress::{Ending, Progress};
 use super::{PipelineError, Stopped};
+use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
-use crate::log::{CommitMark, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
-use crate::model::{EpochInput, EpochMark, EventTimeMs, LoggedEvent};
+use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
+use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,16 +33,26 @@ impl Marks {
         }
     }
 
-    /// A group as an epoch; tombstones keep their numbers and say nothing.
-    pub(super) fn epoch(&mut self, group: Group) -> EpochInput {
+    /// A group as an epoch, and what people decided in it; tombstones keep their numbers and say
+    /// nothing.
+    pub(super) fn epoch(&mut self, group: Group) -> (EpochInput, Vec<Arc<Control>>) {
+        let mut controls = Vec::new();
         let events =
             group.records.into_iter().filter_map(|LoggedRecord { seq, body }| match body {
                 RecordBody::Event(event) => Some(LoggedEvent { seq, event }),
-                RecordBody::Control(_) | RecordBody::Tombstone => None,
+                RecordBody::Control(control) => {
+                    controls.push(control);
+                    None
+                }
+                RecordBody::Tombstone => None,
             });
-        EpochInput { mark: self.mark(group.mark), events: events.collect() }
+        let events = events.collect();
+        (EpochInput { mark: self.mark(group.mark), events }, controls)
     }
 }
+
+/// Between epochs while a deployment is under way.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(super) struct Feeder {
     pub(super) log: Arc<dyn Log>,
@@ -49,6 +60,9 @@ pub(super) struct Feeder {
     pub(super) dataflow: Arc<Dataflow>,
     pub(super) progress: Arc<Progress>,
     pub(super) marks: Marks,
+    /// The last epoch that was fed.
+    pub(super) last: Epoch,
+    pub(super) catalog: Option<Catalog>,
     pub(super) tick_interval: Duration,
 }
 
@@ -70,8 +84,8 @@ impl Feeder {
             if self.progress.ending() == Ending::GiveUp || self.progress.is_cut_off() {
                 break;
             }
-            match self.reader.next(self.tick_interval) {
-                Ok(Some(group)) => self.dataflow.submit(self.marks.epoch(group))?,
+            match self.reader.next(self.patience()) {
+                Ok(Some(group)) => self.submit(group)?,
                 Ok(None) if self.progress.ending() == Ending::GoOn => self.ask_for_time(),
                 Ok(None) | Err(LogError::Closed) => break,
                 Err(error) => return Err(error.into()),
@@ -79,6 +93,24 @@ impl Feeder {
         }
         self.dataflow.finish()?;
         self.progress.check_sink()
+    }
+
+    fn submit(&mut self, group: Group) -> Result<(), Stopped> {
+        let (input, controls) = self.marks.epoch(group);
+        self.last = input.mark.epoch;
+        let catalog = self.catalog.as_mut();
+        let change = catalog.and_then(|catalog| catalog.apply(input.mark.epoch, &controls));
+        self.dataflow.submit_with(input, change)
+    }
+
+    /// How long the log may be silent: not long while open visits wait for a change of the rules to
+    /// reach them, partition by partition.
+    fn patience(&self) -> Duration {
+        let is_changing = self.catalog.as_ref().is_some_and(|it| it.is_leaving(self.last));
+        if is_changing && self.dataflow.stats().stage.visits_open > 0 {
+            return CHANGE_INTERVAL.min(self.tick_interval);
+        }
+        self.tick_interval
     }
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a

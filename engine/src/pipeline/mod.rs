@@ -24,6 +24,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+use crate::catalog::Catalog;
 use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartError, Stopped};
 use crate::live::{LiveConfig, LiveHandle};
 use crate::log::{Log, LogError};
@@ -92,6 +93,8 @@ pub struct PipelineParts {
     pub sink: Box<dyn EpochSink>,
     /// Makes each worker's matcher.
     pub make_stage: MakeStage,
+    /// Follows what people decide; `None`: the rules that the stage was made with stay.
+    pub catalog: Option<Catalog>,
 }
 
 impl fmt::Debug for PipelineParts {
@@ -168,7 +171,7 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] when the log cannot be read or the dataflow cannot be started.
     pub fn start(parts: PipelineParts, config: PipelineConfig) -> Result<Self, PipelineError> {
-        let PipelineParts { log, sink, make_stage } = parts;
+        let PipelineParts { log, sink, make_stage, catalog } = parts;
         let PipelineConfig { dataflow, watermark_delay_ms, tick_interval } = config;
         let behind_at_start = log.durable().map_or(Epoch(0), |mark| mark.epoch);
         let reader = log.reader(None)?;
@@ -181,6 +184,8 @@ impl Pipeline {
             dataflow: Arc::clone(&dataflow),
             progress: Arc::clone(&progress),
             marks: feeder::Marks::new(watermark_delay_ms),
+            last: Epoch(0),
+            catalog,
             tick_interval,
         };
         let feeder = std::thread::Builder::new()

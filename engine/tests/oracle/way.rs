@@ -140,6 +140,7 @@ impl Setup {
             log: Arc::clone(&log) as Arc<dyn Log>,
             sink: Box::new(writer),
             make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
+            catalog: None,
         };
         let live = LiveConfig { live_interval_ms: 0, ..LiveConfig::default() };
         let config = PipelineConfig {

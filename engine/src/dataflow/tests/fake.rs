@@ -5,7 +5,7 @@ use crate::model::{
     EventRow, EventTimeMs, Fate, Flags, Id, Identity, Instance, LogSeq, LoggedEvent, MatchId,
     PackedEvent, ServerTimeMs, Value, VisitChange, VisitId, VisitRow, VisitorId, WindowKey,
 };
-use crate::stage::{Effect, Stage, StageStats};
+use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use crate::suppress::Suppressor;
 use std::collections::BTreeMap;
 
@@ -170,6 +170,8 @@ impl Stage for FakeStage {
             out.push(Effect::Visit(row.into()));
         }
     }
+
+    fn deploy(&mut self, _: &RuleChange) {}
 
     fn stats(&self) -> StageStats {
         let timers = self.visits.values().map(|visit| visit.row.last_event.0 + INACTIVITY_MS);

@@ -3,6 +3,7 @@
 mod facts;
 mod language;
 mod naive;
+mod reach;
 mod sequences;
 mod visits;
 mod waiting;

@@ -7,7 +7,7 @@ use crate::log::conformance::{append, record};
 use crate::log::{EmbeddedLog, Log, LogConfig, OpenLog};
 use crate::model::{LogSeq, LoggedEvent};
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts};
-use crate::stage::{Effect, Stage, StageStats};
+use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use std::collections::BTreeMap;
 
 /// Records every event.
@@ -25,6 +25,8 @@ impl Stage for Recorder {
     }
 
     fn end_epoch(&mut self, _: &EpochMark, _: &mut Vec<Effect>) {}
+
+    fn deploy(&mut self, _: &RuleChange) {}
 
     fn stats(&self) -> StageStats {
         StageStats::default()
@@ -60,6 +62,7 @@ fn live(disk: &SimDisk, sink: &mut Taken, sent: &mut BTreeMap<u64, LogSeq>) -> O
         log: Arc::clone(&log),
         sink: Box::new(writer),
         make_stage: Arc::new(|_| Box::new(Recorder)),
+        catalog: None,
     };
     let pipeline = Pipeline::start(parts, PipelineConfig::default()).ok()?;
     sink.lives += 1;

@@ -52,6 +52,7 @@ fn start(disk: &SimDisk, clock: &Arc<ManualClock>, workers: usize) -> Life {
         log: Arc::clone(&log) as Arc<dyn Log>,
         sink: Box::new(writer),
         make_stage: Arc::new(|_| Box::new(FakeStage::default())),
+        catalog: None,
     };
     let config = PipelineConfig {
         dataflow: DataflowConfig { workers, ..DataflowConfig::default() },
@@ -92,7 +93,7 @@ fn epochs(log: &EmbeddedLog) -> Vec<EpochInput> {
     let mut epochs = Vec::new();
     loop {
         match reader.next(Duration::ZERO) {
-            Ok(Some(group)) => epochs.push(marks.epoch(group)),
+            Ok(Some(group)) => epochs.push(marks.epoch(group).0),
             Ok(None) | Err(LogError::Closed) => return epochs,
             Err(error) => panic!("{error}"),
         }

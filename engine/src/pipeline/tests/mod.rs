@@ -72,7 +72,7 @@ impl MemoryLog {
     fn epochs(&self) -> Vec<EpochInput> {
         let mut marks = super::feeder::Marks::new(DELAY_MS);
         let groups = self.groups.lock().expect("no test panics here");
-        groups.iter().map(|group| marks.epoch(group.clone())).collect()
+        groups.iter().map(|group| marks.epoch(group.clone()).0).collect()
     }
 }
 
@@ -191,6 +191,7 @@ fn start(log: &MemoryLog, sink: &Sink) -> Running {
         log: Arc::new(log.clone()),
         sink: Box::new(sink.clone()),
         make_stage: Arc::new(|_| Box::new(FakeStage::default())),
+        catalog: None,
     };
     Running { pipeline: Pipeline::start(parts, config).expect("the pipeline starts"), told }
 }
@@ -236,7 +237,7 @@ fn the_watermark_follows_the_clock_and_never_goes_back() {
             last_seq: LogSeq(0),
             now: ServerTimeMs(now),
         };
-        marks.epoch(Group { mark, records: Vec::new() }).mark.watermark
+        marks.epoch(Group { mark, records: Vec::new() }).0.mark.watermark
     };
     assert_eq!(watermark(1_000), EventTimeMs(700));
     assert_eq!(watermark(900), EventTimeMs(700));

@@ -1,0 +1,106 @@
+//! Which packages are deployed, and what of them runs.
+//!
+//! ```text
+//!  Deployer --(control record)--> log --> Catalog --(RuleChange)--> workers
+//!      \___________ Compiler: one cache ____/
+//! ```
+//!
+//! A [`Catalog`] follows the log's control records epoch by epoch, so that whoever replays the log
+//! comes to the same rules at the same places. The [`Deployer`] is the way in: it checks a package
+//! whole, beside all that stand, before its record is appended. Both compile by one [`Compiler`], so
+//! what was checked a moment ago is not compiled again where it is to run, and never on a worker.
+//!
+//! **Slots.** A rule keeps its slot, and by it its state in every open window, as long as a rule of the
+//! same place, name and version is deployed; a changed one gets another slot. A slot is given again
+//! once no window holds anything of it. No output depends on which slot a rule has.
+//!
+//! **Invariant:** what runs is a function of the control records alone. A package that this version
+//! cannot compile (an older one could) runs nothing, and the others run all the same.
+
+mod compiler;
+mod deployer;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use crate::log::{Control, Standing};
+use crate::matcher::Prepared;
+use crate::model::Epoch;
+use crate::stage::RuleChange;
+use crate::suppress::{SuppressConfig, SuppressRules};
+use beckon_rules::plan::RuleSet;
+use beckon_rules::schedule::ScheduleError;
+use beckon_rules::schema::Schema;
+use slots::Slots;
+use std::sync::Arc;
+
+pub use compiler::{Compiled, Compiler};
+pub use deployer::{Deployed, Deployer, FolderPackage, NotDeployed};
+
+/// Follows the control records of the log.
+#[derive(Debug)]
+pub struct Catalog {
+    compiler: Arc<Compiler>,
+    suppress: SuppressConfig,
+    standing: Standing,
+    slots: Slots,
+    /// What the workers have.
+    current: RuleChange,
+}
+
+impl Catalog {
+    /// A catalog in front of the log's first record: nothing is deployed.
+    ///
+    /// # Errors
+    /// When the configuration's time zone is none.
+    pub fn new(compiler: Arc<Compiler>, suppress: SuppressConfig) -> Result<Self, ScheduleError> {
+        let rules = RuleSet::default();
+        let current = RuleChange {
+            suppress: Arc::new(SuppressRules::new(&rules, &suppress)?),
+            rules: Arc::new(Prepared::new(Arc::new(rules))),
+            retired: Arc::default(),
+            paused: Arc::default(),
+        };
+        let (standing, slots) = (Standing::default(), Slots::default());
+        Ok(Self { compiler, suppress, standing, slots, current })
+    }
+
+    /// Takes the records of an epoch; what all workers take behind its end, if anything changes.
+    pub fn apply(&mut self, epoch: Epoch, controls: &[Arc<Control>]) -> Option<Arc<RuleChange>> {
+        if controls.is_empty() {
+            return None;
+        }
+        let before = self.standing.clone();
+        controls.iter().for_each(|control| self.standing.apply(control));
+        let mut change = RuleChange { retired: Arc::default(), ..self.current.clone() };
+        if self.standing.packages != before.packages {
+            let compiled = self.compiler.compile(&self.standing.packages);
+            for key in &compiled.broken {
+                tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
+            }
+            let RuleSet { fields, rules, types } = &*compiled.rules;
+            let (rules, retired) = self.slots.arrange(epoch, rules);
+            let rules = RuleSet { fields: fields.clone(), rules, types: types.clone() };
+            let suppress = SuppressRules::new(&rules, &self.suppress);
+            change.suppress =
+                Arc::new(suppress.expect("compiling and `new` checked the schedules"));
+            change.rules = Arc::new(Prepared::new(Arc::new(rules)));
+            change.retired = retired.into();
+        }
+        change.paused = Arc::new(self.standing.paused.clone());
+        self.current = change.clone();
+        Some(Arc::new(change))
+    }
+
+    /// Whether windows may still hold state of a rule that is no longer deployed, at this epoch.
+    #[must_use]
+    pub fn is_leaving(&self, epoch: Epoch) -> bool {
+        self.slots.is_leaving(epoch)
+    }
+}
+
+/// The schema of events as they come over HTTP.
+#[must_use]
+pub fn event_compiler() -> Arc<Compiler> {
+    Arc::new(Compiler::new(Schema::event()))
+}

@@ -1,0 +1,75 @@
+//! Which rule has which slot.
+
+use crate::log::PackageKey;
+use crate::matcher::LEAVING_EPOCHS;
+use crate::model::Epoch;
+use beckon_rules::plan::{RulePlan, RuleVersion};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// What a rule keeps its slot by.
+type RuleKey = (PackageKey, Arc<str>, RuleVersion);
+
+/// The slots of all rules that run, and of those whose state is not gone yet.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    by_rule: BTreeMap<RuleKey, u32>,
+    /// The epoch by which the state of a slot is gone, in order.
+    leaving: VecDeque<(Epoch, u32)>,
+    free: BTreeSet<u32>,
+    /// All of them.
+    count: u32,
+}
+
+impl Slots {
+    /// Puts the rules that run behind the end of an epoch into their slots. The list has a vacant
+    /// rule in every other slot; the second one tells those whose rule runs no more.
+    pub(super) fn arrange(
+        &mut self,
+        epoch: Epoch,
+        rules: &[Arc<RulePlan>],
+    ) -> (Vec<Arc<RulePlan>>, Vec<u32>) {
+        while let Some((_, slot)) = self.leaving.front().filter(|(gone_by, _)| *gone_by <= epoch) {
+            self.free.insert(*slot);
+            self.leaving.pop_front();
+        }
+        let by_key: BTreeMap<RuleKey, _> = rules.iter().map(|plan| (key_of(plan), plan)).collect();
+        let mut retired = Vec::new();
+        self.by_rule.retain(|key, slot| {
+            let stays = by_key.contains_key(key);
+            retired.extend((!stays).then_some(*slot));
+            stays
+        });
+        let gone_by = Epoch(epoch.0 + LEAVING_EPOCHS);
+        self.leaving.extend(retired.iter().map(|slot| (gone_by, *slot)));
+        let vacant = Arc::new(RulePlan::vacant());
+        let placed: Vec<_> =
+            by_key.into_iter().map(|(key, plan)| (self.slot(key), Arc::clone(plan))).collect();
+        let count = usize::try_from(self.count).expect("32 bits");
+        let mut arranged = vec![vacant; count];
+        for (slot, plan) in placed {
+            arranged[usize::try_from(slot).expect("32 bits")] = plan;
+        }
+        (arranged, retired)
+    }
+
+    fn slot(&mut self, key: RuleKey) -> u32 {
+        let Self { by_rule, free, count, .. } = self;
+        *by_rule.entry(key).or_insert_with(|| {
+            free.pop_first().unwrap_or_else(|| {
+                *count += 1;
+                *count - 1
+            })
+        })
+    }
+
+    /// Whether the state of a rule that runs no more may be there behind this epoch.
+    pub(super) fn is_leaving(&self, epoch: Epoch) -> bool {
+        self.leaving.back().is_some_and(|(gone_by, _)| *gone_by > epoch)
+    }
+}
+
+fn key_of(plan: &RulePlan) -> RuleKey {
+    let package = PackageKey { name: Arc::clone(&plan.package), site: plan.site.clone() };
+    (package, Arc::clone(&plan.name), plan.version)
+}

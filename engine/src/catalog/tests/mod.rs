@@ -1,0 +1,234 @@
+//! Deployments the whole way: deployer, log, pipeline, outbox, on a simulated disk.
+
+mod deciding;
+mod running;
+
+use super::{Catalog, Compiler, Deployer, event_compiler};
+use crate::clock::{Clock, ManualClock};
+use crate::dataflow::DataflowConfig;
+use crate::disk::{Disk, SimDisk};
+use crate::log::{
+    Deployment, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, Owner, PackageKey,
+    RecordBody,
+};
+use crate::matcher::{Matcher, MatcherConfig};
+use crate::model::{
+    Epoch, Event, EventId, EventTimeMs, Flags, Id, Op, PackedEvent, ServerTimeMs, SuppressReason,
+    VisitId,
+};
+use crate::outbox::{OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter};
+use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts};
+use crate::suppress::{SuppressConfig, Suppressor};
+use beckon_rules::plan::RuleSet;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// Longer than anything that a test waits for.
+const LONG: Duration = Duration::from_secs(60);
+/// One that fires at each event A.
+const EACH: &str = "any where eventName == \"A\"";
+/// One that a visit can leave half finished.
+const PAIR: &str = "sequence [ A where true ] [ B where true ]";
+
+fn key(name: &str, site: Option<&str>) -> PackageKey {
+    PackageKey { name: name.into(), site: site.map(Into::into) }
+}
+
+fn rule(name: &str, query: &str) -> (Arc<str>, Arc<str>) {
+    let text = format!(
+        "name = \"{name}\"\nfire = \"every\"\nquery = '''{query}'''\n[action]\ntype = \"webhook\"\n\
+         endpoint = \"crm\"\n"
+    );
+    (format!("{name}.toml").into(), text.into())
+}
+
+fn package(rules: &[(&str, &str)]) -> Deployment {
+    Deployment {
+        owner: Owner::Token,
+        is_operator: false,
+        by: "ann".into(),
+        files: rules.iter().map(|(name, query)| rule(name, query)).collect(),
+    }
+}
+
+/// Closes the log however the test goes on: without that, a pipeline ends at the next tick only.
+struct Closing(Arc<EmbeddedLog>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Deref for Closing {
+    type Target = EmbeddedLog;
+
+    fn deref(&self) -> &EmbeddedLog {
+        &self.0
+    }
+}
+
+/// One life of a server.
+struct Life {
+    /// Before the pipeline, so that it is dropped first.
+    log: Closing,
+    clock: Arc<ManualClock>,
+    deployer: Deployer,
+    pipeline: Pipeline,
+    outbox: Outbox,
+    sent: u128,
+}
+
+impl Life {
+    fn start(disk: &SimDisk, workers: usize, outbox_dir: &str) -> Self {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let clock = Arc::new(ManualClock::new(ServerTimeMs(1_000_000)));
+        let log = EmbeddedLog::open(OpenLog {
+            disk: Arc::clone(&shared),
+            dir: "log".into(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
+            named: Named::default(),
+            on_fatal: Arc::new(|_| ()),
+        });
+        let log = Arc::new(log.expect("the log is recovered"));
+        let (writer, _) = OutboxWriter::open(OpenOutbox {
+            disk: shared,
+            dir: outbox_dir.into(),
+            config: OutboxConfig::default(),
+            slowest: Some(Epoch(0)),
+            log_last: log.durable().map_or(Epoch(0), |mark| mark.epoch),
+        })
+        .expect("the outbox is recovered");
+        let outbox = writer.outbox();
+        let compiler = event_compiler();
+        let deployer =
+            Deployer::new(Arc::clone(&log) as _, Arc::clone(&compiler), log.standing().clone());
+        let rules = Arc::new(RuleSet::default());
+        let suppressor = Suppressor::new(&rules, SuppressConfig::default()).expect("a time zone");
+        let catalog = Catalog::new(compiler, SuppressConfig::default()).expect("a time zone");
+        let parts = PipelineParts {
+            log: Arc::clone(&log) as Arc<dyn Log>,
+            sink: Box::new(writer),
+            make_stage: Arc::new(move |_| {
+                Box::new(Matcher::new(Arc::clone(&rules), MatcherConfig::default()))
+            }),
+            catalog: Some(catalog),
+        };
+        let config = PipelineConfig {
+            dataflow: DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
+            watermark_delay_ms: 0,
+            tick_interval: LONG,
+        };
+        let pipeline = Pipeline::start(parts, config).expect("the pipeline starts");
+        let log = Closing(log);
+        Self { log, clock, deployer, pipeline, outbox, sent: 0 }
+    }
+
+    fn deploy(&self, key: PackageKey, rules: &[(&str, &str)]) {
+        self.deployer.deploy(key, package(rules)).expect("deployed");
+    }
+
+    /// An event of a visit of site `a`, in an epoch of its own.
+    fn event(&mut self, visit: u128, name: &str) -> &mut Self {
+        self.event_on("a", visit, name)
+    }
+
+    fn event_on(&mut self, site: &str, visit: u128, name: &str) -> &mut Self {
+        self.clock.advance(1);
+        self.sent += 1;
+        let now = self.clock.now();
+        let event = Event {
+            flags: Flags::default(),
+            site: site.into(),
+            name: name.into(),
+            id: EventId(Id::Bits(self.sent)),
+            visit: VisitId(Id::Bits(visit)),
+            visitor: None,
+            page: None,
+            timestamp: EventTimeMs(now.0),
+            server_timestamp: now,
+            client_timestamp: None,
+            tie: None,
+            fields: Vec::new(),
+        };
+        let record = NewRecord {
+            site: site.into(),
+            visitor_hash: 0,
+            dedup: None,
+            body: RecordBody::Event(PackedEvent::pack(&event)),
+        };
+        let (said, answer) = sync_channel(1);
+        let done = Box::new(move |answer| drop(said.send(answer)));
+        self.log.append(vec![record], done).expect("there is room");
+        answer.recv_timeout(LONG).expect("an answer").expect("on disk");
+        self
+    }
+
+    /// Waits until everything that is on disk was worked through.
+    fn settle(&self) {
+        let last = self.log.durable().map_or(Epoch(0), |mark| mark.epoch);
+        while self.pipeline.processed().epoch < last {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends in order; what was said of matches, as `package/rule visit: events`, with the reason
+    /// for which it does not act.
+    fn end(self) -> Vec<String> {
+        drop(self.log);
+        self.pipeline.stop().expect("nothing failed");
+        let mut reader = self.outbox.reader(Epoch(0)).expect("nothing was released");
+        let mut said = Vec::new();
+        loop {
+            match reader.next(Duration::ZERO) {
+                Ok(Some(output)) => said.extend(output.actions.iter().map(|row| {
+                    let fact = &row.fact;
+                    let events: Vec<_> = fact.events.iter().map(|id| number(&id.0)).collect();
+                    let why = fact.suppressed.map_or("", SuppressReason::as_str);
+                    let op = if row.op == Op::Assert { "" } else { row.op.as_str() };
+                    let line = format!(
+                        "{}/{} {} {}: {} {op} {why}",
+                        fact.package,
+                        fact.rule,
+                        fact.site,
+                        number(&fact.visit.0),
+                        events.join(" ")
+                    );
+                    line.trim_end().to_owned()
+                })),
+                Ok(None) | Err(OutboxError::Closed) => return said,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn number(id: &Id) -> String {
+    match id {
+        Id::Bits(bits) => bits.to_string(),
+        Id::Text(text) => text.to_string(),
+    }
+}
+
+/// The log alone gives the same outbox, byte for byte, whatever the number of workers.
+fn check_replay(disk: &SimDisk) {
+    let disk = disk.exit();
+    for (workers, dir) in [(1, "replayed-1"), (2, "replayed-2")] {
+        Life::start(&disk, workers, dir).end();
+        assert!(
+            files(&disk, "outbox") == files(&disk, dir),
+            "{workers} workers say something else"
+        );
+    }
+}
+
+fn files(disk: &SimDisk, dir: &str) -> BTreeMap<String, Vec<u8>> {
+    let dir = Path::new(dir);
+    let names = disk.list(dir).expect("listed").into_iter();
+    names.map(|name| (name.clone(), crate::testing::bytes_of(disk, &dir.join(name)))).collect()
+}

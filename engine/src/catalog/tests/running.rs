@@ -1,0 +1,110 @@
+//! What runs: from when on, with which state, for how long.
+
+use super::*;
+use crate::log::PauseKey;
+use crate::matcher::LEAVING_EPOCHS;
+
+const SHOP: &str = "com.example.shop";
+const BLOG: &str = "com.example.blog";
+
+#[test]
+fn a_rule_sees_what_comes_behind_its_deployment() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 1, "outbox");
+    life.event(1, "A");
+    life.deploy(key(SHOP, None), &[("each", EACH)]);
+    life.event(1, "A");
+    life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
+    life.event(1, "A");
+    assert_eq!(life.end(), ["com.example.shop/each a 1: 2"]);
+    check_replay(&disk);
+}
+
+#[test]
+fn an_unchanged_rule_keeps_what_it_has_half_finished() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    life.deploy(key(SHOP, None), &[("pair", PAIR)]);
+    life.event(1, "A").event(2, "A");
+    life.deploy(key(BLOG, None), &[("each", EACH)]);
+    life.event(1, "B");
+    // A name in front of it, so that it is no longer the first of its package.
+    life.deploy(key(SHOP, None), &[("each", EACH), ("pair", PAIR)]);
+    life.event(2, "B");
+    life.deployer.remove(key(BLOG, None), "ann".into()).expect("removed");
+    life.event(3, "A");
+    let said = life.end();
+    let pairs = ["com.example.shop/pair a 1: 1 3", "com.example.shop/pair a 2: 2 4"];
+    assert_eq!(said, [&pairs[..], &["com.example.shop/each a 3: 5"]].concat());
+    check_replay(&disk);
+}
+
+#[test]
+fn a_package_of_a_site_sees_that_site_alone() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 1, "outbox");
+    life.deploy(key(SHOP, Some("a")), &[("each", EACH)]);
+    life.deploy(key(SHOP, Some("b")), &[("other", EACH)]);
+    life.event_on("a", 1, "A").event_on("b", 1, "A").event_on("c", 1, "A");
+    assert_eq!(life.end(), ["com.example.shop/each a 1: 1", "com.example.shop/other b 1: 2"]);
+    check_replay(&disk);
+}
+
+#[test]
+fn what_is_paused_is_recorded_until_it_goes_on() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 1, "outbox");
+    let pause = |package: Option<&str>, site: Option<&str>| PauseKey {
+        package: package.map(Into::into),
+        site: site.map(Into::into),
+    };
+    life.deploy(key(SHOP, None), &[("each", EACH)]);
+    life.deployer.pause(pause(Some(SHOP), Some("a")), "ann".into()).expect("paused");
+    life.event_on("a", 1, "A").event_on("b", 1, "A");
+    life.deployer.pause(pause(None, None), "ann".into()).expect("paused");
+    life.event_on("b", 2, "A");
+    life.deployer.resume(pause(None, None), "ann".into()).expect("resumed");
+    life.event_on("a", 3, "A");
+    let expected = [
+        "com.example.shop/each a 1: 1 suppress paused",
+        "com.example.shop/each b 1: 2",
+        "com.example.shop/each b 2: 3 suppress paused",
+        "com.example.shop/each a 3: 4",
+    ];
+    assert_eq!(life.end(), expected);
+    check_replay(&disk);
+}
+
+/// What a removed rule held is gone once each partition had its turn, and its slot is then another's.
+#[test]
+fn removing_a_rule_frees_its_state() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let absence = "sequence by eventID with maxspan=20m [ A where true ] ![ B where true ]";
+    for visit in 1..=300 {
+        life.event(visit, "C").event(visit, "C").event(visit, "A");
+    }
+    life.settle();
+    let bytes = |life: &Life| life.pipeline.stats().dataflow.stage.state_bytes;
+    let empty = bytes(&life);
+    drop(life.end());
+
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    life.deploy(key(SHOP, None), &[("pair", PAIR), ("absence", absence)]);
+    for visit in 1..=300 {
+        life.event(visit, "C").event(visit, "C").event(visit, "A");
+    }
+    life.settle();
+    let full = bytes(&life);
+    assert!(full > empty + 300 * 100, "{full} bytes with rules, {empty} without");
+    life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
+    // Nobody writes: the feeder asks for the epochs itself, a partition each.
+    let removed = life.log.durable().expect("not empty").epoch;
+    while life.pipeline.processed().epoch.0 < removed.0 + LEAVING_EPOCHS {
+        std::thread::yield_now();
+    }
+    assert_eq!(bytes(&life), empty);
+    assert_eq!(life.end(), [""; 0], "what waited for its deadline waits no more");
+    check_replay(&disk);
+}

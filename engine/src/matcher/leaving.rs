@@ -1,0 +1,53 @@
+//! Rules that are no longer deployed: their state leaves one virtual partition an epoch.
+//!
+//! Nothing reads that state meanwhile: no event hits a rule that is not there, and matches of one that
+//! wait for a time are passed over. Dropping all of it at once would be a stall that grows with the
+//! number of open visits. What the partitions say depends on none of this, so nothing depends on when
+//! a partition's turn comes.
+
+use super::partition::Partition;
+use crate::model::PARTITIONS;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Epochs behind the one in which a rule was removed, until no visit holds state of it.
+pub const LEAVING_EPOCHS: u64 = PARTITIONS as u64;
+
+/// Slots whose state leaves, and the partition whose turn comes.
+#[derive(Debug)]
+struct Turn {
+    slots: Arc<[u32]>,
+    next: usize,
+}
+
+/// Rules on their way out. A deployment has an epoch of its own, so there are at most
+/// [`LEAVING_EPOCHS`] turns.
+#[derive(Debug, Default)]
+pub(super) struct Leaving(VecDeque<Turn>);
+
+impl Leaving {
+    /// The rules of these slots are no longer deployed.
+    pub(super) fn add(&mut self, slots: &Arc<[u32]>) {
+        if !slots.is_empty() {
+            self.0.push_back(Turn { slots: Arc::clone(slots), next: 0 });
+        }
+    }
+
+    /// Frees the state of each in one partition.
+    pub(super) fn sweep(
+        &mut self,
+        partitions: &mut [Option<Box<Partition>>],
+        state_bytes: &mut u64,
+    ) {
+        for turn in &mut self.0 {
+            let partition = partitions[turn.next].as_deref_mut();
+            for visit in partition.into_iter().flat_map(Partition::visits_mut) {
+                let before = visit.bytes();
+                turn.slots.iter().for_each(|slot| visit.windows.forget(*slot));
+                *state_bytes = (*state_bytes + visit.bytes()).saturating_sub(before);
+            }
+            turn.next += 1;
+        }
+        self.0.retain(|turn| turn.next < partitions.len());
+    }
+}
