@@ -60,8 +60,9 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// A number that changes when [`EngineView::live`] does.
     fn live_version(&self) -> u64;
 
-    /// What happens now, as [`crate::live_json`] says it: what `/v1/live` streams.
-    fn live(&self) -> serde_json::Value;
+    /// What happens now, on one site or on all, as [`crate::live_json`] says it: what `/v1/live`
+    /// streams.
+    fn live(&self, site: Option<&str>) -> serde_json::Value;
 
     /// What `/v1/status` says beside the server and its log: rules, engine, sinks.
     fn status(&self) -> serde_json::Map<String, serde_json::Value>;

@@ -27,6 +27,7 @@ mod letters;
 mod live;
 mod memory;
 mod metrics;
+mod reach;
 mod record;
 mod routes;
 mod server;

@@ -7,8 +7,9 @@
 //! A snapshot is JSON with a shape of its own ([`live_json`]), so that the engine's types can
 //! change: ids as text, times in milliseconds.
 
-use crate::answer::Refusal;
 use crate::app::App;
+use crate::reach::Reach;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
@@ -31,6 +32,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// One client's stream.
 struct Stream {
     app: Arc<App>,
+    reach: Reach,
     looks: Interval,
     sent: Option<u64>,
     spoke: Instant,
@@ -61,7 +63,7 @@ impl Stream {
             if self.sent != Some(version) {
                 self.sent = Some(version);
                 self.spoke = Instant::now();
-                let snapshot = self.app.engine.live();
+                let snapshot = self.app.engine.live(self.reach.site());
                 return Some(format!("id: {version}\ndata: {snapshot}\n\n").into());
             }
             if self.spoke.elapsed() >= KEEP_ALIVE {
@@ -73,7 +75,10 @@ impl Stream {
 }
 
 /// The handler.
-pub(crate) async fn live(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn live(
+    State(app): State<Arc<App>>,
+    Extension(reach): Extension<Reach>,
+) -> Response {
     let Ok(permit) = Arc::clone(&app.live_streams).try_acquire_owned() else {
         let message = "too many streams are open";
         return app.unavailable("too_many_streams", message).into_response();
@@ -82,7 +87,7 @@ pub(crate) async fn live(State(app): State<Arc<App>>) -> Response {
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let place = Place { app: Arc::clone(&app), _permit: permit };
-    let stream = Stream { app, looks, sent: None, spoke: Instant::now(), _place: place };
+    let stream = Stream { app, reach, looks, sent: None, spoke: Instant::now(), _place: place };
     let body = stream::unfold(stream, |mut stream| async move {
         let said = stream.next().await?;
         Some((Ok::<_, Infallible>(said), stream))
@@ -93,9 +98,12 @@ pub(crate) async fn live(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `GET /v1/live/snapshot`: one snapshot, for who does not want a stream.
-pub(crate) async fn snapshot(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
-    let text = app.engine.live().to_string();
-    Ok(crate::answer::json_text(axum::http::StatusCode::OK, text))
+pub(crate) async fn snapshot(
+    State(app): State<Arc<App>>,
+    Extension(reach): Extension<Reach>,
+) -> Response {
+    let text = app.engine.live(reach.site()).to_string();
+    crate::answer::json_text(axum::http::StatusCode::OK, text)
 }
 
 /// The JSON of a snapshot:
@@ -113,17 +121,22 @@ pub(crate) async fn snapshot(State(app): State<Arc<App>>) -> Result<Response, Re
 ///               "events": ["..."], "suppressed": null, "data": {"greeting": "..."}}]}
 /// ```
 ///
-/// `minutes` are the last hour, oldest first; `events` and `actions` the latest, oldest first.
+/// `minutes` are the last hour, oldest first; `events` and `actions` the latest, oldest first. With
+/// a `site` nothing of others is said.
 #[must_use]
-pub fn live_json(snapshot: &LiveSnapshot) -> Value {
+pub fn live_json(snapshot: &LiveSnapshot, site: Option<&str>) -> Value {
+    let is_asked = |of: &str| site.is_none_or(|site| site == of);
+    let counts: Vec<_> =
+        snapshot.counts.iter().filter(|count| is_asked(site_of(&count.name))).collect();
     let of_kind = |pick: fn(&LiveCount) -> Option<Value>| -> Vec<Value> {
-        snapshot.counts.iter().filter_map(pick).collect()
+        counts.iter().copied().filter_map(pick).collect()
     };
+    let open_visits = snapshot.open_visits.iter().filter(|(of, _)| is_asked(of));
     json!({
         "version": snapshot.version,
         "now_ms": snapshot.minute.0.saturating_mul(60_000),
-        "visits_open": snapshot.open_visits.values().sum::<i64>(),
-        "minutes": minutes(snapshot),
+        "visits_open": open_visits.map(|(_, visits)| visits).sum::<i64>(),
+        "minutes": minutes(snapshot, &counts),
         "names": of_kind(|count| match &count.name {
             LiveName::Event { site, name } => {
                 Some(json!({ "site": site, "name": name, "count": count.total }))
@@ -142,16 +155,33 @@ pub fn live_json(snapshot: &LiveSnapshot) -> Value {
             })),
             LiveName::Event { .. } | LiveName::Category { .. } => None,
         }),
-        "events": snapshot.events.iter().filter_map(event_json).collect::<Vec<_>>(),
-        "actions": snapshot.actions.iter().map(action_json).collect::<Vec<_>>(),
+        "events": snapshot
+            .events
+            .iter()
+            .filter_map(|row| event_json(row, is_asked))
+            .collect::<Vec<_>>(),
+        "actions": snapshot
+            .actions
+            .iter()
+            .filter(|row| is_asked(&row.fact.site))
+            .map(action_json)
+            .collect::<Vec<_>>(),
     })
 }
 
+fn site_of(name: &LiveName) -> &str {
+    match name {
+        LiveName::Event { site, .. }
+        | LiveName::Category { site, .. }
+        | LiveName::Rule { site, .. } => site,
+    }
+}
+
 /// Events and actions of each minute of the last hour.
-fn minutes(snapshot: &LiveSnapshot) -> Vec<Value> {
+fn minutes(snapshot: &LiveSnapshot, counts: &[&LiveCount]) -> Vec<Value> {
     let first = snapshot.minute.first_shown();
     let sum = |minute: usize, wanted: fn(&LiveName) -> bool| -> i64 {
-        let counts = snapshot.counts.iter().filter(|count| wanted(&count.name));
+        let counts = counts.iter().filter(|count| wanted(&count.name));
         counts.filter_map(|count| count.per_minute.get(minute)).sum()
     };
     (0..LIVE_MINUTES)
@@ -166,9 +196,10 @@ fn minutes(snapshot: &LiveSnapshot) -> Vec<Value> {
         .collect()
 }
 
-/// A damaged event is not shown; the log says what is wrong with it.
-fn event_json(row: &EventRow) -> Option<Value> {
-    let view = row.event.view().ok()?;
+/// A damaged event is not shown (the log says what is wrong with it), nor one of a site that is not
+/// asked for.
+fn event_json(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<Value> {
+    let view = row.event.view().ok().filter(|view| is_asked(view.site))?;
     let mut url = None;
     view.for_each_field(|name, value| {
         if let ("url", ValueView::Str(text)) = (name.as_str(), value) {
@@ -232,7 +263,7 @@ mod tests {
             events: Vec::new(),
             actions: Vec::new(),
         };
-        let json = live_json(&snapshot);
+        let json = live_json(&snapshot, None);
         assert_eq!(json["version"], 7);
         assert_eq!(json["visits_open"], 4);
         assert_eq!(json["names"][0]["count"], 2);

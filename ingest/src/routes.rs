@@ -11,7 +11,8 @@ use crate::events::{self, peer_of};
 use crate::health;
 use crate::letters;
 use crate::live;
-use crate::tokens::{Scope, Standing};
+use crate::reach::Reach;
+use crate::tokens::{Scope, TokenInfo};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
@@ -30,8 +31,10 @@ pub enum Access {
     Public,
     /// Who shows a write key (of a browser: with a listed origin).
     WriteKey,
-    /// Who shows an API token with this scope.
+    /// Who shows an API token with this scope for all sites.
     Token(Scope),
+    /// Who shows an API token with this scope; one of a site sees and does what concerns that site.
+    SiteToken(Scope),
 }
 
 /// One route.
@@ -42,20 +45,22 @@ pub(crate) struct Route {
     handler: MethodRouter<Arc<App>>,
 }
 
+const LETTERS_REPLAY: &str = "/v1/dead-letters/replay";
+
 /// All routes. In demo mode the page at `/` is one of them.
 pub(crate) fn table(app: &App) -> Vec<Route> {
-    use Access::{Public, Token, WriteKey};
+    use Access::{Public, SiteToken, Token, WriteKey};
     let mut routes = vec![
         route(Method::POST, "/v1/events", WriteKey, events::post),
         route(Method::OPTIONS, "/v1/events", Public, events::preflight),
         route(Method::GET, "/healthz", Public, health::healthz),
         route(Method::GET, "/readyz", Public, health::readyz),
         route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
-        route(Method::GET, "/v1/live", Token(Scope::LiveRead), live::live),
-        route(Method::GET, "/v1/live/snapshot", Token(Scope::LiveRead), live::snapshot),
-        route(Method::GET, "/v1/dead-letters", Token(Scope::DeadLetters), letters::list),
-        route(Method::GET, "/v1/dead-letters/{id}", Token(Scope::DeadLetters), letters::show),
-        route(Method::POST, "/v1/dead-letters/replay", Token(Scope::EventsReplay), letters::replay),
+        route(Method::GET, "/v1/live", SiteToken(Scope::LiveRead), live::live),
+        route(Method::GET, "/v1/live/snapshot", SiteToken(Scope::LiveRead), live::snapshot),
+        route(Method::GET, "/v1/dead-letters", SiteToken(Scope::DeadLetters), letters::list),
+        route(Method::GET, "/v1/dead-letters/{id}", SiteToken(Scope::DeadLetters), letters::show),
+        route(Method::POST, LETTERS_REPLAY, SiteToken(Scope::EventsReplay), letters::replay),
         route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
     ];
     if app.demo.is_some() {
@@ -83,8 +88,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     for route in table(app) {
         tracing::debug!(method = %route.method, path = route.path, access = ?route.access, "route");
         let mut handler = route.handler;
-        if let Access::Token(scope) = route.access {
-            handler = handler.layer(from_fn_with_state((Arc::clone(app), scope), check_token));
+        if let Access::Token(scope) | Access::SiteToken(scope) = route.access {
+            let wanted = (Arc::clone(app), scope, route.access);
+            handler = handler.layer(from_fn_with_state(wanted, check_token));
         }
         let path = route.path;
         let watch = move |State(app): State<Arc<App>>, request: Request, next: Next| {
@@ -130,39 +136,59 @@ async fn safe_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets through who shows a token with the scope.
+/// Lets through who shows a token with the scope, with the sites that it reaches.
 async fn check_token(
-    State((app, scope)): State<(Arc<App>, Scope)>,
+    State((app, scope, access)): State<(Arc<App>, Scope, Access)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let client = app.client(peer_of(&head), &head.headers);
     if let Err(refusal) = app.admit_address(client) {
         return refusal.into_response();
     }
-    if scope == Scope::LiveRead && demo::may_watch(&app, &head) {
-        return next.run(Request::from_parts(head, body)).await;
-    }
-    let help = "make one with beckon token create, send it as Authorization: Bearer TOKEN";
-    let refusal = match shown_token(&head.headers) {
-        None => {
-            let message = format!("a token with the scope {scope} is needed");
-            Refusal::new(StatusCode::UNAUTHORIZED, "token_missing", message, help)
+    let reach = if scope == Scope::LiveRead && demo::may_watch(&app, &head) {
+        Reach::all()
+    } else {
+        match token_of(&app, &head.headers, scope).and_then(|token| reach_of(&token, scope, access))
+        {
+            Ok(reach) => reach,
+            Err(refusal) => return refusal.into_response(),
         }
-        Some(token) => match app.tokens.standing(&token, scope, None) {
-            Standing::Allowed(_) => return next.run(Request::from_parts(head, body)).await,
-            Standing::Unknown => {
-                let message = "the token is not known";
-                Refusal::new(StatusCode::UNAUTHORIZED, "token_unknown", message, help)
-            }
-            Standing::LacksScope => {
-                let message = format!("the token has not the scope {scope}");
-                Refusal::new(StatusCode::FORBIDDEN, "scope_missing", message, help)
-            }
-        },
     };
-    refusal.into_response()
+    head.extensions.insert(reach);
+    next.run(Request::from_parts(head, body)).await
+}
+
+const TOKEN_HELP: &str =
+    "make one with beckon token create, send it as Authorization: Bearer TOKEN";
+
+/// The valid token that is shown.
+fn token_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TokenInfo, Refusal> {
+    let refuse =
+        |code, message: String| Refusal::new(StatusCode::UNAUTHORIZED, code, message, TOKEN_HELP);
+    let shown = shown_token(headers).ok_or_else(|| {
+        refuse("token_missing", format!("a token with the scope {scope} is needed"))
+    })?;
+    let unknown = || refuse("token_unknown", "the token is not known".to_owned());
+    app.tokens.verify(&shown).ok_or_else(unknown)
+}
+
+/// The sites on which a token may do this.
+fn reach_of(token: &TokenInfo, scope: Scope, access: Access) -> Result<Reach, Refusal> {
+    let refuse =
+        |code, message: String| Refusal::new(StatusCode::FORBIDDEN, code, message, TOKEN_HELP);
+    let own_site = token.site.as_deref();
+    if !token.grants(scope, own_site) {
+        return Err(refuse("scope_missing", format!("the token has not the scope {scope}")));
+    }
+    match (access, own_site) {
+        (Access::SiteToken(_), _) | (_, None) => Ok(Reach::of(token)),
+        (_, Some(site)) => {
+            let message = format!("the token is for the site {site}, this concerns all sites");
+            Err(refuse("other_site", message))
+        }
+    }
 }
 
 /// `Bearer TOKEN`, or the password of `Basic`.

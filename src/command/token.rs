@@ -17,6 +17,9 @@ pub(crate) enum TokenCommand {
         /// What it may do; may be given several times
         #[arg(long, required = true)]
         scope: Vec<Scope>,
+        /// The one site whose data it may see [default: all sites]
+        #[arg(long)]
+        site: Option<String>,
         /// What people call it
         #[arg(long, default_value = "command line")]
         name: String,
@@ -46,11 +49,11 @@ pub(crate) enum TokenCommand {
 /// When the folder cannot be read or written, or a name or an id is wrong.
 pub(crate) fn run(command: &TokenCommand) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Create { scope, name, data } => {
+        TokenCommand::Create { scope, site, name, data } => {
             let (token, info) = open(data)?.create(NewToken {
                 name: name.clone(),
                 scopes: scope.iter().copied().collect(),
-                site: None,
+                site: site.as_deref().map(Into::into),
             })?;
             output::line(&format!("{}\n\nid {}; it is not shown again", token.as_str(), info.id))
         }
@@ -70,10 +73,11 @@ fn open(data: &Path) -> anyhow::Result<TokenStore> {
 fn list(data: &Path) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["id", "name", "scopes"]);
+    table.set_header(["id", "name", "scopes", "site"]);
     for info in open(data)?.list()? {
         let scopes: Vec<String> = info.scopes.iter().map(ToString::to_string).collect();
-        table.add_row([info.id.to_string(), info.name.clone(), scopes.join(" ")]);
+        let site = info.site.as_deref().unwrap_or("all").to_owned();
+        table.add_row([info.id, info.name, scopes.join(" "), site]);
     }
     output::line(&table.to_string())
 }

@@ -64,8 +64,8 @@ impl EngineView for View {
         self.live.as_ref().map_or(0, LiveHandle::version)
     }
 
-    fn live(&self) -> Value {
-        self.live.as_ref().map(|live| live_json(&live.snapshot())).unwrap_or_default()
+    fn live(&self, site: Option<&str>) -> Value {
+        self.live.as_ref().map(|live| live_json(&live.snapshot(), site)).unwrap_or_default()
     }
 
     fn status(&self) -> Map<String, Value> {

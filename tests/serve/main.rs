@@ -3,6 +3,7 @@
 mod config;
 mod generate;
 mod letters;
+mod live;
 mod log_inspect;
 mod support;
 

@@ -9,6 +9,8 @@ pub(crate) use replay::replay;
 use crate::answer::{Refusal, json};
 use crate::app::App;
 use crate::dead_letters::{DeadLetterError, DeadLetters, Filter, LIST_MAX, LetterHead, LetterId};
+use crate::reach::Reach;
+use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -41,12 +43,13 @@ struct Page {
 /// `GET /v1/dead-letters?after=&limit=&site=&key=&code=&is_replayed=`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
+    Extension(reach): Extension<Reach>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(wanted) = wanted.map_err(|error| bad_query(&error.body_text()))?;
     let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, LIST_MAX);
     let filter = Filter {
-        site: wanted.site,
+        site: reach.narrow(wanted.site)?,
         key: wanted.key,
         code: wanted.code,
         is_replayed: wanted.is_replayed,
@@ -60,10 +63,12 @@ pub(crate) async fn list(
 /// `GET /v1/dead-letters/{id}`
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
+    Extension(reach): Extension<Reach>,
     id: Result<Path<LetterId>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let Path(id) = id.map_err(|error| bad_query(&error.body_text()))?;
-    match ask(&app, move |letters| letters.read(id)).await? {
+    let letter = ask(&app, move |letters| letters.read(id)).await?;
+    match letter.filter(|letter| reach.takes(&letter.head.site)) {
         Some(letter) => Ok(json(StatusCode::OK, &letter)),
         None => {
             let message = format!("there is no dead letter {id}; letters are kept for some days");

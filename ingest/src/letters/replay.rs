@@ -13,7 +13,9 @@ use crate::dead_letters::{Filter, Letter, LetterId, Original};
 use crate::events::read_body;
 use crate::events::{append, judge_one};
 use crate::normalise::{Agent, Context, NormaliseError, RejectReason, Rejection, Sender};
+use crate::reach::Reach;
 use crate::record::record_of;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -58,13 +60,14 @@ struct Outcome {
 /// The handler.
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
+    Extension(reach): Extension<Reach>,
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head, body).await?;
     let request = read(&body.bytes)?;
     app.admit_lag()?;
-    let (ids, next) = wanted(&app, request).await?;
+    let (ids, next) = wanted(&app, &reach, request).await?;
     let letters = ask(&app, move |store| {
         ids.into_iter().map(|id| Ok((id, store.read(id)?))).collect::<Result<Vec<_>, _>>()
     })
@@ -72,6 +75,7 @@ pub(crate) async fn replay(
     let mut outcomes = Vec::with_capacity(letters.len());
     let mut records: Vec<NewRecord> = Vec::new();
     for (id, letter) in letters {
+        let letter = letter.filter(|letter| reach.takes(&letter.head.site));
         match letter.as_ref().map(|letter| judge(&app, letter)) {
             None => outcomes.push(refused(id, "unknown", None)),
             Some(Err(rejection)) => outcomes.push(refused(id, "rejected", Some(rejection))),
@@ -110,12 +114,14 @@ fn read(body: &[u8]) -> Result<Request, Refusal> {
 /// The ids, and where the next call goes on.
 async fn wanted(
     app: &Arc<App>,
+    reach: &Reach,
     request: Request,
 ) -> Result<(Vec<LetterId>, Option<LetterId>), Refusal> {
     if let Some(ids) = request.ids {
         return Ok((ids, None));
     }
     let Request { after, site, key, code, .. } = request;
+    let site = reach.narrow(site)?;
     let filter = Filter { site, key, code, is_replayed: Some(false) };
     let heads = ask(app, move |store| store.list(&filter, after, REPLAY_MAX)).await?;
     let next = heads.last().filter(|_| heads.len() == REPLAY_MAX).map(|last| last.id);

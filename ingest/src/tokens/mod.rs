@@ -103,17 +103,6 @@ impl TokenInfo {
     }
 }
 
-/// What a shown token is worth for a scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// No valid token: 401.
-    Unknown,
-    /// Valid, but it may not do this here: 403.
-    LacksScope,
-    /// It may.
-    Allowed(TokenInfo),
-}
-
 /// Why a token was not made, listed or revoked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -233,16 +222,6 @@ impl TokenStore {
             }
         }
         found.filter(|_| is_token).cloned()
-    }
-
-    /// What a shown token is worth for `wanted` on `site` ([`TokenInfo::grants`]).
-    #[must_use]
-    pub fn standing(&self, shown: &str, wanted: Scope, site: Option<&str>) -> Standing {
-        match self.verify(shown) {
-            None => Standing::Unknown,
-            Some(info) if info.grants(wanted, site) => Standing::Allowed(info),
-            Some(_) => Standing::LacksScope,
-        }
     }
 
     /// All valid tokens, by id.

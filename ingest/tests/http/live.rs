@@ -11,7 +11,11 @@ use std::sync::atomic::Ordering;
 use tower::ServiceExt;
 
 async fn open(bench: &Bench) -> Body {
-    let token = bench.token(Scope::LiveRead);
+    open_with(bench, &bench.token(Scope::LiveRead)).await
+}
+
+/// The body of a stream that a token opens.
+pub(crate) async fn open_with(bench: &Bench, token: &str) -> Body {
     let request = Request::get("/v1/live").header("authorization", format!("Bearer {token}"));
     let peer = Peer(([192, 0, 2, 1], 1).into());
     let request = request.extension(peer).body(Body::empty()).expect("a request");
@@ -20,7 +24,8 @@ async fn open(bench: &Bench) -> Body {
     response.into_body()
 }
 
-async fn next(stream: &mut Body) -> String {
+/// What a stream says next.
+pub(crate) async fn next(stream: &mut Body) -> String {
     let frame = stream.frame().await.expect("goes on").expect("no error");
     String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text")
 }
@@ -29,9 +34,9 @@ async fn next(stream: &mut Body) -> String {
 async fn a_change_is_told_once() {
     let bench = bench(&config());
     let mut stream = open(&bench).await;
-    assert_eq!(next(&mut stream).await, "id: 0\ndata: {\"version\":0}\n\n");
+    assert_eq!(next(&mut stream).await, "id: 0\ndata: {\"version\":0,\"site\":null}\n\n");
     bench.engine.version.store(5, Ordering::Relaxed);
-    assert_eq!(next(&mut stream).await, "id: 5\ndata: {\"version\":5}\n\n");
+    assert_eq!(next(&mut stream).await, "id: 5\ndata: {\"version\":5,\"site\":null}\n\n");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn every_route_is_held_to_its_access() {
                     let wrong = ask().bearer("wrong").send(&bench).await;
                     wrong.check_error(401, "key_unknown");
                 }
-                Access::Token(_) => {
+                Access::Token(_) | Access::SiteToken(_) => {
                     ask().send(&bench).await.check_error(401, "token_missing");
                     let key = crate::support::SERVER_KEY;
                     ask().bearer(key).send(&bench).await.check_error(401, "token_unknown");

@@ -146,8 +146,8 @@ impl EngineView for FakeEngine {
         self.version.load(Ordering::Relaxed)
     }
 
-    fn live(&self) -> Value {
-        serde_json::json!({ "version": self.live_version() })
+    fn live(&self, site: Option<&str>) -> Value {
+        serde_json::json!({ "version": self.live_version(), "site": site })
     }
 
     fn status(&self) -> serde_json::Map<String, Value> {
@@ -169,8 +169,13 @@ pub(crate) struct Bench {
 impl Bench {
     /// A new token with this scope.
     pub(crate) fn token(&self, scope: Scope) -> String {
+        self.token_for(scope, None)
+    }
+
+    /// A new token with this scope for one site.
+    pub(crate) fn token_for(&self, scope: Scope, site: Option<&str>) -> String {
         let scopes = [scope].into();
-        let new = NewToken { name: "test".into(), scopes, site: None };
+        let new = NewToken { name: "test".into(), scopes, site: site.map(Into::into) };
         self.tokens.create(new).expect("written").0.as_str().to_owned()
     }
 }
