@@ -39,6 +39,46 @@ async fn every_route_is_held_to_its_access() {
     }
 }
 
+/// Who may use a route, as the README says it.
+fn said_of(access: Access) -> String {
+    match access {
+        Access::Public => "anyone".to_owned(),
+        Access::WriteKey => "a write key".to_owned(),
+        Access::Token(scope) | Access::SiteToken(scope) => format!("token `{scope}`"),
+    }
+}
+
+/// The rows of the README's table: `| `GET /a`, `/b` | who | what |`.
+fn routes_of_readme() -> Vec<(String, String, String)> {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("\n## HTTP\n").nth(1).expect("the section");
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let mut routes = Vec::new();
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let mut method = "";
+        for route in cells[1].split(", ").map(|route| route.trim_matches('`')) {
+            let (named, path) = route.split_once(' ').unwrap_or((method, route));
+            method = named;
+            let who = cells[2].trim_end_matches(", with `--demo`");
+            routes.push((method.to_owned(), path.to_owned(), who.to_owned()));
+        }
+    }
+    routes.sort();
+    routes
+}
+
+#[test]
+fn the_readme_lists_every_route_and_who_may_use_it() {
+    let bench = bench(&ServerConfig { demo_site: Some("demo".into()), ..config() });
+    let routes = bench.server.routes().into_iter();
+    let mut routes: Vec<_> = routes
+        .map(|(method, path, access)| (method.to_string(), path.to_owned(), said_of(access)))
+        .collect();
+    routes.sort();
+    assert_eq!(routes_of_readme(), routes);
+}
+
 /// The table is the only place where routes are made.
 #[test]
 fn no_route_is_made_beside_the_table() {
