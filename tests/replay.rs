@@ -3,6 +3,9 @@
 //! What must come out is counted by the test itself, on the way in which it made the log, or by
 //! taking lines apart in a way of its own: never by the code that is tested.
 
+mod beside;
+
+use beside::beside;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -282,11 +285,8 @@ fn what_cannot_run_says_why() {
 #[test]
 fn the_public_apache_sample() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let log = root.join("../shared/data/elastic_apache_logs.log");
-    let Ok(bytes) = std::fs::read(&log) else {
-        println!("{} is not there: nothing was tested", log.display());
-        return;
-    };
+    let Some(log) = beside("data/elastic_apache_logs.log") else { return };
+    let bytes = std::fs::read(&log).expect("it is there");
     let rules = root.join("examples/access-log/rules");
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let result = replay(&[&text(&log), "--rules", &text(&rules)]);
@@ -306,11 +306,7 @@ fn the_public_apache_sample() {
 #[test]
 fn the_shops_incidents() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let log = root.join("../shared/data/retentioneering_ecom.csv.gz");
-    if !log.is_file() {
-        println!("{} is not there: nothing was tested", log.display());
-        return;
-    }
+    let Some(log) = beside("data/retentioneering_ecom.csv.gz") else { return };
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let mapping = text(&root.join("examples/shop/mapping.toml"));
     let rules = text(&root.join("examples/shop/rules"));

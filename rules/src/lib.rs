@@ -6,6 +6,9 @@
 //! **Invariant:** what reaches [`plan`] was checked; a plan cannot fail when it runs.
 
 pub mod ast;
+#[cfg(test)]
+#[path = "../../tests/beside/mod.rs"]
+mod beside;
 pub mod canonical;
 mod check;
 pub mod compile;

@@ -6,13 +6,15 @@
 //! is counted; every other one must give the expected matches in the expected order. The reference
 //! evaluator runs more of them, and is held against them first.
 
+#[path = "../beside/mod.rs"]
+mod beside;
 mod cases;
 mod run;
 
+use beside::beside;
 use cases::{Case, Dataset};
 use run::Runner;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Matches of one case that are compared: the source's own limit.
 const SIZE_DEFAULT: usize = 50;
@@ -30,12 +32,21 @@ fn the_reference_gives_what_public_cases_expect() {
     println!("{}", check(Runner::Reference, &SUITES[..2], 194));
 }
 
+#[test]
+fn missing_data_is_passed_over_unless_it_is_required() {
+    let here = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(beside::there(here.clone(), true), Ok(here.clone()));
+    let missing = here.join("no-such-data");
+    let passed_over = beside::there(missing.clone(), false).expect_err("it is missing");
+    assert!(passed_over.ends_with("no-such-data is not there"), "{passed_over}");
+    let refused = std::panic::catch_unwind(|| beside::there(missing, true));
+    let refused = *refused.expect_err("it is required").downcast::<String>().expect("a message");
+    assert!(refused.ends_with("no-such-data is not there, and BECKON_REQUIRE_SHARED=1"));
+}
+
 /// Runs the cases of some suites; says how many passed and which do not run yet.
 fn check(runner: Runner, suites: &[&str], passed_min: usize) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance/eql");
-    if !folder.is_dir() {
-        return format!("skipped: {} is not there", folder.display());
-    }
+    let Some(folder) = beside("conformance/eql") else { return "skipped".to_owned() };
     let mut datasets: BTreeMap<String, Dataset> = BTreeMap::new();
     let (mut passed, mut not_yet, mut failed) = (0, Vec::new(), Vec::new());
     for case in cases::read(&folder).into_iter().filter(|case| suites.contains(&&*case.suite)) {

@@ -10,11 +10,8 @@ use std::collections::BTreeMap;
 
 /// A file of the public cases, where they are there (they are not ours to publish).
 fn conformance_lines(name: &str) -> Option<Vec<Json>> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/eql/");
-    let Ok(text) = std::fs::read_to_string(format!("{root}{name}")) else {
-        eprintln!("skipped: ../shared has no {name} here");
-        return None;
-    };
+    let file = crate::beside::beside(&format!("conformance/eql/{name}"))?;
+    let text = std::fs::read_to_string(file).expect("text");
     Some(text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect())
 }
 

@@ -2,19 +2,14 @@
 
 use crate::syntax::{parse, parse_expression};
 use serde_json::Value;
-use std::path::Path;
 
 /// The objects of a file of the suite; none where the suite is not there.
 fn lines(name: &str) -> Vec<Value> {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance/eql").join(name);
-    match std::fs::read_to_string(&file) {
-        Ok(text) => text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(),
-        Err(error) => {
-            eprintln!("skipped: {} is not there ({error})", file.display());
-            Vec::new()
-        }
-    }
+    let Some(file) = crate::beside::beside(&format!("conformance/eql/{name}")) else {
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(file).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn text<'a>(case: &'a Value, key: &str) -> Option<&'a str> {
