@@ -11,6 +11,7 @@ use crate::rate::{Rates, sender_of};
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
 use crate::tokens::TokenStore;
 use axum::http::{HeaderMap, StatusCode};
+use beckon_engine::catalog::{Deployer, FolderPackage};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::Log;
 use prometheus_client::registry::Registry;
@@ -68,6 +69,15 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     fn status(&self) -> serde_json::Map<String, serde_json::Value>;
 }
 
+/// The server's folder of rules; the binary reads it.
+pub trait RulesFolder: Send + Sync + std::fmt::Debug {
+    /// What lies in it now.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in a sentence.
+    fn read(&self) -> Result<Vec<FolderPackage>, String>;
+}
+
 /// The parts of Beckon that the HTTP side works with.
 #[derive(Debug)]
 pub struct Parts {
@@ -83,6 +93,10 @@ pub struct Parts {
     pub tokens: Arc<TokenStore>,
     /// Where rejected events go.
     pub dead_letters: Arc<DeadLetters>,
+    /// The way in for rules.
+    pub deployer: Arc<Deployer>,
+    /// The folder that owns rules, if there is one.
+    pub folder: Option<Arc<dyn RulesFolder>>,
 }
 
 /// The state of all routes.
@@ -99,6 +113,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) deployer: Arc<Deployer>,
+    pub(crate) folder: Option<Arc<dyn RulesFolder>>,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Rates<u64>,
@@ -127,6 +143,8 @@ impl App {
             metrics,
             tokens: parts.tokens,
             dead_letters: parts.dead_letters,
+            deployer: parts.deployer,
+            folder: parts.folder,
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates: Rates::new(limits.address_requests_per_second_max, limits.addresses_max),

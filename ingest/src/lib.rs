@@ -30,9 +30,10 @@ mod metrics;
 mod reach;
 mod record;
 mod routes;
+mod rules;
 mod server;
 
-pub use app::{EngineView, Parts, Peer, ServerConfig, ServerError};
+pub use app::{EngineView, Parts, Peer, RulesFolder, ServerConfig, ServerError};
 pub use live::live_json;
 pub use record::record_of;
 pub use routes::Access;

@@ -12,6 +12,7 @@ use crate::health;
 use crate::letters;
 use crate::live;
 use crate::reach::Reach;
+use crate::rules;
 use crate::tokens::{Scope, TokenInfo};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -62,6 +63,13 @@ pub(crate) fn table(app: &App) -> Vec<Route> {
         route(Method::GET, "/v1/dead-letters/{id}", SiteToken(Scope::DeadLetters), letters::show),
         route(Method::POST, LETTERS_REPLAY, SiteToken(Scope::EventsReplay), letters::replay),
         route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
+        route(Method::GET, "/v1/rules", SiteToken(Scope::RulesRead), rules::list),
+        route(Method::GET, "/v1/rules/{package}", SiteToken(Scope::RulesRead), rules::show),
+        route(Method::PUT, "/v1/rules/{package}", SiteToken(Scope::RulesWrite), rules::put),
+        route(Method::DELETE, "/v1/rules/{package}", SiteToken(Scope::RulesWrite), rules::remove),
+        route(Method::POST, "/v1/rules/reload", Token(Scope::RulesWrite), rules::reload),
+        route(Method::POST, "/v1/actions/pause", SiteToken(Scope::RulesWrite), rules::pause),
+        route(Method::POST, "/v1/actions/resume", SiteToken(Scope::RulesWrite), rules::resume),
     ];
     if app.demo.is_some() {
         routes.extend([
@@ -136,7 +144,7 @@ async fn safe_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets through who shows a token with the scope, with the sites that it reaches.
+/// Lets through who shows a token with the scope, with that token and the sites that it reaches.
 async fn check_token(
     State((app, scope, access)): State<(Arc<App>, Scope, Access)>,
     request: Request,
@@ -150,9 +158,12 @@ async fn check_token(
     let reach = if scope == Scope::LiveRead && demo::may_watch(&app, &head) {
         Reach::all()
     } else {
-        match token_of(&app, &head.headers, scope).and_then(|token| reach_of(&token, scope, access))
-        {
-            Ok(reach) => reach,
+        let token = token_of(&app, &head.headers, scope);
+        match token.and_then(|token| Ok((reach_of(&token, scope, access)?, token))) {
+            Ok((reach, token)) => {
+                head.extensions.insert(token);
+                reach
+            }
             Err(refusal) => return refusal.into_response(),
         }
     };

@@ -29,6 +29,12 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Whether something was found in a file of a package.
+    #[must_use]
+    pub fn is_in(&self, found: &Diagnostic, key: &PackageKey) -> bool {
+        is_of(found, key)
+    }
+
     /// The text of a file by the name that diagnostics give it.
     #[must_use]
     pub fn text(&self, file: &str) -> Option<&str> {

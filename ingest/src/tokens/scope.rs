@@ -16,6 +16,9 @@ pub enum Scope {
     /// See which rules run.
     #[serde(rename = "rules:read")]
     RulesRead,
+    /// Deploy and remove rules; pause what acts.
+    #[serde(rename = "rules:write")]
+    RulesWrite,
     /// See what happens now.
     #[serde(rename = "live:read")]
     LiveRead,
@@ -37,10 +40,11 @@ pub struct ScopeError {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DeadLetters,
         Self::EventsReplay,
         Self::RulesRead,
+        Self::RulesWrite,
         Self::LiveRead,
         Self::MetricsRead,
         Self::Operator,
@@ -53,6 +57,7 @@ impl Scope {
             Self::DeadLetters => "dead-letters",
             Self::EventsReplay => "events:replay",
             Self::RulesRead => "rules:read",
+            Self::RulesWrite => "rules:write",
             Self::LiveRead => "live:read",
             Self::MetricsRead => "metrics:read",
             Self::Operator => "operator",

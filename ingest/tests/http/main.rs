@@ -11,5 +11,6 @@ mod live;
 mod reach;
 mod results;
 mod routes;
+mod rules;
 mod support;
 mod tokens;

@@ -18,7 +18,7 @@ async fn every_route_is_held_to_its_access() {
         let mut public = Vec::new();
         for (method, path, access) in bench.server.routes() {
             let method: &'static str = String::leak(method.to_string());
-            let path = path.replace("{id}", "1");
+            let path = path.replace("{id}", "1").replace("{package}", "com.example.shop");
             let ask = || get(&path).method(method);
             match access {
                 Access::Public => public.push((method, path)),

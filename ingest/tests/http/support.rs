@@ -3,18 +3,19 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use beckon_engine::catalog::{Deployer, FolderPackage, event_compiler};
 use beckon_engine::clock::ManualClock;
 use beckon_engine::disk::{Disk, SimDisk};
 use beckon_engine::log::{
-    Acknowledge, Appended, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, RecordBody,
-    Refused,
+    Acknowledge, Appended, CommitMark, Control, Log, LogError, LogReader, LogStats, NewRecord,
+    RecordBody, Refused, Standing,
 };
 use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs};
 use beckon_ingest::dead_letters::{DeadLetterLimits, DeadLetters};
 use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
-use beckon_ingest::{EngineView, Parts, Peer, Server, ServerConfig};
+use beckon_ingest::{EngineView, Parts, Peer, RulesFolder, Server, ServerConfig};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -77,6 +78,16 @@ impl MemoryLog {
 
     pub(crate) fn waiting(&self) -> usize {
         self.0.lock().expect("no panic").waiting.len()
+    }
+
+    /// What was decided.
+    pub(crate) fn controls(&self) -> Vec<Arc<Control>> {
+        let held = self.0.lock().expect("no panic");
+        let control = |record: &NewRecord| match &record.body {
+            RecordBody::Control(control) => Some(Arc::clone(control)),
+            RecordBody::Event(_) | RecordBody::Tombstone => None,
+        };
+        held.records.iter().filter_map(control).collect()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -147,11 +158,24 @@ impl EngineView for FakeEngine {
     }
 
     fn live(&self, site: Option<&str>) -> Value {
-        serde_json::json!({ "version": self.live_version(), "site": site })
+        let count = serde_json::json!({
+            "site": "shop", "package": "com.example.shop", "rule": "each", "count": 3,
+        });
+        serde_json::json!({ "version": self.live_version(), "site": site, "rules": [count] })
     }
 
     fn status(&self) -> serde_json::Map<String, Value> {
         [("engine".to_owned(), serde_json::json!({ "visits_open": 7 }))].into_iter().collect()
+    }
+}
+
+/// A folder of rules in memory.
+#[derive(Debug, Default)]
+pub(crate) struct FakeFolder(pub(crate) Mutex<Vec<FolderPackage>>);
+
+impl RulesFolder for FakeFolder {
+    fn read(&self) -> Result<Vec<FolderPackage>, String> {
+        Ok(self.0.lock().expect("no panic").clone())
     }
 }
 
@@ -164,6 +188,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) folder: Arc<FakeFolder>,
 }
 
 impl Bench {
@@ -226,6 +251,9 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
     });
     let tokens = TokenStore::open(disk, "/data/tokens", Arc::clone(&clock) as _);
     let tokens = Arc::new(tokens.expect("opened"));
+    let log_of_rules = Arc::clone(&log) as _;
+    let deployer = Deployer::new(log_of_rules, event_compiler(), Standing::default());
+    let folder = Arc::new(FakeFolder::default());
     let parts = Parts {
         log: Arc::clone(&log) as _,
         clock: Arc::clone(&clock) as _,
@@ -233,9 +261,11 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
         registry: Default::default(),
         tokens: Arc::clone(&tokens),
         dead_letters: Arc::clone(&letters),
+        deployer: Arc::new(deployer),
+        folder: Some(Arc::clone(&folder) as _),
     };
     let server = Server::new(config, parts).expect("a good configuration");
-    Bench { server, log, engine, clock, tokens, letters }
+    Bench { server, log, engine, clock, tokens, letters, folder }
 }
 
 /// An answer.

@@ -1,0 +1,151 @@
+//! What is said of packages: their JSON.
+
+use beckon_engine::catalog::{Compiled, Deployed, Deployer};
+use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey};
+use beckon_rules::diagnostic::{Diagnostic, Severity};
+use beckon_rules::plan::RulePlan;
+use beckon_rules::render::{Colors, render};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A package that was taken, with its warnings.
+pub(super) fn deployed(key: &PackageKey, deployed: &Deployed) -> Value {
+    let compiled = &deployed.compiled;
+    let warnings: Vec<_> =
+        compiled.diagnostics.iter().filter(|found| compiled.is_in(found, key)).collect();
+    json!({
+        "package": key.name,
+        "site": key.site,
+        "is_unchanged": deployed.is_unchanged,
+        "rules": rules(compiled, key, &Value::Null),
+        "warnings": warnings.iter().map(|found| finding(compiled, found)).collect::<Vec<_>>(),
+        "text": text(compiled, &warnings),
+    })
+}
+
+/// A package that was refused: what is wrong in it, and where others contradict it.
+pub(super) fn refused(key: &PackageKey, compiled: &Compiled) -> Value {
+    wrong(compiled, |found| found.severity == Severity::Error || compiled.is_in(found, key))
+}
+
+/// The same of the server's folder.
+pub(super) fn refused_all(compiled: &Compiled) -> Value {
+    wrong(compiled, |_| true)
+}
+
+fn wrong(compiled: &Compiled, is_asked: impl Fn(&Diagnostic) -> bool) -> Value {
+    let found: Vec<_> = compiled.diagnostics.iter().filter(|found| is_asked(found)).collect();
+    let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
+    let what = if errors == 1 { "error" } else { "errors" };
+    json!({
+        "error": {
+            "code": "rules_refused",
+            "message": format!("{errors} {what}; what ran before runs on"),
+            "help": "see diagnostics, or text, which is them drawn",
+            "diagnostics":
+                found.iter().map(|found| finding(compiled, found)).collect::<Vec<_>>(),
+            "text": text(compiled, &found),
+        }
+    })
+}
+
+fn text(compiled: &Compiled, found: &[&Diagnostic]) -> String {
+    let found: Vec<Diagnostic> = found.iter().map(|found| (*found).clone()).collect();
+    render(&found, |file| compiled.text(file), Colors::Plain)
+}
+
+fn finding(compiled: &Compiled, found: &Diagnostic) -> Value {
+    let before = compiled.text(&found.file).and_then(|text| text.get(..found.range.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let column =
+        before.map(|before| before.rsplit('\n').next().unwrap_or_default().chars().count() + 1);
+    json!({
+        "severity": match found.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "code": found.code,
+        "file": found.file,
+        "line": line,
+        "column": column,
+        "message": found.message,
+        "help": found.help,
+    })
+}
+
+/// All packages that see a site; of all sites for `None`.
+pub(super) fn list(deployer: &Deployer, live: &Value, site: Option<&str>) -> Value {
+    let (standing, compiled) = (deployer.standing(), deployer.compiled());
+    let is_seen =
+        |key: &PackageKey| site.is_none() || key.site.is_none() || key.site.as_deref() == site;
+    let seen = standing.packages.iter().filter(|(key, _)| is_seen(key));
+    let packages: Vec<_> =
+        seen.map(|(key, deployment)| package(key, deployment, &compiled, live)).collect();
+    json!({ "packages": packages, "paused": pauses(standing.paused.iter()) })
+}
+
+/// One package with its files.
+pub(super) fn show(deployer: &Deployer, live: &Value, key: &PackageKey) -> Option<Value> {
+    let standing = deployer.standing();
+    let deployment = standing.packages.get(key)?;
+    let mut said = package(key, deployment, &deployer.compiled(), live);
+    said["files"] = json!(deployment.files);
+    Some(said)
+}
+
+/// What is paused now.
+pub(super) fn paused(deployer: &Deployer) -> Value {
+    json!({ "paused": pauses(deployer.standing().paused.iter()) })
+}
+
+fn pauses<'a>(paused: impl Iterator<Item = &'a PauseKey>) -> Vec<Value> {
+    paused.map(|key| json!({ "package": key.package, "site": key.site })).collect()
+}
+
+fn package(
+    key: &PackageKey,
+    deployment: &Arc<Deployment>,
+    compiled: &Compiled,
+    live: &Value,
+) -> Value {
+    json!({
+        "package": key.name,
+        "site": key.site,
+        "owner": match deployment.owner {
+            Owner::Folder => "folder",
+            Owner::Token => "token",
+        },
+        "by": deployment.by,
+        "is_broken": compiled.broken.contains(key),
+        "rules": rules(compiled, key, live),
+    })
+}
+
+fn rules(compiled: &Compiled, key: &PackageKey, live: &Value) -> Vec<Value> {
+    let of_package = |rule: &&Arc<RulePlan>| rule.package == key.name && rule.site == key.site;
+    let said = |rule: &Arc<RulePlan>| {
+        let mut said = json!({
+            "rule": rule.name,
+            "version": format!("{:032x}", rule.version.0),
+            "description": rule.description,
+            "enabled": rule.enabled,
+            "action": rule.action.kind.as_str(),
+        });
+        if !live.is_null() {
+            said["acted_last_hour"] = acted(live, rule).into();
+        }
+        said
+    };
+    compiled.rules.rules.iter().filter(of_package).map(said).collect()
+}
+
+/// How often a rule acted within the hour that is shown live.
+fn acted(live: &Value, rule: &RulePlan) -> i64 {
+    let counts = live["rules"].as_array().into_iter().flatten();
+    let of_rule = counts.filter(|count| {
+        count["package"] == *rule.package
+            && count["rule"] == *rule.name
+            && rule.site.as_ref().is_none_or(|site| count["site"] == **site)
+    });
+    of_rule.filter_map(|count| count["count"].as_i64()).sum()
+}
