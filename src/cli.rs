@@ -1,8 +1,10 @@
 //! The command line.
 
+use crate::command::actions::ActionsCommand;
 use crate::command::dead_letters::DeadLettersCommand;
 use crate::command::log_inspect::LogInspectArgs;
 use crate::command::rules_check::RulesCheckArgs;
+use crate::command::rules_deploy::RulesDeployArgs;
 use crate::command::rules_test::RulesTestArgs;
 use crate::command::token::TokenCommand;
 use crate::config::ConfigArgs;
@@ -31,6 +33,9 @@ pub(crate) enum Command {
     /// Work on rules
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Pause what rules do, and let it go on
+    #[command(subcommand)]
+    Actions(ActionsCommand),
     /// Rejected events: look at them, and send them through today's checks
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -58,4 +63,6 @@ pub(crate) enum RulesCommand {
     Check(RulesCheckArgs),
     /// Run the tests that rules carry, and show what happened in those that fail
     Test(RulesTestArgs),
+    /// Bring the packages of a folder to a running server
+    Deploy(RulesDeployArgs),
 }

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         cli::Command::Replay(args) => replay::run(args),
         cli::Command::Rules(cli::RulesCommand::Check(args)) => command::rules_check::run(args),
         cli::Command::Rules(cli::RulesCommand::Test(args)) => command::rules_test::run(args),
+        cli::Command::Rules(cli::RulesCommand::Deploy(args)) => command::rules_deploy::run(args),
+        cli::Command::Actions(command) => command::actions::run(command),
         cli::Command::DeadLetters(command) => command::dead_letters::run(command),
         cli::Command::Token(command) => command::token::run(command),
         cli::Command::Log(cli::LogCommand::Inspect(args)) => command::log_inspect::run(args),

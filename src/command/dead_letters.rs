@@ -1,24 +1,12 @@
 //! `beckon dead-letters`: rejected events of a running server, over HTTP.
 
-use crate::http_client::HttpClient;
+use crate::command::server::{ServerArgs, ask};
 use crate::output;
-use anyhow::Context;
 use beckon_ingest::dead_letters::LetterId;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use comfy_table::Table;
 use hyper::Method;
 use serde_json::{Value, json};
-
-/// Where the server is, and who asks.
-#[derive(Debug, Args)]
-pub(crate) struct ServerArgs {
-    /// The running server
-    #[arg(long, default_value = "http://127.0.0.1:7700")]
-    server: String,
-    /// An API token with the scope `dead-letters` (replay: `events:replay` too)
-    #[arg(long, env = "BECKON_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-}
 
 /// What is done with dead letters.
 #[derive(Debug, Subcommand)]
@@ -94,21 +82,6 @@ fn encode(text: &str) -> String {
             byte => format!("%{byte:02X}"),
         })
         .collect()
-}
-
-fn ask(server: &ServerArgs, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
-    let client = HttpClient::new(&server.server, server.token.clone())?;
-    let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(client.send(method, path, body))?;
-    let parsed: Value = serde_json::from_slice(&answer.body)
-        .with_context(|| format!("{} answered {} without JSON", server.server, answer.status))?;
-    if answer.status.is_success() {
-        return Ok(parsed);
-    }
-    let error = &parsed["error"];
-    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-    anyhow::bail!("{}: {}; {}", answer.status, text("message"), text("help"))
 }
 
 /// The text of a value, without quotes.

@@ -1,9 +1,12 @@
 //! Everything behind the HTTP side: log, engine, outbox, Parquet sink.
 
+use super::FolderRules;
 use super::figures;
 use super::view::View;
 use crate::config::Config;
+use crate::output;
 use anyhow::Context;
+use beckon_engine::catalog::{Catalog, Compiler, Deployer, NotDeployed, event_compiler};
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
@@ -16,6 +19,7 @@ use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
 use beckon_engine::suppress::{InvitationLimits, SuppressConfig, Suppressor};
 use beckon_ingest::EngineView;
 use beckon_rules::plan::RuleSet;
+use beckon_rules::render::{Colors, render};
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -32,6 +36,7 @@ const EXIT_FATAL: i32 = 70;
 /// The running parts.
 pub(crate) struct Back {
     log: Arc<EmbeddedLog>,
+    deployer: Arc<Deployer>,
     pipeline: Option<Arc<Pipeline>>,
     view: Arc<View>,
     sink: Option<JoinHandle<anyhow::Result<()>>>,
@@ -46,15 +51,17 @@ impl Back {
     /// When a folder is in use or damaged, or a thread cannot be started.
     pub(crate) fn start(
         config: &Config,
-        rules: Arc<RuleSet>,
+        folder: &FolderRules,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let data = &config.server.data;
-        let tables = ParquetTables::open(&config.reports(), config.tables(&rules))?;
+        let tables = ParquetTables::open(&config.reports(), config.tables(&folder.rules))?;
         let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
         let cursor = cursors.cursor(PARQUET_CURSOR)?;
         let log = open_log(config, &disk, clock, named(&cursors, &tables)?)?;
+        let compiler = event_compiler();
+        let deployer = deployer(&log, &compiler, folder)?;
         let (writer, _) = OutboxWriter::open(OpenOutbox {
             disk,
             dir: data.join("outbox"),
@@ -67,11 +74,13 @@ impl Back {
         let sink_stop = Arc::new(Stop::default());
         let sink = Sink { tables, outbox: outbox.clone(), cursor, stop: Arc::clone(&sink_stop) };
         let sink = sink.spawn(Arc::clone(clock))?;
-        let pipeline = Arc::new(start_pipeline(config, &rules, &log, writer)?);
-        let view = Arc::new(View::new(Arc::clone(&pipeline), rules, outbox, tables_stats));
+        let pipeline = Arc::new(start_pipeline(config, compiler, &log, writer)?);
+        let view = View::new(Arc::clone(&pipeline), Arc::clone(&deployer), outbox, tables_stats);
+        let view = Arc::new(view);
         let registry = figures::registry(&view);
         Ok(Self {
             log,
+            deployer,
             pipeline: Some(pipeline),
             view,
             sink: Some(sink),
@@ -83,6 +92,11 @@ impl Back {
     /// Where events go.
     pub(crate) fn log(&self) -> Arc<dyn Log> {
         Arc::clone(&self.log) as Arc<dyn Log>
+    }
+
+    /// The way in for rules.
+    pub(crate) fn deployer(&self) -> Arc<Deployer> {
+        Arc::clone(&self.deployer)
     }
 
     /// What the HTTP side asks.
@@ -164,13 +178,34 @@ fn open_log(
     Ok(Arc::new(log))
 }
 
+/// Takes what changed in the folder of rules into the log.
+fn deployer(
+    log: &Arc<EmbeddedLog>,
+    compiler: &Arc<Compiler>,
+    folder: &FolderRules,
+) -> anyhow::Result<Arc<Deployer>> {
+    let standing = log.standing().clone();
+    let deployer = Deployer::new(Arc::clone(log) as _, Arc::clone(compiler), standing);
+    match deployer.take_folder(folder.packages.clone()) {
+        Ok(0) => {}
+        Ok(changes) => tracing::info!(changes, "took what changed in the folder of rules"),
+        Err(NotDeployed::Wrong(compiled)) => {
+            let text = |file: &str| compiled.text(file);
+            output::line(&render(&compiled.diagnostics, text, Colors::Plain))?;
+            anyhow::bail!("the folder of rules and what is deployed contradict each other");
+        }
+        Err(refused) => return Err(refused).context("the folder of rules cannot be deployed"),
+    }
+    Ok(Arc::new(deployer))
+}
+
 fn outbox_config(config: &Config) -> OutboxConfig {
     OutboxConfig { outbox_bytes_max: config.log.outbox_bytes_max, ..OutboxConfig::default() }
 }
 
 fn start_pipeline(
     config: &Config,
-    rules: &Arc<RuleSet>,
+    compiler: Arc<Compiler>,
     log: &Arc<EmbeddedLog>,
     writer: OutboxWriter,
 ) -> anyhow::Result<Pipeline> {
@@ -205,13 +240,15 @@ fn start_pipeline(
         timezone: engine.timezone.clone(),
         ..SuppressConfig::default()
     };
-    pipeline.dataflow.suppressor = Suppressor::new(rules, suppress).context("`engine.timezone`")?;
-    let rules = Arc::clone(rules);
+    // Rules come by the log, its first one like all others.
+    let rules = Arc::new(RuleSet::default());
+    let catalog = Catalog::new(compiler, suppress.clone()).context("`engine.timezone`")?;
+    pipeline.dataflow.suppressor = Suppressor::new(&rules, suppress)?;
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,
         sink: Box::new(writer),
         make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
-        catalog: None,
+        catalog: Some(catalog),
     };
     Ok(Pipeline::start(parts, pipeline)?)
 }

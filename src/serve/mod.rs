@@ -1,7 +1,7 @@
 //! `beckon serve`: the parts put together, from start to drain.
 //!
-//! Order of start: rules, tables and cursors (what they name, the log must reach), log, outbox,
-//! engine, sink, HTTP. The HTTP side listens while the engine still replays; `/readyz` says when
+//! Order of start: rules, tables and cursors (what they name, the log must reach), log, what changed in
+//! the folder of rules since the log was written, outbox, engine, sink, HTTP. The HTTP side listens while the engine still replays; `/readyz` says when
 //! it has caught up. Order of the end: HTTP drains, the log is closed, the engine works through
 //! what is on disk, the sink finishes its files.
 
@@ -19,6 +19,8 @@ use beckon_engine::disk::RealDisk;
 use beckon_ingest::dead_letters::DeadLetters;
 use beckon_ingest::tokens::TokenStore;
 use beckon_ingest::{Parts, Server, ServerConfig};
+use rules::Folder;
+pub(crate) use rules::FolderRules;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,7 +52,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     logging::start(&loaded.config.server)?;
     let demo_folder = if args.demo { demo_folder(&mut loaded)? } else { None };
     let config = loaded.config;
-    let rules = Arc::new(rules::load(config.server.rules.as_deref(), args.demo)?);
+    let folder = FolderRules::load(config.server.rules.as_deref(), args.demo)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
         .thread_name("http")
@@ -60,11 +62,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (data, reports) = (config.server.data.display(), config.reports());
-    tracing::info!(rules = rules.rules.len(), %data, reports = %reports.display(), "starting");
+    tracing::info!(rules = folder.rules.rules.len(), %data, reports = %reports.display(), "starting");
     if config.sites.is_empty() && !args.demo {
         tracing::warn!("no site has a write key, so every event is refused: sites.NAME.keys");
     }
-    let mut back = Back::start(&config, Arc::clone(&rules), &clock)?;
+    let mut back = Back::start(&config, &folder, &clock)?;
     let tokens = token_store(&config, &clock)?;
     let letters = dead_letters(&config, &clock)?;
     let server = Server::new(
@@ -76,12 +78,14 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             registry: back.registry(),
             tokens: Arc::clone(&tokens),
             dead_letters: Arc::clone(&letters),
+            deployer: back.deployer(),
+            folder: config.server.rules.clone().map(|path| Arc::new(Folder(path)) as _),
         },
     )?;
     // From here on a signal drains; before, while recovery reads the log, it ends the process.
     let signals = runtime.block_on(async { EndSignals::receive() })?;
     if args.demo {
-        banner::print(address, &config, &rules, &tokens)?;
+        banner::print(address, &config, &folder.rules, &tokens)?;
     }
     let served = runtime.block_on(server.serve(listener, signals.ended()));
     tracing::info!("draining");

@@ -3,12 +3,14 @@
 use crate::output;
 use crate::rules_dir;
 use anyhow::Context;
+use beckon_engine::catalog::FolderPackage;
+use beckon_ingest::RulesFolder;
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::render::Colors;
 use beckon_rules::schema::Schema;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The demo's package.
 const DEMO_PACKAGE: &str = "com.example.demo";
@@ -30,34 +32,72 @@ const DEMO_RULES: [(&str, &str); 6] = [
     demo_file!("searched-then-priced.toml"),
 ];
 
-/// Loads the rules; warnings are shown, errors refuse the start.
-///
-/// # Errors
-/// When the folder cannot be read, or a rule is wrong.
-pub(crate) fn load(folder: Option<&Path>, is_demo: bool) -> anyhow::Result<RuleSet> {
-    let Some(folder) = folder else {
-        return if is_demo { demo() } else { Ok(RuleSet::default()) };
-    };
-    let checked = rules_dir::check(folder, &Schema::event())?;
-    if !checked.diagnostics.is_empty() {
-        output::line(&checked.render(Colors::Plain))?;
-    }
-    let errors = checked.count(Severity::Error);
-    checked.rules.with_context(|| format!("{errors} errors in the rules of {}", folder.display()))
+/// What the server's folder says, or the demo.
+#[derive(Debug, Default)]
+pub(crate) struct FolderRules {
+    /// The rules, compiled by themselves.
+    pub(crate) rules: RuleSet,
+    /// Their packages, as they are deployed.
+    pub(crate) packages: Vec<FolderPackage>,
 }
 
-fn demo() -> anyhow::Result<RuleSet> {
+impl FolderRules {
+    /// Loads the rules; warnings are shown, errors refuse the start.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a rule is wrong.
+    pub(crate) fn load(folder: Option<&Path>, is_demo: bool) -> anyhow::Result<Self> {
+        let Some(folder) = folder else {
+            return if is_demo { demo() } else { Ok(Self::default()) };
+        };
+        let checked = rules_dir::check(folder, &Schema::event())?;
+        if !checked.diagnostics.is_empty() {
+            output::line(&checked.render(Colors::Plain))?;
+        }
+        let errors = checked.count(Severity::Error);
+        let what = || format!("{errors} errors in the rules of {}", folder.display());
+        let packages = Self::packages(&checked.packages);
+        Ok(Self { rules: checked.rules.with_context(what)?, packages })
+    }
+
+    /// Packages as they are deployed: files by their names alone.
+    pub(crate) fn packages(packages: &[PackageSources]) -> Vec<FolderPackage> {
+        let file = |source: &SourceFile| {
+            let path = Path::new(&source.file).file_name().unwrap_or_default();
+            (path.to_string_lossy().into(), source.text.as_str().into())
+        };
+        let package = |package: &PackageSources| FolderPackage {
+            name: package.name.as_str().into(),
+            files: package.package_file.iter().chain(&package.rules).map(file).collect(),
+        };
+        packages.iter().map(package).collect()
+    }
+}
+
+/// The folder, to be read again while the server runs.
+#[derive(Debug)]
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl RulesFolder for Folder {
+    fn read(&self) -> Result<Vec<FolderPackage>, String> {
+        let packages = rules_dir::read(&self.0).map_err(|error| format!("{error:#}"))?;
+        Ok(FolderRules::packages(&packages))
+    }
+}
+
+fn demo() -> anyhow::Result<FolderRules> {
     let source =
         |(file, text): (&str, &str)| SourceFile { file: file.to_owned(), text: text.to_owned() };
-    let package = PackageSources {
+    let packages = [PackageSources {
         name: DEMO_PACKAGE.to_owned(),
         package_file: Some(source(DEMO_PACKAGE_FILE)),
         rules: DEMO_RULES.into_iter().map(source).collect(),
         is_operator: true,
         site: None,
-    };
-    let (rules, diagnostics) = compile(&[package], &Schema::event());
-    rules.with_context(|| format!("the demo's rules are wrong: {diagnostics:?}"))
+    }];
+    let (rules, diagnostics) = compile(&packages, &Schema::event());
+    let rules = rules.with_context(|| format!("the demo's rules are wrong: {diagnostics:?}"))?;
+    Ok(FolderRules { rules, packages: FolderRules::packages(&packages) })
 }
 
 #[cfg(test)]
@@ -66,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_demo_has_rules_and_a_bare_server_none() {
-        assert!(load(None, true).expect("they compile").rules.len() == 6);
-        assert!(load(None, false).expect("none").rules.is_empty());
+        let demo = FolderRules::load(None, true).expect("they compile");
+        assert_eq!((demo.rules.rules.len(), demo.packages[0].files.len()), (6, 7));
+        assert!(FolderRules::load(None, false).expect("none").packages.is_empty());
     }
 }

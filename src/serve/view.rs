@@ -1,10 +1,10 @@
 //! What the HTTP side asks the engine.
 
+use beckon_engine::catalog::Deployer;
 use beckon_engine::live::LiveHandle;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats};
 use beckon_ingest::{EngineView, live_json};
-use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::ParquetStats;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct View {
     pipeline: RwLock<Option<Arc<Pipeline>>>,
     live: Option<LiveHandle>,
-    rules: Arc<RuleSet>,
+    deployer: Arc<Deployer>,
     outbox: Outbox,
     tables: Arc<ParquetStats>,
 }
@@ -24,12 +24,12 @@ impl View {
     /// A view of running parts.
     pub(crate) fn new(
         pipeline: Arc<Pipeline>,
-        rules: Arc<RuleSet>,
+        deployer: Arc<Deployer>,
         outbox: Outbox,
         tables: Arc<ParquetStats>,
     ) -> Self {
         let live = pipeline.live();
-        Self { pipeline: RwLock::new(Some(pipeline)), live, rules, outbox, tables }
+        Self { pipeline: RwLock::new(Some(pipeline)), live, deployer, outbox, tables }
     }
 
     /// Lets go of the pipeline.
@@ -69,7 +69,8 @@ impl EngineView for View {
     }
 
     fn status(&self) -> Map<String, Value> {
-        let rules = self.rules.rules.iter();
+        let compiled = self.deployer.compiled();
+        let rules = compiled.rules.rules.iter();
         let rules: Vec<_> = rules
             .map(|rule| {
                 json!({

@@ -1,6 +1,7 @@
 //! `beckon serve` as an operator runs it: the binary, a folder, HTTP, signals.
 
 mod config;
+mod deploy;
 mod generate;
 mod letters;
 mod live;

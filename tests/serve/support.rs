@@ -120,6 +120,11 @@ impl Server {
         Self { child, lines, said: String::new(), address: String::new() }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The first line that contains a text, waiting for it if it has not been said.
     pub(crate) fn hear(&mut self, text: &str) -> String {
         let deadline = Instant::now() + STEP_MAX;

@@ -1,0 +1,177 @@
+//! Rules that change while visitors are on the site, over the commands and over HTTP.
+
+use super::support::{Server, beckon, configured, event};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Output;
+
+const PACKAGE: &str = "com.example.shop";
+
+fn rule(name: &str, query: &str) -> String {
+    format!(
+        "name = \"{name}\"\nfire = \"every\"\nquery = '''{query}'''\n[action]\ntype = \"notify\"\n\
+         channel = \"test\"\n"
+    )
+}
+
+/// A folder with one package of these rules.
+fn lay(folder: &Path, package: &str, rules: &[(&str, &str)]) {
+    let dir = folder.join(package);
+    drop(std::fs::remove_dir_all(&dir));
+    std::fs::create_dir_all(&dir).expect("a folder");
+    for (name, query) in rules {
+        std::fs::write(dir.join(format!("{name}.toml")), rule(name, query)).expect("a file");
+    }
+}
+
+fn start(folder: &Path) -> Server {
+    Server::start(beckon(folder), &["--data", "data"])
+}
+
+fn token(folder: &Path) -> String {
+    let scopes = ["--scope", "rules:write", "--scope", "rules:read", "--scope", "live:read"];
+    let create = [&["token", "create", "--data", "data"], &scopes[..]].concat();
+    let output = beckon(folder).args(create).output().expect("the binary");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().next().expect("a token").to_owned()
+}
+
+/// Runs a command against the server.
+fn run(folder: &Path, server: &Server, token: &str, arguments: &[&str]) -> Output {
+    let address = format!("http://{}", server.address());
+    let mut command = beckon(folder);
+    command.args(arguments).args(["--server", &address, "--token", token]);
+    command.output().expect("the binary")
+}
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn get(server: &Server, token: &str, path: &str) -> Value {
+    let answer = server.get(path, &format!("authorization: Bearer {token}\r\n"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+/// Sends an event, and waits until the live page shows it.
+fn send(server: &Server, token: &str, name: &str, visit: u32) {
+    assert_eq!(server.send(&event(name, visit)).expect("an answer").ids("ok").len(), 1);
+    loop {
+        let live = get(server, token, "/v1/live/snapshot");
+        let last = live["events"].as_array().and_then(|events| events.last());
+        if last.is_some_and(|last| last["name"] == name && number(last) == visit) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The visit of an event or an action.
+fn number(said: &Value) -> u32 {
+    u32::from_str_radix(said["visit"].as_str().expect("a visit"), 16).expect("small")
+}
+
+/// What acted, as `rule visit`.
+fn acted(server: &Server, token: &str) -> Vec<String> {
+    let live = get(server, token, "/v1/live/snapshot");
+    let actions = live["actions"].as_array().expect("actions").iter();
+    let line =
+        |action: &Value| format!("{} {}", action["rule"].as_str().expect("a rule"), number(action));
+    actions.map(line).collect()
+}
+
+#[test]
+fn rules_change_while_visitors_are_on_the_site() {
+    let site = configured();
+    let folder = site.path();
+    let rules = folder.join("mine");
+    let token = token(folder);
+    let server = start(folder);
+    let deploy = |server: &Server| run(folder, server, &token, &["rules", "deploy", "mine"]);
+
+    send(&server, &token, "A", 1);
+    let pair = "sequence [ A where true ] [ B where true ]";
+    lay(&rules, PACKAGE, &[("pair", pair)]);
+    assert_eq!(said(&deploy(&server)), "com.example.shop: deployed, 1 rule\n");
+    assert_eq!(said(&deploy(&server)), "com.example.shop: unchanged, 1 rule\n");
+    send(&server, &token, "A", 2);
+
+    // Another package, and a new version of its own, while visit 2 has half of the pair.
+    lay(&rules, "com.example.blog", &[("each", "C where true")]);
+    lay(&rules, PACKAGE, &[("another", "D where true"), ("pair", pair)]);
+    let both = said(&deploy(&server));
+    assert!(both.contains("com.example.blog: deployed") && both.contains("2 rules"), "{both}");
+    for (name, visit) in [("B", 2), ("C", 3)] {
+        send(&server, &token, name, visit);
+    }
+    assert_eq!(acted(&server, &token), ["pair 2", "each 3"]);
+
+    // A wrong version is refused, and what ran runs on.
+    lay(&rules, PACKAGE, &[("pair", "sequence [ A where nothing == 1 ] [ B where true ]")]);
+    let refused = deploy(&server);
+    assert_eq!(refused.status.code(), Some(1));
+    let picture = String::from_utf8_lossy(&refused.stdout);
+    assert!(picture.contains("nothing == 1") && picture.contains("refused"), "{picture}");
+    send(&server, &token, "A", 4);
+
+    // The same rules after a restart, with what visit 4 has half finished.
+    assert_eq!(server.stop().code, Some(0));
+    let server = start(folder);
+    send(&server, &token, "B", 4);
+    let replayed = acted(&server, &token);
+    assert_eq!(replayed.last().map(String::as_str), Some("pair 4"), "{replayed:?}");
+
+    let path = format!("DELETE /v1/rules/{PACKAGE}");
+    let removed = server.ask(&path, &format!("authorization: Bearer {token}\r\n"), "");
+    assert_eq!(removed.expect("an answer").status, 200);
+    for name in ["A", "B", "C"] {
+        send(&server, &token, name, 5);
+    }
+    let left = acted(&server, &token);
+    assert_eq!(left.last().map(String::as_str), Some("each 5"));
+    assert_eq!(left.iter().filter(|line| line.starts_with("pair 5")).count(), 0, "{left:?}");
+
+    let pause = run(folder, &server, &token, &["actions", "pause"]);
+    assert_eq!(said(&pause), "paused: everything\n");
+    let resume = run(folder, &server, &token, &["actions", "resume"]);
+    assert_eq!(said(&resume), "nothing is paused\n");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn the_servers_folder_is_taken_at_start_and_when_it_is_asked() {
+    let site = configured();
+    let folder = site.path();
+    let rules = folder.join("mine");
+    lay(&rules, PACKAGE, &[("each", "A where true")]);
+    let start = || Server::start(beckon(folder), &["--data", "data", "--rules", "mine"]);
+    let token = token(folder);
+    let server = start();
+    send(&server, &token, "A", 1);
+    assert_eq!(acted(&server, &token), ["each 1"], "the first event meets it");
+    let body = json!({ "files": { "each.toml": rule("each", "B where true") } }).to_string();
+    let path = format!("PUT /v1/rules/{PACKAGE}");
+    let put = server.ask(&path, &format!("authorization: Bearer {token}\r\n"), &body);
+    assert_eq!(put.expect("an answer").status, 409);
+
+    lay(&rules, PACKAGE, &[("each", "B where true")]);
+    let deployed = run(folder, &server, &token, &["rules", "deploy", "mine"]);
+    assert_eq!(said(&deployed), "the server took 1 change from its own folder\n");
+    send(&server, &token, "B", 2);
+    assert_eq!(acted(&server, &token), ["each 1", "each 2"]);
+    assert_eq!(server.stop().code, Some(0));
+
+    lay(&rules, PACKAGE, &[("each", "C where true")]);
+    let server = start();
+    send(&server, &token, "C", 3);
+    assert_eq!(
+        acted(&server, &token),
+        ["each 1", "each 2", "each 3"],
+        "each by the rules of its time"
+    );
+    assert_eq!(server.stop().code, Some(0));
+}
