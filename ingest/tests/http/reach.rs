@@ -99,7 +99,13 @@ async fn every_route_says_whether_a_token_of_one_site_is_enough() {
             "/v1/live/snapshot",
             "/v1/dead-letters",
             "/v1/dead-letters/{id}",
-            "/v1/dead-letters/replay"
+            "/v1/dead-letters/replay",
+            "/v1/rules",
+            "/v1/rules/{package}",
+            "/v1/rules/{package}",
+            "/v1/rules/{package}",
+            "/v1/actions/pause",
+            "/v1/actions/resume",
         ]
     );
 }
