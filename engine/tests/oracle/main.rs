@@ -1,12 +1,15 @@
 //! The oracle: over random rules and random streams the engine says what the reference evaluator
 //! says, with one worker and with two, and the outbox records of both are equal byte for byte. A
 //! share of the cases goes the whole way from the log, which keeps one of several events of an id.
+//! What suppression says of the matches is compared with a model of its own (`suppress`).
 //!
 //! A failing case prints its rules and its stream, and is kept by proptest as a seed that replays.
 //! `ORACLE_CASES` runs more than the 2,000 of the ordinary tests.
 
+mod acting;
 mod rules;
 mod stream;
+mod suppress;
 mod way;
 
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
@@ -30,23 +33,26 @@ const LATENESS_MS: i64 = 120_000;
 const INACTIVITY_MS: i64 = 1_800_000;
 const MATCHED_MAX: u32 = 25;
 
-/// The rules that this version runs.
 fn compiled(texts: &[String]) -> Arc<RuleSet> {
-    let named = texts.iter().enumerate();
+    packages(&[("com.example.oracle", texts.to_vec())])
+}
+
+/// The rules of some packages that this version runs.
+fn packages(packages: &[(&str, Vec<String>)]) -> Arc<RuleSet> {
     let file = |(index, text): (usize, &String)| SourceFile {
         file: format!("rule-{index}.toml"),
         text: text.clone(),
     };
-    let rules = named.map(file).collect();
-    let package = PackageSources {
-        name: "com.example.oracle".into(),
+    let package = |(name, texts): &(&str, Vec<String>)| PackageSources {
+        name: (*name).into(),
         package_file: None,
-        rules,
+        rules: texts.iter().enumerate().map(file).collect(),
         is_operator: true,
         site: None,
     };
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
-    let mut rules = rules.unwrap_or_else(|| panic!("{texts:?} do not compile: {diagnostics:?}"));
+    let sources: Vec<_> = packages.iter().map(package).collect();
+    let (rules, diagnostics) = compile_unrestricted(&sources, &Schema::event());
+    let mut rules = rules.unwrap_or_else(|| panic!("{packages:?} do not compile: {diagnostics:?}"));
     rules.rules.retain(|rule| runs_now(rule).is_ok());
     Arc::new(rules)
 }

@@ -132,7 +132,7 @@ fn sample() -> impl Strategy<Value = String> {
 }
 
 /// A random query.
-fn query() -> impl Strategy<Value = String> {
+pub(crate) fn query() -> impl Strategy<Value = String> {
     let event =
         (name(), condition()).prop_map(|(name, condition)| format!("{name} where {condition}"));
     prop_oneof![2 => event, 6 => sequence(), 5 => absence(), 2 => until(), 3 => sample()]
@@ -152,11 +152,11 @@ fn keys() -> impl Strategy<Value = String> {
     })
 }
 
-/// The text of a rule file.
-fn rule_file(index: usize, query: &str, keys: &str) -> String {
+/// The text of a rule file; `action` is its kind with what that needs.
+pub(crate) fn rule_file(name: &str, query: &str, keys: &str, action: &str) -> String {
     format!(
-        "name = \"rule-{index}\"\n{keys}query = '''\n{query}\n'''\n\n[action]\n\
-         type = \"notify\"\nchannel = \"test\"\ndata = {{ k = \"{{{{ event.data.k }}}}\" }}\n"
+        "name = \"{name}\"\n{keys}query = '''\n{query}\n'''\n\n[action]\n\
+         {action}data = {{ k = \"{{{{ event.data.k }}}}\" }}\n"
     )
 }
 
@@ -164,6 +164,10 @@ fn rule_file(index: usize, query: &str, keys: &str) -> String {
 pub(crate) fn rules() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec((query(), keys()), 1..6).prop_map(|rules| {
         let numbered = rules.iter().enumerate();
-        numbered.map(|(index, (query, keys))| rule_file(index, query, keys)).collect()
+        let text = |(index, (query, keys)): (usize, &(String, String))| {
+            let action = "type = \"notify\"\nchannel = \"test\"\n";
+            rule_file(&format!("rule-{index}"), query, keys, action)
+        };
+        numbered.map(text).collect()
     })
 }

@@ -1,0 +1,331 @@
+//! What suppression says of each match, against a model that looks through all that was said.
+//!
+//! The model knows the rule files' keys and the epochs with their net matches, as the outbox has
+//! them; that the matches are the right ones is the business of the other tests.
+
+use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules};
+use super::{cases, matcher_config, packages, stream};
+use beckon_engine::dataflow::{Dataflow, DataflowConfig};
+use beckon_engine::log::PauseKey;
+use beckon_engine::matcher::Matcher;
+use beckon_engine::model::{
+    ActionFact, ActionRow, EpochInput, EpochMark, EpochOutput, EventTimeMs, Id, MatchId, Op,
+    ServerTimeMs, SuppressReason, window_hash,
+};
+use beckon_engine::suppress::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor};
+use beckon_rules::plan::RuleSet;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// How often each reason comes up in the 2,000 cases of the ordinary tests, at least: about half of
+/// what was counted.
+const REASONS_MIN: [(SuppressReason, usize); 9] = [
+    (SuppressReason::Disabled, 450),
+    (SuppressReason::Paused, 400),
+    (SuppressReason::Holdout, 1_200),
+    (SuppressReason::Schedule, 1_100),
+    (SuppressReason::Once, 40),
+    (SuppressReason::Cooldown, 900),
+    (SuppressReason::Limit, 900),
+    (SuppressReason::Priority, 1_000),
+    (SuppressReason::VisitEnded, 100),
+];
+
+/// What does not stand in rule files.
+#[derive(Clone, Copy, Debug)]
+struct Site {
+    /// A package or all of them, on a site or on all of them.
+    paused: Option<(Option<&'static str>, Option<&'static str>)>,
+    limits: Option<(u32, u32)>,
+    zone: Zone,
+    is_replay: bool,
+    /// The server's clock goes so many times as fast as that of the events.
+    pace: i64,
+}
+
+fn site() -> impl Strategy<Value = Site> {
+    let package = prop::option::of(prop::sample::select(&PACKAGES[..]));
+    let paused = (package, prop::option::of(prop::sample::select(&["shop", "other"][..])));
+    // The last is one that few visitors reach.
+    let limit = || prop::sample::select(&[1_u32, 2, 3, 50][..]);
+    let limits = (limit(), limit());
+    (
+        prop::option::weighted(0.1, paused),
+        prop::option::weighted(0.9, limits),
+        prop::sample::select(ZONES),
+        prop::bool::weighted(0.2),
+        prop::sample::select(&[1_i64, 100][..]),
+    )
+        .prop_map(|(paused, limits, zone, is_replay, pace)| Site {
+            paused,
+            limits,
+            zone,
+            is_replay,
+            pace,
+        })
+}
+
+impl Site {
+    fn suppressor(&self, rules: &RuleSet) -> Suppressor {
+        let limits = self.limits.map(|(per_visit, per_visitor_per_day)| InvitationLimits {
+            per_visit,
+            per_visitor_per_day,
+        });
+        let config = SuppressConfig {
+            invitations: limits,
+            // Nothing is forgotten.
+            decisions_max: usize::MAX,
+            timezone: self.zone.name.into(),
+            clock: if self.is_replay { SuppressClock::Watermark } else { SuppressClock::Server },
+            ..SuppressConfig::default()
+        };
+        let mut suppressor = Suppressor::new(rules, config).expect("a time zone");
+        if let Some((package, site)) = self.paused {
+            let key = PauseKey { package: package.map(Arc::from), site: site.map(Arc::from) };
+            suppressor.set_paused(&Arc::new(BTreeSet::from([key])));
+        }
+        suppressor
+    }
+
+    /// The epochs with the server's clock in their marks.
+    fn clocked(&self, mut epochs: Vec<EpochInput>) -> Vec<EpochInput> {
+        let mut now_ms = stream::START_MS;
+        for EpochInput { mark, .. } in &mut epochs {
+            if mark.watermark < EventTimeMs::MAX {
+                let gone_ms = (mark.watermark.0 - stream::START_MS).max(0);
+                now_ms = stream::START_MS + self.pace * gone_ms;
+            }
+            mark.now = ServerTimeMs(now_ms);
+        }
+        epochs
+    }
+}
+
+/// A match, and what was said of it.
+#[derive(Clone, Debug)]
+struct Said {
+    epoch: usize,
+    now_ms: i64,
+    fact: ActionFact,
+    op: Op,
+    reason: Option<SuppressReason>,
+}
+
+/// All that was said so far.
+struct Model<'a> {
+    site: Site,
+    rules: &'a [ActingRule],
+    now_ms: i64,
+    epochs: usize,
+    said: Vec<Said>,
+}
+
+impl Model<'_> {
+    /// Says what becomes of an epoch's new matches and of those that no longer hold.
+    fn epoch(&mut self, mark: &EpochMark, found: Vec<ActionFact>, gone: Vec<ActionFact>) {
+        self.epochs += 1;
+        if !self.site.is_replay {
+            self.now_ms = mark.now.0;
+        } else if mark.watermark < EventTimeMs::MAX {
+            self.now_ms = mark.watermark.0;
+        }
+        let mut found = found;
+        found.sort_by_key(|fact| (fact.seq, fact.matched));
+        let mut gone: Vec<_> =
+            gone.into_iter().map(|fact| (self.reason_said(&fact), fact)).collect();
+        gone.sort_by_key(|(reason, fact)| (*reason, fact.seq, fact.matched));
+        for (reason, old) in gone {
+            match found.iter().position(|fact| fact.action == old.action) {
+                Some(place) => {
+                    let fact = found.remove(place);
+                    self.say(fact, Op::Correct, reason);
+                }
+                None => self.say(old, Op::Retract, reason),
+            }
+        }
+        found.sort_by_key(|fact| {
+            let ActingRule { acting, name, package, .. } = self.rule(fact);
+            (-acting.priority, name.clone(), *package, fact.seq, fact.matched)
+        });
+        for fact in found {
+            let reason = self.reason(&fact);
+            self.say(fact, if reason.is_none() { Op::Assert } else { Op::Suppress }, reason);
+        }
+    }
+
+    fn say(&mut self, fact: ActionFact, op: Op, reason: Option<SuppressReason>) {
+        self.said.push(Said { epoch: self.epochs, now_ms: self.now_ms, fact, op, reason });
+    }
+
+    /// What the last was that was said of a match.
+    fn reason_said(&self, fact: &ActionFact) -> Option<SuppressReason> {
+        let mut said = self.said.iter().rev();
+        said.find(|said| said.fact.matched == fact.matched).expect("it was found before").reason
+    }
+
+    fn rule(&self, fact: &ActionFact) -> &ActingRule {
+        let is_of = |rule: &&ActingRule| rule.name == *fact.rule && rule.package == &*fact.package;
+        self.rules.iter().find(is_of).expect("a rule")
+    }
+
+    /// Why a new match does not act, the first reason that holds.
+    fn reason(&self, fact: &ActionFact) -> Option<SuppressReason> {
+        let Self { site, now_ms, epochs, .. } = self;
+        let acting = &self.rule(fact).acting;
+        let acted: Vec<&Said> = self
+            .said
+            .iter()
+            .filter(|said| said.op == Op::Assert && visitor(&said.fact) == visitor(fact))
+            .collect();
+        let count = |test: &dyn Fn(&Said) -> bool| acted.iter().filter(|said| test(said)).count();
+        let kind = |said: &Said| self.rule(&said.fact).acting.kind;
+        let is_same_rule =
+            |said: &Said| said.fact.rule == fact.rule && said.fact.package == fact.package;
+        let rests = |cooldown_ms| {
+            count(&|said| is_same_rule(said) && now_ms - said.now_ms < cooldown_ms) > 0
+        };
+        let is_invite = acting.kind == "invite";
+        let is_one_at_a_time = is_invite || acting.kind == "content";
+        let invites = |test: &dyn Fn(&Said) -> bool| {
+            u32::try_from(count(&|said| kind(said) == "invite" && test(said))).expect("few")
+        };
+        let is_at_limit = |(per_visit, per_day)| {
+            invites(&|said| said.fact.instance == fact.instance) >= per_visit
+                || invites(&|said| now_ms - said.now_ms < DAY_MS) >= per_day
+        };
+        let is_behind =
+            count(&|said| said.epoch == *epochs && ["invite", "content"].contains(&kind(said))) > 0;
+        let is_of = |(package, site): (Option<&str>, Option<&str>)| {
+            package.is_none_or(|package| package == &*fact.package)
+                && site.is_none_or(|site| site == &*fact.site)
+        };
+        let reasons = [
+            (SuppressReason::Disabled, !acting.is_enabled),
+            (SuppressReason::Paused, site.paused.is_some_and(is_of)),
+            (SuppressReason::Holdout, share(fact) < acting.holdout),
+            (
+                SuppressReason::Schedule,
+                acting.hours.is_some_and(|hours| !hours.is_open(*now_ms, site.zone)),
+            ),
+            (SuppressReason::Once, count(&|said| said.fact.action == fact.action) > 0),
+            (SuppressReason::Cooldown, acting.cooldown_ms.is_some_and(rests)),
+            (SuppressReason::Limit, is_invite && site.limits.is_some_and(is_at_limit)),
+            (SuppressReason::Priority, is_one_at_a_time && site.limits.is_some() && is_behind),
+            (SuppressReason::VisitEnded, is_invite && !fact.is_visit_open),
+        ];
+        reasons.into_iter().find(|(_, holds)| *holds).map(|(reason, _)| reason)
+    }
+}
+
+/// Who it is: the visitor of a site, or the visit where none is known.
+fn visitor(fact: &ActionFact) -> (&str, bool, &Id) {
+    match &fact.visitor {
+        Some(visitor) => (&fact.site, true, &visitor.0),
+        None => (&fact.site, false, &fact.visit.0),
+    }
+}
+
+/// Where a visitor stands for a rule, as it is published: from 0 up to 1.
+fn share(fact: &ActionFact) -> f64 {
+    let (site, _, id) = visitor(fact);
+    let of_package = xxh3_64_with_seed(fact.package.as_bytes(), window_hash(site, id));
+    let hash = xxh3_64_with_seed(fact.rule.as_bytes(), of_package);
+    (hash >> 32) as f64 / 2_f64.powi(32)
+}
+
+/// What is said of a match in an epoch.
+type Line = (MatchId, Op, Option<SuppressReason>);
+
+/// What was said, epoch by epoch, and what should have been.
+fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Vec<Line>>; 2] {
+    let mut model = Model { site, rules, now_ms: stream::START_MS, epochs: 0, said: Vec::new() };
+    let mut lines = [Vec::new(), Vec::new()];
+    for output in outputs {
+        let rows = &output.actions;
+        let (gone, found): (Vec<_>, _) = rows.iter().partition(|row| row.op == Op::Retract);
+        assert!(found.iter().all(|row| row.op != Op::Correct), "nothing is corrected yet");
+        let facts = |rows: Vec<&ActionRow>| rows.into_iter().map(|row| row.fact.clone()).collect();
+        let from = model.said.len();
+        model.epoch(&output.mark, facts(found), facts(gone));
+        let said = rows.iter().map(|row| (row.fact.matched, row.op, row.fact.suppressed));
+        let wanted =
+            model.said[from..].iter().map(|said| (said.fact.matched, said.op, said.reason));
+        for (lines, epoch) in lines.iter_mut().zip([said.collect(), wanted.collect::<Vec<_>>()]) {
+            let mut epoch: Vec<Line> = epoch;
+            epoch.sort();
+            lines.push(epoch);
+        }
+    }
+    lines
+}
+
+/// What the engine says, epoch by epoch.
+fn engine(
+    rules: &Arc<RuleSet>,
+    site: Site,
+    epochs: &[EpochInput],
+    workers: usize,
+) -> Vec<EpochOutput> {
+    let outputs = Arc::new(Mutex::new(Vec::new()));
+    let (collected, suppressor) = (Arc::clone(&outputs), site.suppressor(rules));
+    let rules = Arc::clone(rules);
+    let dataflow = Dataflow::start(
+        DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher_config()))),
+        Box::new(move |output| collected.lock().expect("no panic").push(output)),
+    )
+    .expect("the dataflow starts");
+    for epoch in epochs {
+        dataflow.submit(epoch.clone()).expect("the dataflow runs");
+    }
+    dataflow.finish().expect("the dataflow ends");
+    let mut outputs = outputs.lock().expect("no panic");
+    std::mem::take(&mut *outputs)
+}
+
+#[test]
+fn suppression_says_what_the_model_says() {
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: cases(),
+        source_file: Some(file!()),
+        test_name: Some("suppression_says_what_the_model_says"),
+        ..ProptestConfig::default()
+    });
+    let seen = Mutex::new(BTreeMap::<SuppressReason, usize>::new());
+    let drafts = prop::collection::vec(stream::draft(), 1..60);
+    let ran = runner.run(&(acting_rules(), drafts, site()), |(rules, drafts, site)| {
+        let of = |package| {
+            let of_package = rules.iter().filter(|rule| rule.package == package);
+            (package, of_package.map(|rule| rule.text.clone()).collect())
+        };
+        let compiled = packages(&PACKAGES.map(of));
+        let epochs = site.clocked(stream::epochs(&drafts));
+        let one = engine(&compiled, site, &epochs, 1);
+        let [said, wanted] = compare(site, &rules, &one);
+        for line in wanted.iter().flatten() {
+            if let (_, Op::Suppress, Some(reason)) = line {
+                *seen.lock().expect("no panic").entry(*reason).or_default() += 1;
+            }
+        }
+        prop_assert_eq!(said, wanted);
+        let two = engine(&compiled, site, &epochs, 2);
+        let rows = |outputs: Vec<EpochOutput>| -> Vec<Vec<ActionRow>> {
+            outputs.into_iter().map(|output| output.actions).collect()
+        };
+        prop_assert_eq!(rows(two), rows(one), "two workers, and one");
+        Ok(())
+    });
+    if let Err(error) = ran {
+        panic!("{error}\n{runner}");
+    }
+    let seen = seen.into_inner().expect("no panic");
+    for (reason, min) in REASONS_MIN {
+        let count = seen.get(&reason).copied().unwrap_or_default();
+        assert!(cases() < 2_000 || count >= min, "{reason:?} not {min} times: {seen:?}");
+    }
+}
