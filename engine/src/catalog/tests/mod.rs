@@ -139,10 +139,16 @@ impl Life {
     }
 
     fn event_on(&mut self, site: &str, visit: u128, name: &str) -> &mut Self {
+        let event = self.next_event(site, visit, name);
+        self.append(vec![RecordBody::Event(event)]);
+        self
+    }
+
+    fn next_event(&mut self, site: &str, visit: u128, name: &str) -> PackedEvent {
         self.clock.advance(1);
         self.sent += 1;
         let now = self.clock.now();
-        let event = Event {
+        PackedEvent::pack(&Event {
             flags: Flags::default(),
             site: site.into(),
             name: name.into(),
@@ -155,18 +161,16 @@ impl Life {
             client_timestamp: None,
             tie: None,
             fields: Vec::new(),
-        };
-        let record = NewRecord {
-            site: site.into(),
-            visitor_hash: 0,
-            dedup: None,
-            body: RecordBody::Event(PackedEvent::pack(&event)),
-        };
+        })
+    }
+
+    /// Appends records that stand in one epoch.
+    fn append(&self, bodies: Vec<RecordBody>) {
+        let record = |body| NewRecord { site: "a".into(), visitor_hash: 0, dedup: None, body };
         let (said, answer) = sync_channel(1);
         let done = Box::new(move |answer| drop(said.send(answer)));
-        self.log.append(vec![record], done).expect("there is room");
+        self.log.append(bodies.into_iter().map(record).collect(), done).expect("there is room");
         answer.recv_timeout(LONG).expect("an answer").expect("on disk");
-        self
     }
 
     /// Waits until everything that is on disk was worked through.

@@ -1,7 +1,7 @@
 //! What runs: from when on, with which state, for how long.
 
 use super::*;
-use crate::log::PauseKey;
+use crate::log::{Control, PauseKey};
 use crate::matcher::LEAVING_EPOCHS;
 
 const SHOP: &str = "com.example.shop";
@@ -17,6 +17,25 @@ fn a_rule_sees_what_comes_behind_its_deployment() {
     life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
     life.event(1, "A");
     assert_eq!(life.end(), ["com.example.shop/each a 1: 2"]);
+    check_replay(&disk);
+}
+
+/// Events of the epoch in which a record stands meet what was before, on either side of it.
+#[test]
+fn a_record_takes_effect_behind_its_epoch() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let events: Vec<_> = (1..=4).map(|visit| life.next_event("a", visit, "A")).collect();
+    let events: Vec<_> = events.into_iter().map(RecordBody::Event).collect();
+    let [one, two, three, four] = &events[..] else { panic!("four") };
+    let shop = key(SHOP, None);
+    let deploy = Control::Deploy(shop.clone(), Arc::new(package(&[("each", EACH)])));
+    let remove = Control::Remove(shop, "ann".into());
+    let [deploy, remove] = [deploy, remove].map(|it| RecordBody::Control(Arc::new(it)));
+    life.append(vec![one.clone(), deploy, two.clone()]);
+    life.append(vec![remove, three.clone()]);
+    life.append(vec![four.clone()]);
+    assert_eq!(life.end(), ["com.example.shop/each a 3: 3"]);
     check_replay(&disk);
 }
 
