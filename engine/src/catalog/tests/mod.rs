@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ struct Life {
     deployer: Deployer,
     pipeline: Pipeline,
     outbox: Outbox,
+    has_failed: Arc<AtomicBool>,
     sent: u128,
 }
 
@@ -119,14 +121,17 @@ impl Life {
             }),
             catalog: Some(catalog),
         };
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let failed = Arc::clone(&has_failed);
+        let on_fatal = Arc::new(move |_: &str| failed.store(true, Ordering::Relaxed));
         let config = PipelineConfig {
-            dataflow: DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
+            dataflow: DataflowConfig { workers, suppressor, on_fatal, ..DataflowConfig::default() },
             watermark_delay_ms: 0,
             tick_interval: LONG,
         };
         let pipeline = Pipeline::start(parts, config).expect("the pipeline starts");
         let log = Closing(log);
-        Self { log, clock, deployer, pipeline, outbox, sent: 0 }
+        Self { log, clock, deployer, pipeline, outbox, has_failed, sent: 0 }
     }
 
     fn deploy(&self, key: PackageKey, rules: &[(&str, &str)]) {
@@ -175,8 +180,13 @@ impl Life {
 
     /// Waits until everything that is on disk was worked through.
     fn settle(&self) {
-        let last = self.log.durable().map_or(Epoch(0), |mark| mark.epoch);
-        while self.pipeline.processed().epoch < last {
+        self.reach(self.log.durable().map_or(Epoch(0), |mark| mark.epoch));
+    }
+
+    /// Waits until an epoch was worked through.
+    fn reach(&self, epoch: Epoch) {
+        while self.pipeline.processed().epoch < epoch {
+            assert!(!self.has_failed.load(Ordering::Relaxed), "the pipeline failed");
             std::thread::yield_now();
         }
     }

@@ -120,9 +120,7 @@ fn removing_a_rule_frees_its_state() {
     life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
     // Nobody writes: the feeder asks for the epochs itself, a partition each.
     let removed = life.log.durable().expect("not empty").epoch;
-    while life.pipeline.processed().epoch.0 < removed.0 + LEAVING_EPOCHS {
-        std::thread::yield_now();
-    }
+    life.reach(Epoch(removed.0 + LEAVING_EPOCHS));
     assert_eq!(bytes(&life), empty);
     assert_eq!(life.end(), [""; 0], "what waited for its deadline waits no more");
     check_replay(&disk);
