@@ -5,8 +5,13 @@
 //! the Parquet is held against what was acknowledged: every acknowledged event once, none twice,
 //! no action twice by its id. The seed is printed; it decides when kills come, not what the
 //! machine's scheduler does in between.
+//!
+//! [`overload`] is the other half: nothing is killed, but more comes than is let through.
 
 mod clients;
+mod memory;
+mod open_load;
+pub(super) mod overload;
 mod reports;
 mod server;
 
@@ -17,6 +22,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+/// Bounds that make files short, so that kills come while one follows another.
+const BOUNDS: &str = "
+[log]
+segment_bytes = 1000000
+
+[reports]
+rotation_ms_max = 1000
+";
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -30,6 +44,9 @@ pub(crate) struct TortureArgs {
     /// Clients that send at a time
     #[arg(long, default_value_t = 3)]
     clients: u64,
+    /// More load than is let through instead, while reports cannot be written
+    #[arg(long, conflicts_with_all = ["kills", "seed", "clients"])]
+    overload: bool,
 }
 
 /// Runs the command.
@@ -38,8 +55,11 @@ pub(crate) struct TortureArgs {
 /// When something that was acknowledged is lost or stands twice, or the server misbehaves.
 pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     let binary = super::build_beckon(root)?;
+    if args.overload {
+        return overload::run(root, &binary);
+    }
     let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
-    write_configuration(folder.path())?;
+    write_configuration(folder.path(), BOUNDS)?;
     super::say(&format!(
         "seed {}, {} kills, data in {}",
         args.seed,
@@ -121,7 +141,7 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_configuration(folder: &Path) -> anyhow::Result<()> {
+fn write_configuration(folder: &Path, bounds: &str) -> anyhow::Result<()> {
     let rules = folder.join("rules/com.example.torture");
     std::fs::create_dir_all(&rules)?;
     let rule = |name: &str, fire: &str, query: &str| {
@@ -143,11 +163,7 @@ data = "{folder}/data"
 rules = "{folder}/rules"
 reports = "{folder}/reports"
 
-[log]
-segment_bytes = 1000000
-
-[reports]
-rotation_ms_max = 1000
+{bounds}
 
 [sites.torture]
 keys = [{{ name = "clients", kind = "server", key = "{key}" }}]

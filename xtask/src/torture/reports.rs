@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::RowAccessor;
+use parquet::record::{Row, RowAccessor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,30 +17,66 @@ pub(crate) fn count(
     filter: Option<(&str, &str)>,
 ) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
+    let (filter_column, wanted) = filter.unzip();
+    each_row(table, &[column, filter_column.unwrap_or(column)], |row, places| {
+        if wanted.is_none_or(|wanted| row.get_string(places[1]).is_ok_and(|it| it == wanted)) {
+            *counts.entry(row.get_string(places[0])?.clone()).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Checks that the log's records and its epochs stand in the tables once each, without a gap.
+///
+/// # Errors
+/// When one does not, or a file cannot be read.
+pub(crate) fn check_sequences(reports: &Path, log_last: u64) -> anyhow::Result<()> {
+    let mut records = Vec::new();
+    each_row(&reports.join("events"), &["made_up", "log_sequence"], |row, places| {
+        if !row.get_bool(places[0])? {
+            records.push(u64::try_from(row.get_long(places[1])?)?);
+        }
+        Ok(())
+    })?;
+    let mut epochs = Vec::new();
+    each_row(&reports.join("epochs"), &["epoch"], |row, places| {
+        epochs.push(u64::try_from(row.get_long(places[0])?)?);
+        Ok(())
+    })?;
+    for (what, numbers) in [("log sequence number", &mut records), ("epoch", &mut epochs)] {
+        numbers.sort_unstable();
+        let wrong = numbers.iter().zip(1..).find(|(found, expected)| *found != expected);
+        anyhow::ensure!(wrong.is_none(), "{what}: (found, expected) {wrong:?}");
+    }
+    anyhow::ensure!(
+        records.len() as u64 == log_last,
+        "{} records of {log_last} in Parquet",
+        records.len()
+    );
+    Ok(())
+}
+
+/// Visits every row of a table; `places` are those of the columns.
+fn each_row(
+    table: &Path,
+    columns: &[&str],
+    mut visit: impl FnMut(&Row, &[usize]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for file in parquet_files(table)? {
         let reader = SerializedFileReader::new(std::fs::File::open(&file)?)
             .with_context(|| file.display().to_string())?;
         let schema = reader.metadata().file_metadata().schema().clone();
-        let place = |name: &str| {
-            let mut names = schema.get_fields().iter().map(|field| field.name().to_owned());
-            names.position(|field| field == name).with_context(|| format!("no column {name}"))
+        let place = |name: &&str| {
+            let mut names = schema.get_fields().iter().map(|field| field.name());
+            names.position(|field| field == *name).with_context(|| format!("no column {name}"))
         };
-        let value = place(column)?;
-        let filter = match filter {
-            Some((name, wanted)) => Some((place(name)?, wanted)),
-            None => None,
-        };
+        let places = columns.iter().map(place).collect::<anyhow::Result<Vec<_>>>()?;
         for row in reader.get_row_iter(None)? {
-            let row = row?;
-            if let Some((place, wanted)) = filter
-                && row.get_string(place)? != wanted
-            {
-                continue;
-            }
-            *counts.entry(row.get_string(value)?.clone()).or_default() += 1;
+            visit(&row?, &places)?;
         }
     }
-    Ok(counts)
+    Ok(())
 }
 
 fn parquet_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -1,5 +1,6 @@
 //! A server under torture: started, killed, started again on the same data.
 
+use super::memory::Resident;
 use anyhow::Context;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -80,6 +81,14 @@ impl Server {
             anyhow::ensure!(Instant::now() < deadline, "it does not end:\n{}", self.last_words());
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// What memory it has.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub(crate) fn resident(&self) -> anyhow::Result<Resident> {
+        Resident::of(self.child.as_ref().context("it does not run")?.id())
     }
 
     /// The end of what it logged.
