@@ -165,7 +165,7 @@ fn unsorted_events_that_are_too_late_are_reported() {
     let log = write(&folder, "access.log", &text);
     let result = replay(&[&log, "--unsorted"]);
     assert_eq!(result["totals"]["beforeHorizon"], 1);
-    assert_eq!(result["totals"]["lateInVisit"], 1);
+    assert_eq!(result["totals"]["putInPlace"], 1);
     assert_eq!(replay(&[&log])["totals"]["beforeHorizon"], 0);
 }
 

@@ -68,6 +68,8 @@ pub struct StageStats {
     pub events_matched: u64,
     /// Events late in their visit or before the horizon.
     pub events_late: u64,
+    /// Events late in their visit that could not be put in their place.
+    pub events_not_correctable: u64,
     /// Events over `visit_events_matched_max`.
     pub events_over_limit: u64,
     /// Visits closed because of the limit of open visits.
@@ -81,10 +83,12 @@ pub struct StageStats {
     pub partials_dropped: u64,
     /// Matches refused because of `pending_absences_max`.
     pub absences_refused: u64,
-    /// Matches asserted before they were final because of `rule_hits_max`.
+    /// Matches that were final before their time because of `rule_hits_max`.
     pub hits_over_limit: u64,
     /// Events whose bytes could not be read.
     pub events_unreadable: u64,
-    /// Matches found.
+    /// Matches asserted.
     pub matches: u64,
+    /// Matches taken back.
+    pub matches_retracted: u64,
 }

@@ -22,7 +22,8 @@ pub(super) fn text(summary: &Summary) -> anyhow::Result<String> {
             "visits": totals.visits,
             "epochs": totals.epochs,
             "madeUp": totals.made_up,
-            "lateInVisit": totals.late_in_visit,
+            "putInPlace": totals.put_in_place,
+            "notCorrectable": totals.not_correctable,
             "beforeHorizon": totals.before_horizon,
             "overVisitLimit": totals.over_visit_limit,
             "superseded": totals.superseded,
@@ -46,6 +47,8 @@ fn rule(((package, name), seen): (&RuleKey, &RuleSeen)) -> Value {
         "version": format!("{:032X}", seen.version),
         "fired": seen.fired,
         "suppressed": seen.suppressed,
+        "retracted": seen.retracted,
+        "corrected": seen.corrected,
         "visitors": seen.visitors,
         "example": seen.example.as_ref().map(example),
     })

@@ -40,6 +40,10 @@ pub(super) struct RuleSeen {
     pub(super) fired: u64,
     /// Matches that do not act.
     pub(super) suppressed: u64,
+    /// Matches taken back because of a late event.
+    pub(super) retracted: u64,
+    /// Matches in whose place others stand.
+    pub(super) corrected: u64,
     pub(super) visitors: u64,
     pub(super) example: Option<Example>,
     visitor_hashes: HashSet<u64>,
@@ -53,7 +57,9 @@ pub(super) struct Totals {
     pub(super) events: u64,
     pub(super) made_up: u64,
     pub(super) visits: u64,
-    pub(super) late_in_visit: u64,
+    pub(super) put_in_place: u64,
+    /// Late in their visit, which keeps no events so old.
+    pub(super) not_correctable: u64,
     pub(super) before_horizon: u64,
     pub(super) over_visit_limit: u64,
     pub(super) superseded: u64,
@@ -109,7 +115,8 @@ impl Observer {
         let is_made_up = view.flags.has(Flags::MADE_UP);
         *(if is_made_up { &mut totals.made_up } else { &mut totals.events }) += 1;
         match row.fate {
-            Fate::LateInVisit => totals.late_in_visit += 1,
+            Fate::PutInPlace => totals.put_in_place += 1,
+            Fate::NotCorrectable => totals.not_correctable += 1,
             Fate::BeforeHorizon => totals.before_horizon += 1,
             Fate::OverVisitLimit => totals.over_visit_limit += 1,
             Fate::Superseded => totals.superseded += 1,
@@ -118,7 +125,7 @@ impl Observer {
         if !is_made_up {
             self.observed.count_name(view.name);
         }
-        if let (true, Fate::Matched, Some(instance)) = (wants_events, row.fate, row.instance) {
+        if let (true, true, Some(instance)) = (wants_events, row.fate.is_matched(), row.instance) {
             self.recent.push(instance, row.event.clone());
         }
     }
@@ -130,8 +137,15 @@ impl Observer {
         match row.op {
             Op::Assert => rule.fired += 1,
             Op::Suppress => rule.suppressed += 1,
-            Op::Retract => rule.fired = rule.fired.saturating_sub(1),
-            Op::Correct => {}
+            Op::Retract => {
+                let counted = match row.fact.suppressed {
+                    None => &mut rule.fired,
+                    Some(_) => &mut rule.suppressed,
+                };
+                *counted = counted.saturating_sub(1);
+                rule.retracted += 1;
+            }
+            Op::Correct => rule.corrected += 1,
         }
         if matches!(row.op, Op::Assert | Op::Suppress) {
             rule.count_visitor(fact);

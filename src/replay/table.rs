@@ -71,10 +71,11 @@ fn example_text(out: &mut String, (package, name): &RuleKey, rule: &RuleSeen, ex
 
 fn totals_table(summary: &Summary) -> Table {
     let totals = summary.observed.totals;
-    let late = totals.late_in_visit + totals.before_horizon;
+    let late = totals.not_correctable + totals.before_horizon;
     let rows = [
         ("events", totals.events),
         ("visits", totals.visits),
+        ("came late, put in their place", totals.put_in_place),
         ("came too late, not matched", late),
         ("over the limit of a visit, not matched", totals.over_visit_limit),
         ("duplicates", summary.feed.duplicates),

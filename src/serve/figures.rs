@@ -39,7 +39,12 @@ impl Collector for Figures {
         }
         let counters = [
             ("engine_events_matched", "Events tried on the rules", stages.events_matched),
-            ("engine_events_late", "Late events, recorded only", stages.events_late),
+            ("engine_events_late", "Late events", stages.events_late),
+            (
+                "engine_events_not_correctable",
+                "Late events that sort before those that their visit keeps",
+                stages.events_not_correctable,
+            ),
             ("engine_events_over_limit", "Over visit_events_matched_max", stages.events_over_limit),
             ("engine_visits_evicted", "Closed by visits_open_max", stages.visits_evicted),
             (
@@ -52,7 +57,8 @@ impl Collector for Figures {
             ("engine_absences_refused", "Over pending_absences_max", stages.absences_refused),
             ("engine_hits_over_limit", "Over rule_hits_max", stages.hits_over_limit),
             ("engine_events_unreadable", "Bytes that are no event", stages.events_unreadable),
-            ("engine_matches", "Matches found", stages.matches),
+            ("engine_matches", "Matches asserted", stages.matches),
+            ("engine_matches_retracted", "Matches taken back", stages.matches_retracted),
             ("engine_visitors_forgotten", "Over visitors_max", suppress.visitors_forgotten),
             (
                 "engine_decisions_forgotten",

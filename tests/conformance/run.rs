@@ -155,8 +155,8 @@ fn reference_matches(rules: &RuleSet, dataset: &Dataset) -> Vec<Vec<i64>> {
         lateness_ms: 0,
         inactivity_ms: None,
         visit_events_matched_max: u64::MAX,
+        visit_events_max: usize::MAX,
         makes_visit_started: false,
-        late_in_place: true,
     });
     reference.epoch(&epoch(dataset));
     let matches = reference.matches_in_order(rules);

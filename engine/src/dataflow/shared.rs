@@ -333,6 +333,7 @@ fn sum(total: StageStats, one: &StageStats) -> StageStats {
         },
         events_matched: total.events_matched + one.events_matched,
         events_late: total.events_late + one.events_late,
+        events_not_correctable: total.events_not_correctable + one.events_not_correctable,
         events_over_limit: total.events_over_limit + one.events_over_limit,
         visits_evicted: total.visits_evicted + one.visits_evicted,
         closed_visits_forgotten: total.closed_visits_forgotten + one.closed_visits_forgotten,
@@ -342,5 +343,6 @@ fn sum(total: StageStats, one: &StageStats) -> StageStats {
         hits_over_limit: total.hits_over_limit + one.hits_over_limit,
         events_unreadable: total.events_unreadable + one.events_unreadable,
         matches: total.matches + one.matches,
+        matches_retracted: total.matches_retracted + one.matches_retracted,
     }
 }

@@ -56,6 +56,11 @@ impl Hit {
         usize::try_from(self.0 >> 8).expect("an index of the rules")
     }
 
+    /// The rule, as windows name it.
+    pub(super) fn rule_number(self) -> u32 {
+        u32::try_from(self.0 >> 8).expect("a rule's index has 32 bits")
+    }
+
     /// The term.
     pub(super) fn role(self) -> Role {
         match self.0.to_le_bytes()[0] {

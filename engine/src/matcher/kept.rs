@@ -1,16 +1,20 @@
 //! The events that a visit keeps: the newest, as they were packed, and ids of older ones that a
 //! partial match still needs.
 //!
-//! An event of a visit has an ordinal: 0 is the first that was tried on the rules (a made-up
-//! `VisitStarted` too). Partial matches name events by ordinal. When an event leaves the window of
-//! kept ones its id stays behind (`spilled`) until no partial match names it; that is looked at
-//! when the list has doubled, so it costs nothing for each event.
+//! They stand in the order of events (timestamp, tie-breaker, log sequence): one that comes late is
+//! put between those that were there. An event's ordinal is its place: 0 is the first that was tried
+//! on the rules (a made-up `VisitStarted` too); those behind a late one move up by one. Partial
+//! matches name events by ordinal. When an event leaves the window of kept ones its id stays behind
+//! (`spilled`) until no partial match names it; that is looked at when the list has doubled, so it
+//! costs nothing for each event.
 //!
 //! The bytes lie back to back in one buffer that grows by a third. Keeping the shared events
 //! themselves costs no copy, but they lie scattered: freeing those of a visit that ended then cost
 //! more than all of matching (a third of the time went to the allocator).
 
-use crate::model::{EventId, EventView, PackedEvent};
+use super::visit::{Order, order};
+use crate::model::{EventId, EventView, Identity, LogSeq};
+use std::ops::Range;
 
 /// Ids of events that left, before they are looked through.
 const SPILLED_MIN: usize = 16;
@@ -18,14 +22,18 @@ const SPILLED_MIN: usize = 16;
 /// An event's place among those of its visit.
 pub(super) type Ordinal = u32;
 
+/// The place of an event when another was put in at `from`.
+pub(super) fn shift(ordinal: &mut Ordinal, from: Ordinal) {
+    *ordinal += Ordinal::from(*ordinal >= from);
+}
+
 /// Kept events, and ids of older ones.
 #[derive(Debug, Default)]
 pub(super) struct KeptEvents {
     /// Packed events, one behind the other.
     bytes: Vec<u8>,
-    /// Where each begins in `bytes`.
-    starts: Vec<u32>,
-    /// Ordinal of the event at `starts[0]`.
+    slots: Vec<Slot>,
+    /// Ordinal of the event at `slots[0]`.
     base: Ordinal,
     /// Events at the front that left, and are still in the buffer.
     gone: u32,
@@ -33,48 +41,165 @@ pub(super) struct KeptEvents {
     spilled: Vec<(Ordinal, EventId)>,
     /// Length of `spilled` at which it is looked through.
     sweep_at: u32,
+    /// Who the visitor was, in log order; none while nobody is known.
+    identities: Vec<Identity>,
+}
+
+/// Where an event lies, and what the log says of it.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Where it begins in `bytes`.
+    start: u32,
+    /// 0 is nobody, `n` is `identities[n - 1]`.
+    identity: u32,
+    seq: LogSeq,
+}
+
+/// A kept event.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<'a> {
+    pub(super) view: EventView<'a>,
+    /// The packed event.
+    pub(super) bytes: &'a [u8],
+    pub(super) seq: LogSeq,
+    /// Who the visitor was at it.
+    pub(super) identity: Identity,
 }
 
 impl KeptEvents {
-    /// Keeps an event; at most `max` stay. Returns its ordinal, and whether an older one left.
-    pub(super) fn push(&mut self, event: &PackedEvent, max: u32) -> (Ordinal, bool) {
-        let ordinal = self.base + count(self.starts.len());
-        let bytes = event.as_bytes();
-        if self.bytes.capacity() - self.bytes.len() < bytes.len() {
-            let length = self.bytes.len();
-            self.bytes.reserve_exact(bytes.len().max(if length < 2_048 {
-                1_024
-            } else {
-                length / 3
-            }));
-        }
-        if self.starts.len() == self.starts.capacity() {
-            self.starts.reserve_exact(self.starts.len() / 3 + 8);
-        }
-        self.starts.push(count(self.bytes.len()));
+    /// Keeps an event that sorts behind all others; `bytes` are those of a packed event that was
+    /// viewed before.
+    pub(super) fn push(&mut self, bytes: &[u8], seq: LogSeq, identity: &Identity) -> Ordinal {
+        let ordinal = self.end();
+        self.reserve(bytes.len());
+        let identity = self.identity_index(identity);
+        self.slots.push(Slot { start: count(self.bytes.len()), identity, seq });
         self.bytes.extend_from_slice(bytes);
-        let leaves = count(self.starts.len()) - self.gone > max.max(1);
-        if leaves {
-            let oldest = self.base + self.gone;
-            if let Some(id) = self.kept_id(oldest) {
-                self.spilled.push((oldest, id));
+        ordinal
+    }
+
+    /// Puts an event in its place, one that [`KeptEvents::place`] told.
+    pub(super) fn insert(
+        &mut self,
+        place: Ordinal,
+        bytes: &[u8],
+        seq: LogSeq,
+        identity: &Identity,
+    ) {
+        self.reserve(bytes.len());
+        let identity = self.identity_index(identity);
+        let index = self.index(place);
+        let start = self.slots.get(index).map_or_else(|| count(self.bytes.len()), |it| it.start);
+        let at = usize::try_from(start).expect("32 bits");
+        self.bytes.splice(at..at, bytes.iter().copied());
+        self.slots.insert(index, Slot { start, identity, seq });
+        self.slots[index + 1..].iter_mut().for_each(|slot| slot.start += count(bytes.len()));
+    }
+
+    fn reserve(&mut self, more: usize) {
+        if self.bytes.capacity() - self.bytes.len() < more {
+            let length = self.bytes.len();
+            self.bytes.reserve_exact(more.max(if length < 2_048 { 1_024 } else { length / 3 }));
+        }
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(self.slots.len() / 3 + 8);
+        }
+    }
+
+    fn identity_index(&mut self, identity: &Identity) -> u32 {
+        if *identity == Identity::default() {
+            return 0;
+        }
+        if self.identities.last() != Some(identity) {
+            self.identities.push(identity.clone());
+        }
+        count(self.identities.len())
+    }
+
+    /// Whether `max` events are kept; one always may be.
+    pub(super) fn is_full(&self, max: u32) -> bool {
+        count(self.slots.len()) - self.gone >= max.max(1)
+    }
+
+    /// Whether an event was kept and left.
+    pub(super) fn has_left(&self) -> bool {
+        self.base + self.gone > 0
+    }
+
+    /// Where an event belongs: behind all that do not sort after it.
+    pub(super) fn place(&self, order: Order) -> Ordinal {
+        let Range { start, end } = self.range();
+        let mut places = start..end;
+        while !places.is_empty() {
+            let middle = places.start + (places.end - places.start) / 2;
+            if self.get(middle).is_some_and(|kept| kept.order() <= order) {
+                places.start = middle + 1;
+            } else {
+                places.end = middle;
             }
+        }
+        places.start
+    }
+
+    /// The ordinals of the events that are kept.
+    pub(super) fn range(&self) -> Range<Ordinal> {
+        self.base + self.gone..self.end()
+    }
+
+    fn end(&self) -> Ordinal {
+        self.base + count(self.slots.len())
+    }
+
+    /// A kept event.
+    pub(super) fn get(&self, ordinal: Ordinal) -> Option<Kept<'_>> {
+        let slot = self.slots.get(self.index(ordinal))?;
+        let next = self.slots.get(self.index(ordinal) + 1);
+        let start = usize::try_from(slot.start).ok()?;
+        let end = next.map_or(Some(self.bytes.len()), |next| usize::try_from(next.start).ok())?;
+        let bytes = self.bytes.get(start..end)?;
+        let identity = slot.identity.checked_sub(1).and_then(|index| {
+            self.identities.get(usize::try_from(index).expect("32 bits")).cloned()
+        });
+        Some(Kept {
+            view: EventView::read(bytes).ok()?,
+            bytes,
+            seq: slot.seq,
+            identity: identity.unwrap_or_default(),
+        })
+    }
+
+    fn index(&self, ordinal: Ordinal) -> usize {
+        ordinal
+            .checked_sub(self.base)
+            .map_or(usize::MAX, |index| usize::try_from(index).expect("32 bits"))
+    }
+
+    /// The oldest leaves.
+    pub(super) fn drop_first(&mut self) {
+        let oldest = self.base + self.gone;
+        if let Some(id) = self.kept_id(oldest) {
+            self.spilled.push((oldest, id));
             self.gone += 1;
             self.compact();
         }
-        (ordinal, leaves)
     }
 
     /// Moves the events that stay to the front once a quarter of the buffer is gone.
     fn compact(&mut self) {
         let gone = usize::try_from(self.gone).expect("32 bits");
-        if gone < self.starts.len() / 4 {
+        if gone < self.slots.len() / 4 {
             return;
         }
-        let cut = self.starts.get(gone).copied().unwrap_or_else(|| count(self.bytes.len()));
+        let cut = self.slots.get(gone).map_or_else(|| count(self.bytes.len()), |slot| slot.start);
         self.bytes.drain(..usize::try_from(cut).expect("32 bits"));
-        self.starts.drain(..gone);
-        self.starts.iter_mut().for_each(|start| *start -= cut);
+        self.slots.drain(..gone);
+        let named = self.slots.iter().filter_map(|slot| slot.identity.checked_sub(1)).min();
+        let unnamed = named.unwrap_or_else(|| count(self.identities.len()));
+        self.identities.drain(..usize::try_from(unnamed).expect("32 bits"));
+        for slot in &mut self.slots {
+            slot.start -= cut;
+            slot.identity = slot.identity.saturating_sub(unnamed);
+        }
         self.base += self.gone;
         self.gone = 0;
     }
@@ -100,22 +225,30 @@ impl KeptEvents {
     }
 
     fn kept_id(&self, ordinal: Ordinal) -> Option<EventId> {
-        let index = usize::try_from(ordinal.checked_sub(self.base)?).ok()?;
-        let start = usize::try_from(*self.starts.get(index)?).ok()?;
+        let slot = self.slots.get(self.index(ordinal))?;
+        let start = usize::try_from(slot.start).ok()?;
         EventView::read(self.bytes.get(start..)?).ok().map(|view| view.id())
     }
 
     /// Reads the end of the buffers, where the next event goes; the figure means nothing.
     pub(super) fn touch(&self) -> u64 {
         let byte = self.bytes.last().copied().map_or(0, u64::from);
-        byte ^ self.starts.last().copied().map_or(0, u64::from)
+        byte ^ self.slots.last().map_or(0, |slot| slot.seq.0)
     }
 
     /// Bytes that are held.
     pub(super) fn bytes(&self) -> u64 {
-        let starts = self.starts.capacity() * size_of::<u32>();
+        let slots = self.slots.capacity() * size_of::<Slot>();
+        let identities = self.identities.capacity() * size_of::<Identity>();
         let spilled = self.spilled.capacity() * size_of::<(Ordinal, EventId)>();
-        (self.bytes.capacity() + starts + spilled) as u64
+        (self.bytes.capacity() + slots + identities + spilled) as u64
+    }
+}
+
+impl Kept<'_> {
+    /// Its place in the order of events.
+    pub(super) fn order(&self) -> Order {
+        order(&self.view, self.seq)
     }
 }
 
@@ -128,20 +261,32 @@ fn count(count: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::matcher::testing::Sample;
-    use crate::model::{Id, Value};
+    use crate::model::{Id, Value, VisitScope};
+
+    fn keep(kept: &mut KeptEvents, sample: &Sample, seq: u64, max: u32) {
+        while kept.is_full(max) {
+            kept.drop_first();
+        }
+        kept.push(sample.pack(seq).event.as_bytes(), LogSeq(seq), &Identity::default());
+    }
 
     fn kept(count: u64, max: u32) -> KeptEvents {
         let mut kept = KeptEvents::default();
         for seq in 1..=count {
-            kept.push(&Sample::new("A", 0).pack(seq).event, max);
+            keep(&mut kept, &Sample::new("A", 0), seq, max);
         }
         kept
+    }
+
+    fn user(name: &str) -> Identity {
+        let user = Some(name.into());
+        Identity { scope: VisitScope::Recognized, user, verified: false }
     }
 
     #[test]
     fn the_newest_are_kept_and_older_ids_remembered() {
         let kept = kept(5, 2);
-        assert!(kept.starts.len() <= 3, "events that left are not held for long");
+        assert!(kept.slots.len() <= 3, "events that left are not held for long");
         for ordinal in 0..5 {
             let id = EventId(Id::Bits(u128::from(ordinal) + 1));
             assert_eq!(kept.id(ordinal), Some(id));
@@ -151,9 +296,47 @@ mod tests {
 
     #[test]
     fn the_newest_is_kept_whatever_the_limit() {
+        let kept = kept(2, 0);
+        assert_eq!(kept.range(), 1..2);
+        assert!(kept.has_left() && kept.is_full(0));
+    }
+
+    #[test]
+    fn a_late_event_stands_in_its_place() {
         let mut kept = KeptEvents::default();
-        let leaves = [1, 2].map(|seq| kept.push(&Sample::new("A", 0).pack(seq).event, 0).1);
-        assert_eq!(leaves, [false, true]);
+        for (seq, time_ms) in [(1, 10), (2, 20), (3, 20), (4, 30)] {
+            let event = Sample::new("A", time_ms).pack(seq).event;
+            kept.push(event.as_bytes(), LogSeq(seq), &user(&seq.to_string()));
+        }
+        for (seq, time_ms, place) in [(5, 20, 3), (6, 5, 0), (7, 29, 5)] {
+            let event = Sample::new("B", time_ms).pack(seq).event;
+            let order = order(&event.view().expect("just packed"), LogSeq(seq));
+            assert_eq!(kept.place(order), place);
+            kept.insert(place, event.as_bytes(), LogSeq(seq), &user(&seq.to_string()));
+        }
+        let all: Vec<_> = kept.range().filter_map(|ordinal| kept.get(ordinal)).collect();
+        let line: Vec<_> = all.iter().map(|kept| (kept.seq.0, kept.view.timestamp.0)).collect();
+        assert_eq!(line, [(6, 5), (1, 10), (2, 20), (3, 20), (5, 20), (7, 29), (4, 30)]);
+        for kept in all {
+            assert_eq!(kept.view.id(), EventId(Id::Bits(u128::from(kept.seq.0))));
+            assert_eq!(kept.identity, user(&kept.seq.0.to_string()));
+        }
+    }
+
+    #[test]
+    fn identities_of_events_that_left_are_forgotten() {
+        let mut kept = KeptEvents::default();
+        for seq in 1..=1_000 {
+            while kept.is_full(10) {
+                kept.drop_first();
+            }
+            let event = Sample::new("A", 0).pack(seq).event;
+            kept.push(event.as_bytes(), LogSeq(seq), &user(&seq.to_string()));
+        }
+        assert!(kept.identities.len() <= 15, "{} identities", kept.identities.len());
+        let last = kept.get(999).expect("the newest");
+        assert_eq!(last.identity, user("1000"));
+        assert_eq!(kept.get(990).expect("the oldest").identity, user("991"));
     }
 
     #[test]
@@ -191,7 +374,7 @@ mod tests {
             .with("title", text("Running shoes"));
         let mut kept = KeptEvents::default();
         for seq in 1..=100 {
-            kept.push(&sample.pack(seq).event, 500);
+            keep(&mut kept, &sample, seq, 500);
         }
         let each = kept.bytes() / 100;
         assert!(each <= 300, "{each} bytes");

@@ -43,7 +43,7 @@ impl Leaving {
             let partition = partitions[turn.next].as_deref_mut();
             for visit in partition.into_iter().flat_map(Partition::visits_mut) {
                 let before = visit.bytes();
-                turn.slots.iter().for_each(|slot| visit.windows.forget(*slot));
+                turn.slots.iter().for_each(|slot| visit.forget(*slot));
                 *state_bytes = (*state_bytes + visit.bytes()).saturating_sub(before);
             }
             turn.next += 1;

@@ -11,16 +11,18 @@
 //! 4. no open visit: it opens one (the longest idle of the partition is evicted if there are too
 //!    many), and a missing `VisitStarted` is made up before it;
 //! 5. a `VisitStarted` behind a made-up one: `Superseded`, wherever it sorts;
-//! 6. it sorts before an event of its visit already seen: `LateInVisit`;
-//! 7. it stamps the visitor's identity; the visit had `visit_events_matched_max` before:
+//! 6. it stamps the visitor's identity; the visit had `visit_events_matched_max` before:
 //!    `OverVisitLimit`;
+//! 7. it sorts before an event of its visit already seen: `PutInPlace` (`late`), or, where the visit
+//!    keeps no events so old, `NotCorrectable`;
 //! 8. `Matched`: it is kept and tried on the rules.
 //!
-//! A `VisitEnded` of 7 or 8 then ends the visit, unless it is unproven. Events of 1 to 6 move nothing,
-//! but that a superseded one may make the visit last longer. At a mark, first the matches are asserted
-//! that waited for a time before its horizon (a missing event at the end, `emit = "final"`); then
-//! visits end whose last event plus inactivity lies before the mark's horizon, and all of them where
-//! the watermark is the end of time. A visit that ends, in whatever way, fulfils what still waits.
+//! A `VisitEnded` of 6 to 8 then ends the visit, unless it is unproven. Events of 1 to 5 move nothing,
+//! but that a superseded one may make the visit last longer. At a mark, first the rules are evaluated
+//! again that late events touched; then the matches are asserted that waited for a time before its
+//! watermark (the deadline of a missing event) or its horizon (`emit = "final"`); then visits end whose
+//! last event plus inactivity lies before the horizon, and all of them where the watermark is the end
+//! of time. A visit that ends, in whatever way, fulfils what still waits.
 //!
 //! Cost for each event: one pass over its bytes, one look-up for each indexed field (`index`), one
 //! look-up of its visit, and then only what the hits touch. Nothing is logged for an event. With many
@@ -35,13 +37,16 @@ mod identity;
 mod index;
 mod kept;
 mod keys;
+mod late;
 mod leaving;
+mod life;
 mod names;
 mod partition;
 mod prepared;
 mod reach;
 mod sample;
 mod sequence;
+mod standing;
 mod turns;
 mod visit;
 mod waiting;
@@ -58,19 +63,20 @@ pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 
 use crate::model::{
-    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
-    LoggedEvent, PARTITIONS, PackedEvent, PartitionId, VisitChange, WindowKey,
-    made_up_visit_started, system, window_hash,
+    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LoggedEvent,
+    PARTITIONS, PartitionId, WindowKey, system, window_hash,
 };
 use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
 use fields::{Buffers, Captures};
 use index::Hit;
+use late::DirtyVisit;
 use leaving::Leaving;
 use names::Names;
-use partition::{Ended, Partition};
+use partition::Partition;
 use sequence::Trial;
 use smallvec::SmallVec;
+use standing::Found;
 use std::sync::Arc;
 use visit::Visit;
 
@@ -98,11 +104,17 @@ struct Shared {
     config: MatcherConfig,
     prepared: Arc<Prepared>,
     sites: Names<Arc<str>>,
+    /// Nothing earlier is waited for.
+    watermark: EventTimeMs,
     /// What lies before it is final.
     horizon: EventTimeMs,
+    /// Visits to be looked at again when the epoch ends, each once.
+    dirty: Vec<DirtyVisit>,
     stats: StageStats,
     /// Used again for each event.
     hits: Vec<Hit>,
+    /// Used again for each event.
+    found: Vec<Found>,
     /// Used again for each event.
     buffers: Buffers,
 }
@@ -121,9 +133,12 @@ impl Matcher {
             config,
             prepared,
             sites: Names::default(),
+            watermark: EventTimeMs::MIN,
             horizon: EventTimeMs::MIN,
+            dirty: Vec::new(),
             stats: StageStats::default(),
             hits: Vec::new(),
+            found: Vec::new(),
             buffers: Buffers::default(),
         };
         let never = vec![EventTimeMs::MAX; usize::from(PARTITIONS)];
@@ -146,15 +161,25 @@ impl Matcher {
         first_due[index] = partition.first_due().unwrap_or(EventTimeMs::MAX);
     }
 
-    /// Asserts the matches whose time lies before the horizon.
+    /// Corrects what late events of the epoch changed.
+    fn correct(&mut self, out: &mut Vec<Effect>) {
+        let Self { shared, partitions, first_due, .. } = self;
+        for DirtyVisit { partition: index, hash, instance } in std::mem::take(&mut shared.dirty) {
+            let Some(partition) = &mut partitions[index] else { continue };
+            partition.revise(hash, instance, |visit| shared.correct(visit, out));
+            first_due[index] = partition.first_due().unwrap_or(EventTimeMs::MAX);
+        }
+    }
+
+    /// Asserts the matches whose time the watermark has passed.
     fn fire_due(&mut self, out: &mut Vec<Effect>) {
         let Self { shared, partitions, first_due, .. } = self;
-        let horizon = shared.horizon;
+        let watermark = shared.watermark;
         for (partition, first) in partitions.iter_mut().zip(first_due) {
-            let Some(partition) = partition.as_mut().filter(|_| horizon > *first) else {
+            let Some(partition) = partition.as_mut().filter(|_| watermark > *first) else {
                 continue;
             };
-            partition.fire_due(horizon, |visit| shared.fire(visit, horizon, true, out));
+            partition.fire_due(watermark, |visit| shared.fire(visit, watermark, true, out));
             *first = partition.first_due().unwrap_or(EventTimeMs::MAX);
         }
     }
@@ -192,6 +217,7 @@ impl Stage for Matcher {
     }
 
     fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>) {
+        self.correct(out);
         let shared = &mut self.shared;
         let is_end = mark.watermark == EventTimeMs::MAX;
         let horizon = if is_end {
@@ -199,6 +225,7 @@ impl Stage for Matcher {
         } else {
             mark.watermark.saturating_add(-shared.config.lateness_ms)
         };
+        shared.watermark = shared.watermark.max(mark.watermark);
         shared.horizon = shared.horizon.max(horizon);
         self.fire_due(out);
         let Self { shared, partitions, first_idle, .. } = self;
@@ -228,7 +255,8 @@ impl Stage for Matcher {
         let idle = first_idle.iter().min().filter(is_open).zip(config.inactivity_ms);
         let ends = idle.map(|(last, inactivity_ms)| last.saturating_add(inactivity_ms));
         let due = first_due.iter().min().filter(|due| **due < EventTimeMs::MAX).filter(is_open);
-        let first = ends.into_iter().chain(due.copied()).min();
+        let due = due.map(|due| due.saturating_add(-config.lateness_ms));
+        let first = ends.into_iter().chain(due).min();
         // A time has passed once the horizon lies behind it.
         let next_timer_ms = first.map(|time| time.saturating_add(1).0);
         StageStats { next_timer_ms, ..shared.stats }
@@ -299,17 +327,16 @@ impl Shared {
             None => self.open(&arrival, partition, out),
         };
         visit.events += 1;
-        let order = visit::order(&view, logged.seq);
         if visit.is_made_up && view.name == system::VISIT_STARTED {
-            visit.newest = visit.newest.max(order);
+            visit.newest = visit.newest.max(visit::order(&view, logged.seq));
             return out.push(Effect::Event(arrival.row(Fate::Superseded, Some(visit))));
         }
-        if order < visit.newest {
-            self.stats.events_late += 1;
-            return out.push(Effect::Event(arrival.row(Fate::LateInVisit, Some(visit))));
-        }
-        visit.newest = order;
+        let was_dirty = visit.is_dirty();
         self.take(&arrival, captures, visit, out);
+        if visit.is_dirty() && !was_dirty {
+            let (partition, instance) = (arrival.partition(), visit.instance);
+            self.dirty.push(DirtyVisit { partition, hash, instance });
+        }
         if visit.unscheduled().is_some() {
             partition.schedule(hash, view.site, &id);
         }
@@ -322,7 +349,7 @@ impl Shared {
         }
     }
 
-    /// Takes an event of a visit that comes in order.
+    /// Takes an event of a visit, in order or late.
     fn take(
         &mut self,
         arrival: &Arrival<'_>,
@@ -330,13 +357,20 @@ impl Shared {
         visit: &mut Visit,
         out: &mut Vec<Effect>,
     ) {
+        let order = visit::order(&arrival.view, arrival.logged.seq);
+        let is_late = order < visit.newest;
+        visit.newest = visit.newest.max(order);
         identity::advance(&mut visit.identity, &arrival.view);
         if let Some(visitor) = arrival.view.visitor() {
             visit.visitor = Some(visitor);
         }
+        self.stats.events_late += u64::from(is_late);
         if visit.matchable >= self.config.visit_events_matched_max {
             self.stats.events_over_limit += 1;
             return out.push(Effect::Event(arrival.row(Fate::OverVisitLimit, Some(visit))));
+        }
+        if is_late {
+            return self.put_in_place(arrival, captures, visit, out);
         }
         visit.matchable += 1;
         self.stats.events_matched += 1;
@@ -344,7 +378,7 @@ impl Shared {
         self.try_rules(row, Reading { view: arrival.view, captures }, visit, out);
     }
 
-    /// Tries an event on the rules.
+    /// Keeps an event that comes in order, and tries it on the rules.
     fn try_rules(
         &mut self,
         row: EventRow,
@@ -352,70 +386,32 @@ impl Shared {
         visit: &mut Visit,
         out: &mut Vec<Effect>,
     ) {
+        let before = visit.bytes();
+        if visit.kept.is_full(self.config.visit_events_max) {
+            self.leave(visit);
+        }
+        let ordinal = visit.kept.push(row.event.as_bytes(), row.seq, &row.identity);
         let Self { config, prepared, stats, hits, buffers, .. } = self;
         let Reading { view, mut captures } = reading;
         let entry = prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &row.identity);
         prepared.select(entry, (&view, &captures), hits);
-        let fields = entry.fields(&captures);
-        let before = visit.bytes();
-        let window = &WindowKey::Visit;
-        let trial = Trial { prepared, config, window, row: &row, view: &view, fields };
-        trial.run(hits, visit, stats, out);
-        stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(before);
-        out.push(Effect::Event(row));
+        visit.set_aside(view.timestamp, hits);
+        let mut found = std::mem::take(&mut self.found);
+        if !hits.is_empty() {
+            let mut windows = std::mem::take(&mut visit.windows);
+            let fields = entry.fields(&captures);
+            let window = &WindowKey::Visit;
+            let (row, view) = (&row, &view);
+            let trial = Trial { prepared, config, window, row, view, fields, visit, ordinal };
+            trial.run(hits, &mut windows, stats, &mut found);
+            visit.windows = windows;
+        }
         *buffers = captures.into_buffers();
-    }
-
-    /// Opens the visit of an event, and makes up its beginning if that is missing.
-    fn open<'p>(
-        &mut self,
-        arrival: &Arrival<'_>,
-        partition: &'p mut Partition,
-        out: &mut Vec<Effect>,
-    ) -> &'p mut Visit {
-        while partition.len() >= self.config.partition_visits_max()
-            && let Some(ended) = partition.pop_idle(|_| true)
-        {
-            self.stats.visits_evicted += 1;
-            self.closed(ended, CloseReason::Evicted, out);
-        }
-        let Arrival { logged, view, hash } = arrival;
-        let site = Arc::clone(self.sites.entry(view.site, || view.site.into()));
-        let resumed = partition.is_closed(*hash);
-        let visit = partition.insert(*hash, Visit::open(site, view, logged.seq));
-        self.stats.visits_open += 1;
-        self.stats.state_bytes += visit.bytes();
-        visit.visitor = view.visitor();
-        visit.events = 1;
-        out.push(Effect::Visit(visit.row(VisitChange::Opened { resumed }).into()));
-        visit.events = 0;
-        if self.config.makes_visit_started && view.name != system::VISIT_STARTED {
-            visit.is_made_up = true;
-            let event = made_up_visit_started(view, visit.instance);
-            self.take_made_up(&event, logged.seq, visit, out);
-        }
-        visit
-    }
-
-    fn take_made_up(
-        &mut self,
-        event: &PackedEvent,
-        seq: LogSeq,
-        visit: &mut Visit,
-        out: &mut Vec<Effect>,
-    ) {
-        let view = event.view().expect("just packed");
-        let entry = self.prepared.index.entry(view.name);
-        let captures = entry.extractor().capture(&view).expect("just packed");
-        let row = EventRow {
-            seq,
-            event: event.clone(),
-            instance: Some(visit.instance),
-            fate: Fate::Matched,
-            identity: visit.identity.clone(),
-        };
-        self.try_rules(row, Reading { view, captures }, visit, out);
+        self.count_bytes(before, visit);
+        self.assert(visit, &mut found, true, out);
+        self.found = found;
+        out.push(Effect::Event(row));
     }
 
     /// Records an event that belongs to no visit.
@@ -430,42 +426,24 @@ impl Shared {
         }));
     }
 
-    /// Whether a visit with this last event is over by the horizon.
-    fn is_over(&self, last_event: EventTimeMs) -> bool {
-        self.config
-            .inactivity_ms
-            .is_some_and(|inactivity_ms| last_event.saturating_add(inactivity_ms) < self.horizon)
-    }
-
-    /// Asserts matches that were decided before a time, in that order.
+    /// Asserts the matches that waited for a time before the watermark, in the order in which they
+    /// were decided.
     fn fire(
         &mut self,
         visit: &mut Visit,
-        before: EventTimeMs,
+        watermark: EventTimeMs,
         is_visit_open: bool,
         out: &mut Vec<Effect>,
     ) {
-        let Self { prepared, stats, .. } = self;
         let held_bytes = visit.bytes();
-        for mut held in visit.windows.take_due(before) {
-            held.fact.is_visit_open = is_visit_open;
-            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            let plan = &prepared.rules.rules[rule];
-            // Its rule was removed, and the state of that is not swept yet.
-            if !plan.is_vacant() {
-                held.pass(plan, &mut visit.windows, stats, out);
-            }
+        let mut windows = std::mem::take(&mut visit.windows);
+        let mut found = std::mem::take(&mut self.found);
+        for held in windows.take_due(watermark) {
+            self.pass(held, &mut windows, &mut found);
         }
-        stats.state_bytes = (stats.state_bytes + visit.bytes()).saturating_sub(held_bytes);
-    }
-
-    /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more.
-    fn closed(&mut self, ended: Ended, reason: CloseReason, out: &mut Vec<Effect>) {
-        let Ended { mut visit, is_one_forgotten } = ended;
-        self.fire(&mut visit, EventTimeMs::MAX, false, out);
-        self.stats.visits_open -= 1;
-        self.stats.closed_visits_forgotten += u64::from(is_one_forgotten);
-        self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
-        out.push(Effect::Visit(visit.row(VisitChange::Closed(reason)).into()));
+        visit.windows = windows;
+        self.count_bytes(held_bytes, visit);
+        self.assert(visit, &mut found, is_visit_open, out);
+        self.found = found;
     }
 }

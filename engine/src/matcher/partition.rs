@@ -6,7 +6,7 @@ use super::closed::{ClosedVisits, spread};
 use super::config::MatcherConfig;
 use super::turns::{Turn, Turns};
 use super::visit::Visit;
-use crate::model::{EventTimeMs, VisitId};
+use crate::model::{EventTimeMs, Instance, VisitId};
 use hashbrown::HashTable;
 
 /// A visit, and the hash of its window key.
@@ -105,10 +105,24 @@ impl Partition {
         }
     }
 
-    /// Gives each visit with a match that waited for a time before the horizon to `fire`, which takes
-    /// those matches out.
-    pub(super) fn fire_due(&mut self, horizon: EventTimeMs, mut fire: impl FnMut(&mut Visit)) {
-        while let Some(turn) = self.due.pop_first(|time| horizon > time) {
+    /// Gives an instance to `revise`, if it is still open.
+    pub(super) fn revise(
+        &mut self,
+        hash: u64,
+        instance: Instance,
+        revise: impl FnOnce(&mut Visit),
+    ) {
+        let is_asked = |slot: &Slot| slot.hash == hash && slot.visit.instance == instance;
+        if let Some(Slot { visit, .. }) = self.visits.find_mut(spread(hash), is_asked) {
+            revise(visit);
+            reschedule(&mut self.due, visit, hash);
+        }
+    }
+
+    /// Gives each visit with a match that waited for a time before the watermark to `fire`, which
+    /// takes those matches out.
+    pub(super) fn fire_due(&mut self, watermark: EventTimeMs, mut fire: impl FnMut(&mut Visit)) {
+        while let Some(turn) = self.due.pop_first(|time| watermark > time) {
             let found = self.visits.find_mut(spread(turn.hash), is_scheduled(&turn));
             let Some(Slot { visit, .. }) = found else { continue };
             visit.scheduled = None;

@@ -5,7 +5,7 @@
 //! by looking for a perfect matching of steps and events (Kuhn's algorithm), and then fixing the
 //! earliest event of each step that leaves one for the rest. A key is done when it had its sample.
 
-use super::kept::Ordinal;
+use super::kept::{Ordinal, shift};
 use super::waiting::RuleKey;
 use super::windows::BoundEvent;
 use crate::model::EventTimeMs;
@@ -21,7 +21,7 @@ pub(super) struct Candidate {
 }
 
 /// A sample of one rule and key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SampleState {
     pub(super) of: RuleKey,
     /// It was found: there is no second.
@@ -97,6 +97,12 @@ impl SampleState {
         self.is_done = true;
         self.steps.iter_mut().for_each(Vec::clear);
         Some(filled)
+    }
+
+    /// Events from this place on move up by one.
+    pub(super) fn shift(&mut self, from: Ordinal) {
+        let candidates = self.steps.iter_mut().flatten();
+        candidates.for_each(|candidate| shift(&mut candidate.ordinal, from));
     }
 
     /// Its events.

@@ -21,13 +21,14 @@ use super::kept::{KeptEvents, Ordinal};
 use super::keys::{Key, Keys};
 use super::prepared::Prepared;
 use super::sample::Candidate;
+use super::standing::Found;
 use super::visit::Visit;
 use super::waiting::{Held, RuleKey};
 use super::windows::{BoundEvent, Partial, Windows};
 use crate::model::{
     ActionFact, EventId, EventRow, EventTimeMs, EventView, MatchId, RuleWindow, WindowKey,
 };
-use crate::stage::{Effect, StageStats};
+use crate::stage::StageStats;
 use beckon_rules::plan::{
     Emit, Fire, MissingPlan, QueryPlan, RulePlan, SamplePlan, SequencePlan, StepPlan,
 };
@@ -44,33 +45,34 @@ pub(super) struct Trial<'a> {
     pub(super) row: &'a EventRow,
     pub(super) view: &'a EventView<'a>,
     pub(super) fields: EventFields<'a>,
+    /// The visit, which keeps the event at this place.
+    pub(super) visit: &'a Visit,
+    pub(super) ordinal: Ordinal,
 }
 
 impl Trial<'_> {
-    /// Keeps the event and tries it on the terms that it satisfies by itself.
+    /// Tries the event on the terms that it satisfies by itself. `windows` is what is under way, taken
+    /// out of the visit.
     pub(super) fn run(
         &self,
         hits: &[Hit],
-        visit: &mut Visit,
+        windows: &mut Windows,
         stats: &mut StageStats,
-        out: &mut Vec<Effect>,
+        found: &mut Vec<Found>,
     ) {
-        let (ordinal, leaves) = visit.kept.push(&self.row.event, self.config.visit_events_max);
-        stats.kept_events_dropped += u64::from(leaves);
         for hits in hits.chunk_by(|one, other| one.rule() == other.rule()) {
             let index = hits[0].rule();
             let rule = u32::try_from(index).expect("a rule's index has 32 bits");
-            if visit.windows.is_done(rule) {
+            if windows.is_done(rule) {
                 continue;
             }
             let plan = &self.prepared.rules.rules[index];
-            let windows = &mut visit.windows;
-            let mut window = Window { trial: self, plan, index, rule, ordinal, windows, stats };
+            let mut window = Window { trial: self, plan, index, rule, windows, stats };
             let mut asserted: SmallVec<[MatchId; 1]> = SmallVec::new();
             for complete in window.advance(hits) {
                 let last = (self.row, complete.last_step);
                 let matched = Matched { last, bound: &complete.bound };
-                let mut fact = self.fact(index, visit, ids(&visit.kept, &complete.events), matched);
+                let mut fact = self.fact(index, ids(&self.visit.kept, &complete.events), matched);
                 fact.decided = complete.deadline.unwrap_or(fact.decided);
                 // Two values of a join key may make a match of the same events: it is one match.
                 if asserted.contains(&fact.matched) {
@@ -83,34 +85,40 @@ impl Trial<'_> {
                 let held = Held {
                     of,
                     is_deadline: complete.deadline.is_some(),
+                    due: self.due(plan, fact.decided),
                     bound: complete.bound,
                     fact: fact.into(),
                 };
-                self.settle(plan, held, (&mut visit.windows, stats), out);
-                if visit.windows.is_done(rule) {
+                self.settle(plan, held, (&mut *windows, stats), found);
+                if windows.is_done(rule) {
                     break;
                 }
             }
         }
-        if leaves && visit.kept.is_sweep_due() {
-            visit.kept.sweep(&visit.windows.named());
+    }
+
+    /// When a match that is decided then is asserted, if it is not at once.
+    fn due(&self, plan: &RulePlan, decided: EventTimeMs) -> EventTimeMs {
+        match plan.emit {
+            Emit::Early => decided,
+            Emit::Final => decided.saturating_add(self.config.lateness_ms),
         }
     }
 
-    /// Asserts a match, or lets it wait for its time.
+    /// Finds a match, or lets it wait for its time.
     fn settle(
         &self,
         plan: &RulePlan,
         held: Held,
         (windows, stats): (&mut Windows, &mut StageStats),
-        out: &mut Vec<Effect>,
+        found: &mut Vec<Found>,
     ) {
         let (rule, now) = (held.of.rule, self.view.timestamp);
         if !held.is_deadline && plan.emit == Emit::Early {
             let is_second = plan.fire == Fire::Once
                 && windows.waiting().is_some_and(|waiting| waiting.is_decided_before(rule, now));
             if !is_second {
-                held.pass(plan, windows, stats, out);
+                held.pass(plan, windows, found);
             }
             return;
         }
@@ -124,7 +132,7 @@ impl Trial<'_> {
         while let Some(over) = windows.waiting_mut().pop_over(rule, now, self.config.rule_hits_max)
         {
             stats.hits_over_limit += 1;
-            over.pass(plan, windows, stats, out);
+            over.pass(plan, windows, found);
         }
     }
 
@@ -135,13 +143,8 @@ impl Trial<'_> {
             .is_none_or(|across| self.prepared.is_true_across((rule, across), self.fields, bound))
     }
 
-    fn fact(
-        &self,
-        rule: usize,
-        visit: &Visit,
-        events: Vec<EventId>,
-        matched: Matched<'_>,
-    ) -> ActionFact {
+    fn fact(&self, rule: usize, events: Vec<EventId>, matched: Matched<'_>) -> ActionFact {
+        let visit = self.visit;
         let plan = &self.prepared.rules.rules[rule];
         let action = &self.prepared.actions[rule];
         let window = RuleWindow {
@@ -212,7 +215,6 @@ struct Window<'a, 'b> {
     /// The rule's index, and the same in 32 bits.
     index: usize,
     rule: u32,
-    ordinal: Ordinal,
     windows: &'a mut Windows,
     stats: &'a mut StageStats,
 }
@@ -224,7 +226,7 @@ impl Window<'_, '_> {
         match &plan.query {
             QueryPlan::Event(_) => vec![Complete {
                 key: Key::default(),
-                events: smallvec![self.ordinal],
+                events: smallvec![self.trial.ordinal],
                 bound: Vec::new(),
                 last_step: 0,
                 deadline: None,
@@ -291,7 +293,7 @@ impl Window<'_, '_> {
                 partial
             }
         };
-        partial.events.push(self.ordinal);
+        partial.events.push(self.trial.ordinal);
         if !sequence.missing.is_empty() {
             let gap = partial.gap_mut();
             gap.is_refused |= gap.violated.is_some_and(|violated| violated < now);
@@ -397,7 +399,7 @@ impl Window<'_, '_> {
             let Some(state) = self.windows.waiting_mut().sample_mut(&of) else { continue };
             let Some(events) = state.fill(now, sample.maxspan_ms) else { continue };
             let steps = (0..).zip(&events);
-            let last = steps.filter(|(_, event)| event.ordinal == self.ordinal).last();
+            let last = steps.filter(|(_, event)| event.ordinal == self.trial.ordinal).last();
             let last_step = last.map_or(last_step, |(step, _)| step);
             complete.push(Complete {
                 key: of.key,
@@ -413,7 +415,7 @@ impl Window<'_, '_> {
     fn fill(&mut self, sample: &SamplePlan, step: u8, key: &Key) {
         let is_bound = sample.steps[usize::from(step)].is_bound;
         let candidate = Candidate {
-            ordinal: self.ordinal,
+            ordinal: self.trial.ordinal,
             time: self.trial.view.timestamp,
             bound: is_bound.then(|| self.bound(step)),
         };

@@ -1,6 +1,8 @@
 //! The state of one visit instance.
 
+use super::index::Hit;
 use super::kept::KeptEvents;
+use super::standing::{Found, Standing};
 use super::windows::Windows;
 use crate::model::{
     EventTimeMs, EventView, Identity, Instance, LogSeq, VisitChange, VisitId, VisitRow, VisitorId,
@@ -31,6 +33,22 @@ pub(super) struct Visit {
     pub(super) windows: Windows,
     /// Its place in the order of visits with a match that waits for a time.
     pub(super) scheduled: Option<EventTimeMs>,
+    late: Option<Box<Late>>,
+}
+
+/// What it takes to correct what was said of a visit; most visits have nothing of it.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    /// What was under way before the oldest event that is kept, if one left.
+    pub(super) base: Option<Windows>,
+    pub(super) standing: Standing,
+    /// Rules to be evaluated again at the end of the epoch, in any order, each once.
+    pub(super) dirty: Vec<u32>,
+    /// Matches of those rules that were found before the events that are kept.
+    pub(super) settled: Vec<Found>,
+    /// Whose matches they are, from the first one on: what is said of one visit is said of one
+    /// visitor, or a correction would not meet what it corrects.
+    acted_for: Option<Option<VisitorId>>,
 }
 
 impl Visit {
@@ -50,6 +68,7 @@ impl Visit {
             kept: KeptEvents::default(),
             windows: Windows::default(),
             scheduled: None,
+            late: None,
         }
     }
 
@@ -62,6 +81,44 @@ impl Visit {
     pub(super) fn unscheduled(&self) -> Option<EventTimeMs> {
         let due = self.windows.first_due()?;
         self.scheduled.is_none_or(|scheduled| due < scheduled).then_some(due)
+    }
+
+    /// What was said and may be corrected.
+    pub(super) fn late_mut(&mut self) -> &mut Late {
+        self.late.get_or_insert_default()
+    }
+
+    /// Whether a rule waits to be evaluated again.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| !late.dirty.is_empty())
+    }
+
+    /// Leaves the hits of rules that may take an event as it comes. The others are evaluated again
+    /// at the end of the epoch: those that wait for that already, and those with a match that was
+    /// decided by a deadline that the event comes before.
+    pub(super) fn set_aside(&mut self, time: EventTimeMs, hits: &mut Vec<Hit>) {
+        let Some(late) = &mut self.late else { return };
+        hits.retain(|hit| {
+            let rule = hit.rule_number();
+            if late.standing.is_overtaken(rule, time) {
+                late.touch(rule);
+            }
+            !late.dirty.contains(&rule)
+        });
+    }
+
+    /// Forgets a rule that is no longer deployed.
+    pub(super) fn forget(&mut self, rule: u32) {
+        self.windows.forget(rule);
+        if let Some(late) = &mut self.late {
+            late.forget(rule);
+        }
+    }
+
+    /// The visitor of a fact that is asserted now.
+    pub(super) fn settle_visitor(&mut self, found: &mut Found) {
+        let visitor = self.late_mut().acted_for.get_or_insert_with(|| found.fact.visitor.clone());
+        found.fact.visitor.clone_from(visitor);
     }
 
     /// Reads what an event will need first; the figure means nothing.
@@ -86,7 +143,41 @@ impl Visit {
 
     /// Bytes of the visit, as far as they are counted.
     pub(super) fn bytes(&self) -> u64 {
-        size_of::<Self>() as u64 + self.kept.bytes() + self.windows.bytes()
+        let late = self.late.as_ref().map_or(0, |late| late.bytes());
+        size_of::<Self>() as u64 + self.kept.bytes() + self.windows.bytes() + late
+    }
+}
+
+impl Late {
+    /// A rule is to be evaluated again.
+    pub(super) fn touch(&mut self, rule: u32) {
+        if !self.dirty.contains(&rule) {
+            self.dirty.push(rule);
+        }
+    }
+
+    /// What was found before the events that are kept is final: at once, or once its rule has been
+    /// evaluated again.
+    pub(super) fn settle(&mut self, found: Vec<Found>) {
+        for one in found {
+            if self.dirty.contains(&one.rule) {
+                self.settled.push(one);
+            } else {
+                self.standing.settle(&one);
+            }
+        }
+    }
+
+    fn forget(&mut self, rule: u32) {
+        if let Some(base) = &mut self.base {
+            base.forget(rule);
+        }
+        self.standing.forget(rule);
+    }
+
+    fn bytes(&self) -> u64 {
+        let base = self.base.as_ref().map_or(0, Windows::bytes);
+        size_of::<Self>() as u64 + base + self.standing.bytes()
     }
 }
 

@@ -7,9 +7,9 @@
 use super::kept::Ordinal;
 use super::keys::Key;
 use super::sample::SampleState;
+use super::standing::Found;
 use super::windows::{BoundEvent, Windows};
 use crate::model::{ActionFact, EventTimeMs};
-use crate::stage::{Effect, StageStats};
 use beckon_rules::plan::{Fire, RulePlan};
 use std::collections::BTreeSet;
 
@@ -20,13 +20,15 @@ pub(super) struct RuleKey {
     pub(super) key: Key,
 }
 
-/// A match whose positive steps are complete, and that waits until the horizon has passed what
-/// decides it: until then an event may come that prevents it.
-#[derive(Debug)]
+/// A match whose positive steps are complete, and that waits for its time.
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) of: RuleKey,
     /// Whether a deadline decides it and not its last event.
     pub(super) is_deadline: bool,
+    /// It is asserted when the watermark has passed this: what decides it, and for `emit = "final"`
+    /// the lateness behind that.
+    pub(super) due: EventTimeMs,
     /// Its events that the missing event is compared with.
     pub(super) bound: Vec<BoundEvent>,
     /// What is said of it.
@@ -39,31 +41,25 @@ impl Held {
         (self.fact.decided, self.is_deadline)
     }
 
-    /// Asserts the match, if its rule may still fire in the window. The same match of another value
+    /// The match is found, if its rule may still fire in the window. The same match of another value
     /// of the join key waits no longer.
-    pub(super) fn pass(
-        self,
-        plan: &RulePlan,
-        windows: &mut Windows,
-        stats: &mut StageStats,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn pass(self, plan: &RulePlan, windows: &mut Windows, found: &mut Vec<Found>) {
         if windows.is_done(self.of.rule) {
             return;
         }
         if let Some(waiting) = windows.waiting_mut_if_any() {
             waiting.held.retain(|held| held.fact.matched != self.fact.matched);
         }
-        stats.matches += 1;
-        out.push(Effect::Match(self.fact, 1));
+        let Self { of, is_deadline, fact, .. } = self;
+        found.push(Found { rule: of.rule, is_deadline, fact });
         if plan.fire == Fire::Once {
-            windows.finish(self.of.rule);
+            windows.finish(of.rule);
         }
     }
 }
 
 /// When the newest events happened that a missing event at the start asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Leading {
     of: RuleKey,
     newest: EventTimeMs,
@@ -123,10 +119,19 @@ impl Waiting {
         });
     }
 
-    /// Takes out the matches that were decided before the horizon, in that order, each once.
-    pub(super) fn take_due(&mut self, horizon: EventTimeMs) -> Vec<Held> {
-        let mut due: Vec<Held> =
-            self.held.extract_if(.., |held| horizon > held.fact.decided).collect();
+    /// Takes out the matches whose time the watermark has passed, in the order in which they were
+    /// decided, each once.
+    pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {
+        self.take(|held| watermark > held.due)
+    }
+
+    /// Takes out the matches that were decided before a time, in that order, each once.
+    pub(super) fn take_decided(&mut self, before: EventTimeMs) -> Vec<Held> {
+        self.take(|held| before > held.fact.decided)
+    }
+
+    fn take(&mut self, is_asked: impl Fn(&Held) -> bool) -> Vec<Held> {
+        let mut due: Vec<Held> = self.held.extract_if(.., |held| is_asked(held)).collect();
         due.sort_by_key(Held::moment);
         let mut known = BTreeSet::new();
         due.retain(|held| known.insert(held.fact.matched));
@@ -135,7 +140,7 @@ impl Waiting {
 
     /// The earliest time that a match waits for.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
-        self.held.iter().map(|held| held.fact.decided).min()
+        self.held.iter().map(|held| held.due).min()
     }
 
     /// An event that a missing event at the start asks for. Returns whether another was forgotten
@@ -191,6 +196,18 @@ impl Waiting {
         self.held.retain(|held| held.of.rule != rule);
         self.leading.retain(|leading| leading.of.rule != rule);
         self.samples.retain(|sample| sample.of.rule != rule);
+    }
+
+    /// Takes over what another window has of a rule; of this one there must be nothing.
+    pub(super) fn adopt(&mut self, rule: u32, from: &Self) {
+        self.held.extend(from.held.iter().filter(|held| held.of.rule == rule).cloned());
+        self.leading.extend(from.leading.iter().filter(|it| it.of.rule == rule).cloned());
+        self.samples.extend(from.samples.iter().filter(|it| it.of.rule == rule).cloned());
+    }
+
+    /// Events from this place on move up by one.
+    pub(super) fn shift(&mut self, from: Ordinal) {
+        self.samples.iter_mut().for_each(|sample| sample.shift(from));
     }
 
     /// Events that samples name.

@@ -7,14 +7,14 @@
 //!
 //! A partial match without join keys or bound events is 56 bytes.
 
-use super::kept::Ordinal;
+use super::kept::{Ordinal, shift};
 use super::keys::Key;
 use super::waiting::{Held, Waiting};
 use crate::model::{EventTimeMs, Identity, PackedEvent};
 use smallvec::SmallVec;
 
 /// A sequence under way: its steps up to `step` are filled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Partial {
     rule: u32,
     step: u8,
@@ -27,7 +27,7 @@ pub(super) struct Partial {
 }
 
 /// What only some rules need.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Detail {
     key: Box<[u8]>,
     bound: Vec<BoundEvent>,
@@ -154,10 +154,40 @@ impl Windows {
         self.waiting.as_ref().and_then(|waiting| waiting.first_due())
     }
 
-    /// Takes out the matches that were decided before the horizon, in that order;
-    /// [`EventTimeMs::MAX`] takes all.
-    pub(super) fn take_due(&mut self, horizon: EventTimeMs) -> Vec<Held> {
-        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_due(horizon))
+    /// Takes out the matches whose time the watermark has passed, in the order in which they were
+    /// decided; [`EventTimeMs::MAX`] takes all.
+    pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_due(watermark))
+    }
+
+    /// Takes out the matches that were decided before a time, in that order.
+    pub(super) fn take_decided(&mut self, before: EventTimeMs) -> Vec<Held> {
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_decided(before))
+    }
+
+    /// Forgets what is under way of a rule, and takes over what another window has of it.
+    pub(super) fn reset(&mut self, rule: u32, to: Option<&Self>) {
+        self.forget(rule);
+        let Some(to) = to else { return };
+        let range = self.range(rule);
+        let partials = &to.partials[to.range(rule)];
+        self.bytes += partials.iter().map(Partial::bytes).sum::<u64>();
+        self.partials.splice(range, partials.iter().cloned());
+        if let Some(waiting) = to.waiting.as_deref() {
+            self.waiting_mut().adopt(rule, waiting);
+        }
+        if to.is_done(rule) {
+            self.finish(rule);
+        }
+    }
+
+    /// Events from this place on move up by one.
+    pub(super) fn shift(&mut self, from: Ordinal) {
+        let events = self.partials.iter_mut().flat_map(|partial| &mut partial.events);
+        events.for_each(|ordinal| shift(ordinal, from));
+        if let Some(waiting) = &mut self.waiting {
+            waiting.shift(from);
+        }
     }
 
     /// Drops the partial matches of a rule and key: `until` came.

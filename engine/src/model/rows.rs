@@ -25,8 +25,8 @@ pub struct ActionId(pub u128);
 pub enum Fate {
     /// Tried on the rules.
     Matched,
-    /// It sorts before an event of its visit that was seen before.
-    LateInVisit,
+    /// It sorts before all events that its visit keeps, and others left: not matched.
+    NotCorrectable,
     /// It lies before the horizon.
     BeforeHorizon,
     /// Its visit had `visit_events_matched_max` events already.
@@ -37,6 +37,8 @@ pub enum Fate {
     Superseded,
     /// Its bytes could not be read; recorded for inspection.
     Unreadable,
+    /// It sorts before an event of its visit that was seen before: tried on the rules in its place.
+    PutInPlace,
 }
 
 impl Fate {
@@ -45,13 +47,26 @@ impl Fate {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Matched => "matched",
-            Self::LateInVisit => "late_in_visit",
+            Self::NotCorrectable => "not_correctable",
             Self::BeforeHorizon => "before_horizon",
             Self::OverVisitLimit => "over_visit_limit",
             Self::Unproven => "unproven",
             Self::Superseded => "superseded",
             Self::Unreadable => "unreadable",
+            Self::PutInPlace => "put_in_place",
         }
+    }
+
+    /// Whether the event came late: in its visit, or for all.
+    #[must_use]
+    pub fn is_late(self) -> bool {
+        matches!(self, Self::PutInPlace | Self::NotCorrectable | Self::BeforeHorizon)
+    }
+
+    /// Whether the event was tried on the rules.
+    #[must_use]
+    pub fn is_matched(self) -> bool {
+        matches!(self, Self::Matched | Self::PutInPlace)
     }
 }
 
@@ -324,6 +339,8 @@ pub struct ActionRow {
     pub fact: ActionFact,
     /// What is said of it.
     pub op: Op,
+    /// The match in whose place it stands, for [`Op::Correct`].
+    pub replaced: Option<MatchId>,
 }
 
 /// Everything the engine says of one epoch. Empty epochs are said too (timer epochs).

@@ -82,11 +82,6 @@ impl Journal {
         }
     }
 
-    /// Whether late events are put in their place.
-    pub(super) fn is_late_in_place(&self) -> bool {
-        self.config.late_in_place
-    }
-
     /// Every visit instance, sorted.
     pub(super) fn visits(&self) -> Vec<ReferenceVisit> {
         let visits = self.visits.iter().flat_map(|((site, visit), instances)| {
@@ -129,9 +124,6 @@ impl Journal {
                 visit.newest = visit.newest.max(order);
                 return without(Fate::Superseded, Some(visit));
             }
-            Some(visit) if order < visit.newest && !self.config.late_in_place => {
-                return without(Fate::LateInVisit, Some(visit));
-            }
             Some(visit) => visit,
             None => {
                 instances.push(Visit::open(seq, order));
@@ -143,6 +135,7 @@ impl Journal {
                 visit
             }
         };
+        let fate = if order < visit.newest { Fate::PutInPlace } else { Fate::Matched };
         visit.newest = visit.newest.max(order);
         visit.events += 1;
         visit.identity = identity_after(&visit.identity, &event);
@@ -152,9 +145,13 @@ impl Journal {
         if visit.events > self.config.visit_events_matched_max {
             return without(Fate::OverVisitLimit, Some(visit));
         }
+        let behind = |seen: &&Seen| seen.instance == visit.instance && seen.order > order;
+        if self.seen.iter().filter(behind).count() >= self.config.visit_events_max {
+            return without(Fate::NotCorrectable, Some(visit));
+        }
         let stamped = Stamped { event, identity: visit.identity.clone() };
         self.seen.push(Seen { order, instance: visit.instance, stamped });
-        without(Fate::Matched, Some(visit))
+        without(fate, Some(visit))
     }
 }
 

@@ -4,7 +4,8 @@
 //! state, no partition and no worker. The matcher is held against it in property tests; explain
 //! stands on it. It shares with the matcher only the event model, the functions of the rule
 //! language, and how ids are hashed. Limits that lose something do not exist here, but for
-//! `visit_events_matched_max`: the matcher says the same where it stays below them.
+//! `visit_events_matched_max` and what `visit_events_max` makes of late events: the matcher says the
+//! same where it stays below them.
 //!
 //! # The model
 //!
@@ -19,12 +20,12 @@
 //!    `![...]` refuses matches (`missing`). Each match has the moment at which it is *decided*: its
 //!    last event, or the deadline behind which nothing can refuse it any more.
 //! 4. **Assertion**: `emit = "early"` asserts a match decided by an event as soon as it is there,
-//!    and one decided by a deadline when the watermark has passed that (the horizon, where late events
-//!    are not put in their place: nothing can be taken back there); `emit = "final"` asserts both
+//!    and one decided by a deadline when the watermark has passed that; `emit = "final"` asserts both
 //!    when the horizon has. Windows other than the visit are seen from the horizon, so that nothing
-//!    in them is ever taken back: both kinds wait for it there. A closed window asserts all. `fire = "once"` keeps the one that is
-//!    decided first, also while that waits for its deadline; at one moment a match that an event decides goes before one that waited, then
-//!    that whose last event is earlier.
+//!    in them is ever taken back: both kinds wait for it there. A closed window asserts all.
+//!    `fire = "once"` keeps the one that is decided first, also while that waits for its deadline; at
+//!    one moment a match that an event decides goes before one that waited, then that whose last event
+//!    is earlier.
 //!
 //! Nothing is suppressed here: what suppression lets out is decided in log order, outside of this.
 
@@ -55,11 +56,10 @@ pub struct ReferenceConfig {
     pub inactivity_ms: Option<i64>,
     /// Events of a visit beyond this are not matched.
     pub visit_events_matched_max: u64,
+    /// Matched events of a visit that are kept; a late event that sorts before them is not matched.
+    pub visit_events_max: usize,
     /// Whether a missing `VisitStarted` is made up.
     pub makes_visit_started: bool,
-    /// Whether a late event is put in its place; otherwise one that sorts before an event of its
-    /// visit already seen is not matched.
-    pub late_in_place: bool,
 }
 
 /// What became of one event.

@@ -91,12 +91,13 @@ impl Visitor {
             let mut asserted = change.asserted.into_iter();
             for retracted in change.retracted {
                 let Some(fact) = asserted.next() else {
-                    rows.push(ActionRow { fact: retracted, op: Op::Retract });
+                    rows.push(ActionRow { fact: retracted, op: Op::Retract, replaced: None });
                     continue;
                 };
                 let fact = ActionFact { suppressed: retracted.suppressed, ..fact };
                 forgotten += self.remember(action, &fact, decisions_max);
-                rows.push(ActionRow { fact, op: Op::Correct });
+                let replaced = Some(retracted.matched);
+                rows.push(ActionRow { fact, op: Op::Correct, replaced });
             }
             found.extend(asserted);
         }
@@ -111,7 +112,7 @@ impl Visitor {
             let fact = ActionFact { suppressed, ..fact };
             forgotten += self.remember(fact.action, &fact, decisions_max);
             let op = if suppressed.is_none() { Op::Assert } else { Op::Suppress };
-            rows.push(ActionRow { fact, op });
+            rows.push(ActionRow { fact, op, replaced: None });
         }
         forgotten
     }

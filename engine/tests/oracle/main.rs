@@ -15,7 +15,8 @@ mod way;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
 use beckon_engine::model::{
-    EpochInput, EpochOutput, EventRow, Flags, LogSeq, Op, PackedEvent, VisitChange,
+    ActionFact, ActionRow, EpochInput, EpochOutput, EventRow, Flags, LogSeq, MatchId, Op,
+    PackedEvent, VisitChange,
 };
 use beckon_engine::reference::{
     Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput, ReferenceVisit,
@@ -32,6 +33,8 @@ use std::sync::{Arc, Mutex};
 const LATENESS_MS: i64 = 120_000;
 const INACTIVITY_MS: i64 = 1_800_000;
 const MATCHED_MAX: u32 = 25;
+/// Events that a visit keeps: so few that late ones find no place, or enough.
+const KEPT_MAX: &[u32] = &[2, 6, 500];
 
 fn compiled(texts: &[String]) -> Arc<RuleSet> {
     packages(&[("com.example.oracle", texts.to_vec())])
@@ -57,8 +60,9 @@ fn packages(packages: &[(&str, Vec<String>)]) -> Arc<RuleSet> {
     Arc::new(rules)
 }
 
-fn matcher_config() -> MatcherConfig {
+fn matcher_config(kept_max: u32) -> MatcherConfig {
     MatcherConfig {
+        visit_events_max: kept_max,
         lateness_ms: LATENESS_MS,
         inactivity_ms: Some(INACTIVITY_MS),
         visit_events_matched_max: MATCHED_MAX,
@@ -71,10 +75,15 @@ fn suppressor(rules: &RuleSet) -> Suppressor {
 }
 
 /// What the engine says, epoch by epoch.
-fn engine(rules: &Arc<RuleSet>, epochs: &[EpochInput], workers: usize) -> Vec<EpochOutput> {
+fn engine(
+    rules: &Arc<RuleSet>,
+    config: MatcherConfig,
+    epochs: &[EpochInput],
+    workers: usize,
+) -> Vec<EpochOutput> {
     let outputs = Arc::new(Mutex::new(Vec::new()));
     let (collected, rules) = (Arc::clone(&outputs), Arc::clone(rules));
-    let (config, suppressor) = (matcher_config(), suppressor(&rules));
+    let suppressor = suppressor(&rules);
     let dataflow = Dataflow::start(
         DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
@@ -93,6 +102,7 @@ fn engine(rules: &Arc<RuleSet>, epochs: &[EpochInput], workers: usize) -> Vec<Ep
 /// became of each event.
 fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
     let mut net = ReferenceOutput::default();
+    let mut standing = BTreeMap::new();
     for output in outputs {
         let real = output.events.iter().filter(|row| !is_made_up(row));
         net.recorded.extend(real.map(|row| Recorded {
@@ -118,33 +128,47 @@ fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
             }
         }
         for row in &output.actions {
-            let is_found = matches!(row.op, Op::Assert | Op::Suppress);
-            assert!(is_found, "nothing is taken back yet: {row:?}");
-            net.matches.push(ReferenceMatch {
-                site: Some(Arc::clone(&row.fact.site)),
-                window: WindowKey::Visit(row.fact.visit.clone(), row.fact.instance),
-                package: Arc::clone(&row.fact.package),
-                rule: Arc::clone(&row.fact.rule),
-                events: row.fact.events.clone(),
-            });
+            count(&mut standing, row);
         }
+    }
+    for (fact, count) in standing.into_values() {
+        assert!((0..=1).contains(&count), "{count} times: {fact:?}");
+        net.matches.extend((count == 1).then(|| ReferenceMatch {
+            site: Some(Arc::clone(&fact.site)),
+            window: WindowKey::Visit(fact.visit.clone(), fact.instance),
+            package: Arc::clone(&fact.package),
+            rule: Arc::clone(&fact.rule),
+            events: fact.events.clone(),
+        }));
     }
     net.visits.sort();
     net.matches.sort();
     net
 }
 
+/// Matches that hold, by id: a correction is one match for another.
+fn count<'a>(standing: &mut BTreeMap<MatchId, (&'a ActionFact, i64)>, row: &'a ActionRow) {
+    let sign = match row.op {
+        Op::Assert | Op::Suppress | Op::Correct => 1,
+        Op::Retract => -1,
+    };
+    standing.entry(row.fact.matched).or_insert((&row.fact, 0)).1 += sign;
+    if let Some(replaced) = row.replaced {
+        standing.get_mut(&replaced).expect("it was asserted before").1 -= 1;
+    }
+}
+
 fn is_made_up(row: &EventRow) -> bool {
     row.event.view().is_ok_and(|view| view.flags.has(Flags::MADE_UP))
 }
 
-fn reference(rules: &RuleSet, epochs: &[EpochInput]) -> ReferenceOutput {
+fn reference(rules: &RuleSet, config: MatcherConfig, epochs: &[EpochInput]) -> ReferenceOutput {
     let mut reference = Reference::new(ReferenceConfig {
         lateness_ms: LATENESS_MS,
         inactivity_ms: Some(INACTIVITY_MS),
         visit_events_matched_max: MATCHED_MAX.into(),
+        visit_events_max: usize::try_from(config.visit_events_max).expect("32 bits"),
         makes_visit_started: true,
-        late_in_place: false,
     });
     for epoch in epochs {
         reference.epoch(epoch);
@@ -164,13 +188,15 @@ proptest! {
     fn the_engine_says_what_the_rules_mean(
         texts in rules::rules(),
         drafts in prop::collection::vec(stream::draft(), 1..60),
+        kept_max in prop::sample::select(KEPT_MAX),
     ) {
+        let config = matcher_config(kept_max);
         let rules = compiled(&texts);
         let epochs = stream::epochs(&drafts);
-        let one = engine(&rules, &epochs, 1);
-        let expected = reference(&rules, &epochs);
+        let one = engine(&rules, config, &epochs, 1);
+        let expected = reference(&rules, config, &epochs);
         prop_assert_eq!(net(&one), expected);
-        let two = engine(&rules, &epochs, 2);
+        let two = engine(&rules, config, &epochs, 2);
         let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
         prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
     }
@@ -198,15 +224,17 @@ proptest! {
     fn the_outbox_says_what_the_rules_mean(
         texts in rules::rules(),
         sent in prop::collection::vec(way::sent(), 1..60),
+        kept_max in prop::sample::select(KEPT_MAX),
     ) {
+        let config = matcher_config(kept_max);
         let rules = compiled(&texts);
         let setup = way::Setup {
             rules: Arc::clone(&rules),
-            matcher: matcher_config(),
+            matcher: config,
             suppressor: suppressor(&rules),
         };
         let way = setup.run(&sent);
-        let expected = reference(&rules, &way.epochs);
+        let expected = reference(&rules, config, &way.epochs);
         let kept: Vec<_> = way.epochs.iter().flat_map(|epoch| &epoch.events).collect();
         let kept: Vec<_> = kept.into_iter().map(|event| (event.seq, &event.event)).collect();
         prop_assert_eq!(way.answers, way.wanted, "what is a duplicate");

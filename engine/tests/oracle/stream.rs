@@ -46,7 +46,8 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     ];
     let late_ms = prop_oneof![
         20 => Just(0_i64),
-        2 => 1_i64..3_000,
+        6 => 1_i64..3_000,
+        2 => 3_000_i64..100_000,
         1 => 100_000_i64..200_000,
     ];
     let tick_ms = prop_oneof![4 => 0_i64..200_000, 1 => 1_700_000_i64..3_000_000];

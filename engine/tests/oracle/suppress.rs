@@ -168,6 +168,12 @@ impl Model<'_> {
         said.find(|said| said.fact.matched == fact.matched).expect("it was found before").reason
     }
 
+    /// A match that was found before.
+    fn fact(&self, id: MatchId) -> ActionFact {
+        let mut said = self.said.iter();
+        said.find(|said| said.fact.matched == id).expect("it was found before").fact.clone()
+    }
+
     fn rule(&self, fact: &ActionFact) -> &ActingRule {
         let is_of = |rule: &&ActingRule| rule.name == *fact.rule && rule.package == &*fact.package;
         self.rules.iter().find(is_of).expect("a rule")
@@ -248,10 +254,13 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
     for output in outputs {
         let rows = &output.actions;
         let (gone, found): (Vec<_>, _) = rows.iter().partition(|row| row.op == Op::Retract);
-        assert!(found.iter().all(|row| row.op != Op::Correct), "nothing is corrected yet");
-        let facts = |rows: Vec<&ActionRow>| rows.into_iter().map(|row| row.fact.clone()).collect();
+        let facts = |rows: Vec<&ActionRow>| -> Vec<ActionFact> {
+            rows.into_iter().map(|row| row.fact.clone()).collect()
+        };
+        let mut gone = facts(gone);
+        gone.extend(rows.iter().filter_map(|row| row.replaced).map(|old| model.fact(old)));
         let from = model.said.len();
-        model.epoch(&output.mark, facts(found), facts(gone));
+        model.epoch(&output.mark, facts(found), gone);
         let said = rows.iter().map(|row| (row.fact.matched, row.op, row.fact.suppressed));
         let wanted =
             model.said[from..].iter().map(|said| (said.fact.matched, said.op, said.reason));
@@ -276,7 +285,7 @@ fn engine(
     let rules = Arc::clone(rules);
     let dataflow = Dataflow::start(
         DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
-        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher_config()))),
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher_config(500)))),
         Box::new(move |output| collected.lock().expect("no panic").push(output)),
     )
     .expect("the dataflow starts");

@@ -235,6 +235,13 @@ impl Cells<'_> {
         self.text(Some(hex_digits(bits).as_str()))
     }
 
+    pub(super) fn optional_hex(&mut self, bits: Option<u128>) -> &mut Self {
+        match bits {
+            Some(bits) => self.hex(bits),
+            None => self.null(),
+        }
+    }
+
     pub(super) fn id(&mut self, id: Option<&Id>) -> &mut Self {
         match id {
             Some(Id::Bits(bits)) => self.hex(*bits),

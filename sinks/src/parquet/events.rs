@@ -10,8 +10,8 @@
 use super::columns::{Batch, Cells, ColumnSpec, Kind, spec};
 use super::typed::{Found, TypedPaths};
 use beckon_engine::model::{
-    Epoch, EventRow, EventView, Fate, FieldName, Flags, Id, Identity, ListIter, UnpackError,
-    ValueView, VisitScope, WELL_KNOWN_FIELDS, partition_of, system, write_json, write_json_str,
+    Epoch, EventRow, EventView, FieldName, Flags, Id, Identity, ListIter, UnpackError, ValueView,
+    VisitScope, WELL_KNOWN_FIELDS, partition_of, system, write_json, write_json_str,
 };
 
 /// Columns of every events file, in order; typed columns follow. Appended, never changed.
@@ -174,7 +174,7 @@ impl EventEncoder {
             }
             Err(_) => {
                 cells.null().null().count(row.instance.map(|instance| instance.0.0));
-                cells.text(Some(row.fate.as_str())).boolean(Some(is_late(row.fate)));
+                cells.text(Some(row.fate.as_str())).boolean(Some(row.fate.is_late()));
                 let from_the_event = EVENT_COLUMNS.len() - 7 - 1;
                 cells.nulls(from_the_event).bytes(row.event.as_bytes()).nulls(self.typed.len());
             }
@@ -262,7 +262,7 @@ fn write_header(cells: &mut Cells<'_>, row: &EventRow, view: &EventView<'_>) {
         .small(Some(i32::from(partition_of(view.site, &visit).0)))
         .count(row.instance.map(|instance| instance.0.0))
         .text(Some(row.fate.as_str()))
-        .boolean(Some(is_late(row.fate)))
+        .boolean(Some(row.fate.is_late()))
         .text(Some(view.name))
         .text(Some(event_type));
     for id in ids {
@@ -293,10 +293,6 @@ fn text_ids(ids: [Option<&Id>; 4]) -> Option<i32> {
         _ => 0,
     };
     Some(ids.iter().enumerate().map(bit).sum()).filter(|bits| *bits != 0)
-}
-
-fn is_late(fate: Fate) -> bool {
-    matches!(fate, Fate::LateInVisit | Fate::BeforeHorizon)
 }
 
 fn is_text_list(mut list: ListIter<'_>) -> Result<bool, UnpackError> {

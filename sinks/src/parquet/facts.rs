@@ -7,7 +7,7 @@ use super::columns::{Batch, Kind};
 use super::events::write_identity;
 use super::hex::hex_digits;
 use beckon_engine::model::{
-    ActionRow, EpochMark, EpochOutput, EventTimeMs, Fate, Id, Op, VisitChange, VisitRow, WindowKey,
+    ActionRow, EpochMark, EpochOutput, EventTimeMs, Id, Op, VisitChange, VisitRow, WindowKey,
     partition_of,
 };
 use std::borrow::Cow;
@@ -61,6 +61,7 @@ pub(super) const ACTION_COLUMNS: &[(&str, Kind)] = &[
     ("decided", Kind::Time),
     ("visit_open", Kind::Boolean),
     ("backfilled", Kind::Boolean),
+    ("replaced_match_id", Kind::Text),
 ];
 
 /// Columns of every epochs file, in order. Appended, never changed.
@@ -144,14 +145,14 @@ pub(super) fn append_action(batch: &mut Batch, row: &ActionRow, mark: &EpochMark
         .time_ms(Some(fact.decided.0))
         .boolean(Some(fact.is_visit_open))
         .boolean(Some(fact.is_backfilled))
+        .optional_hex(row.replaced.map(|id| id.0))
         .done();
 }
 
 /// An epoch's line; `watermark` is null before the first event and at the end of the input.
 pub(super) fn append_epoch(batch: &mut Batch, output: &EpochOutput) {
     let mark = &output.mark;
-    let is_late = |fate| matches!(fate, Fate::LateInVisit | Fate::BeforeHorizon);
-    let late = output.events.iter().filter(|row| is_late(row.fate)).count();
+    let late = output.events.iter().filter(|row| row.fate.is_late()).count();
     let is_opened = |row: &&VisitRow| matches!(row.change, VisitChange::Opened { .. });
     let opened = output.visits.iter().filter(is_opened).count();
     let said = |op| Some(output.actions.iter().filter(|row| row.op == op).count() as u64);

@@ -77,7 +77,7 @@ impl Recount {
     }
 
     /// What acts, less what acted and was taken back.
-    fn add_action(&mut self, minute: Minute, ActionRow { fact, op }: &ActionRow) {
+    fn add_action(&mut self, minute: Minute, ActionRow { fact, op, .. }: &ActionRow) {
         let change = match (op, fact.suppressed) {
             (Op::Assert, _) => 1,
             (Op::Retract, None) => -1,

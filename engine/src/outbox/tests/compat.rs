@@ -8,14 +8,15 @@ use crate::model::{
 };
 use crate::testing::{bytes_of, disk_with, fixture, set_version};
 
-const FATES: [Fate; 7] = [
+const FATES: [Fate; 8] = [
     Fate::Matched,
-    Fate::LateInVisit,
+    Fate::NotCorrectable,
     Fate::BeforeHorizon,
     Fate::OverVisitLimit,
     Fate::Unproven,
     Fate::Superseded,
     Fate::Unreadable,
+    Fate::PutInPlace,
 ];
 const CHANGES: [VisitChange; 6] = [
     VisitChange::Opened { resumed: false },
@@ -61,10 +62,10 @@ fn everything(epoch: u64) -> EpochOutput {
         events: seq * 300,
         identity: identity(seq),
     });
-    let actions = SAID
-        .iter()
-        .zip(1..)
-        .map(|((op, suppressed), seq)| ActionRow { fact: fact(seq, *suppressed), op: *op });
+    let actions = SAID.iter().zip(1..).map(|((op, suppressed), seq)| {
+        let replaced = (*op == Op::Correct).then_some(MatchId(u128::from(seq)));
+        ActionRow { fact: fact(seq, *suppressed), op: *op, replaced }
+    });
     EpochOutput {
         mark,
         events: events.collect(),
@@ -132,7 +133,7 @@ fn outbox_fixture() -> Vec<u8> {
     let (mut writer, _) = OutboxWriter::open(open).expect("opened");
     writer.append(&everything(1)).expect("appended");
     writer.append(&EpochOutput { events: Vec::new(), ..output(2) }).expect("appended");
-    fixture("outbox-v2.obx", &bytes_of(&disk, &outbox_path()))
+    fixture("outbox-v3.obx", &bytes_of(&disk, &outbox_path()))
 }
 
 fn cursor_fixture() -> Vec<u8> {
@@ -144,7 +145,7 @@ fn cursor_fixture() -> Vec<u8> {
 }
 
 #[test]
-fn version_2_of_the_outbox_is_written_and_read() {
+fn version_3_of_the_outbox_is_written_and_read() {
     let disk = disk_with(&outbox_path(), &outbox_fixture());
     let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
     assert_eq!(last, Epoch(2));
@@ -156,7 +157,7 @@ fn version_2_of_the_outbox_is_written_and_read() {
 /// The log refuses what a newer beckon wrote; the outbox is derived from it.
 #[test]
 fn an_outbox_of_another_version_is_derived_again() {
-    for version in [1, 3] {
+    for version in [2, 4] {
         let mut bytes = outbox_fixture();
         set_version(&mut bytes[..24], version);
         let disk = disk_with(&outbox_path(), &bytes);

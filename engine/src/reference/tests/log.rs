@@ -17,8 +17,8 @@ pub(super) fn config() -> ReferenceConfig {
         lateness_ms: 120_000,
         inactivity_ms: Some(1_800_000),
         visit_events_matched_max: 100,
+        visit_events_max: usize::MAX,
         makes_visit_started: false,
-        late_in_place: true,
     }
 }
 

@@ -34,7 +34,7 @@ fn lateness_is_judged_by_the_previous_mark() {
     let (matched, before) = (Fate::Matched, Fate::BeforeHorizon);
     assert_eq!(
         fates("5m A; 0s A; mark 5m; 3m A; 179999ms A; mark 9m"),
-        [matched, matched, matched, before]
+        [matched, Fate::PutInPlace, Fate::PutInPlace, before]
     );
     assert_eq!(fates("0s A unproven; 0s A; end"), [Fate::Unproven, matched]);
     // What lies before the horizon is not matched, and opens no visit.

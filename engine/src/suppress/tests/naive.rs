@@ -77,19 +77,20 @@ fn epoch(history: &mut Vec<Said>, now: i64, is_paused: bool, facts: &[(ActionFac
         match retracted.get_mut(&fact.action).and_then(Vec::pop) {
             Some(old) => {
                 let fact = ActionFact { suppressed: old.suppressed, ..fact.clone() };
-                history.push((now, ActionRow { fact, op: Op::Correct }));
+                let replaced = Some(old.matched);
+                history.push((now, ActionRow { fact, op: Op::Correct, replaced }));
             }
             None => new.push(fact),
         }
     }
     let gone = retracted.into_values().flatten();
-    history.extend(gone.map(|fact| (now, ActionRow { fact, op: Op::Retract })));
+    history.extend(gone.map(|fact| (now, ActionRow { fact, op: Op::Retract, replaced: None })));
     new.sort_by_key(|fact| (-fact.priority, fact.rule.clone(), fact.seq, fact.matched));
     for fact in new {
         let suppressed = reason(history, now, is_paused, fact);
         let op = if suppressed.is_some() { Op::Suppress } else { Op::Assert };
         let fact = ActionFact { suppressed, ..fact.clone() };
-        history.push((now, ActionRow { fact, op }));
+        history.push((now, ActionRow { fact, op, replaced: None }));
     }
 }
 

@@ -65,7 +65,7 @@ fn no_column_is_named_like_a_folder() {
 fn event_rows_say_what_became_of_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let late = beckon_engine::model::EventRow {
-        fate: Fate::LateInVisit,
+        fate: Fate::PutInPlace,
         instance: None,
         identity: Identity {
             scope: VisitScope::Authenticated,
@@ -82,7 +82,7 @@ fn event_rows_say_what_became_of_them() {
     write_all(folder.path(), ParquetConfig::default(), &[epoch_of(1, NOON, vec![late, broken])]);
     let found = rows(folder.path(), "events");
     let [late, broken] = found.as_slice() else { panic!("two rows: {found:?}") };
-    assert_eq!(text(late, "fate").as_deref(), Some("late_in_visit"));
+    assert_eq!(text(late, "fate").as_deref(), Some("put_in_place"));
     assert_eq!(boolean(late, "is_late"), Some(true));
     assert_eq!(long(late, "visit_instance"), None);
     assert_eq!(text(late, "user_id").as_deref(), Some("ada"));
@@ -143,9 +143,14 @@ pub(super) fn with_facts() -> EpochOutput {
             visit(VisitChange::Closed(CloseReason::Evicted), 4),
         ],
         actions: vec![
-            ActionRow { fact: fact(None), op: Op::Assert },
-            ActionRow { fact: fact(Some(SuppressReason::Holdout)), op: Op::Suppress },
-            ActionRow { fact: fact(None), op: Op::Retract },
+            ActionRow { fact: fact(None), op: Op::Assert, replaced: None },
+            ActionRow {
+                fact: fact(Some(SuppressReason::Holdout)),
+                op: Op::Suppress,
+                replaced: None,
+            },
+            ActionRow { fact: fact(None), op: Op::Retract, replaced: None },
+            ActionRow { fact: fact(None), op: Op::Correct, replaced: Some(MatchId(7)) },
         ],
         ..epoch(9, NOON, &["a"])
     }
@@ -158,9 +163,12 @@ fn action_rows_are_complete() {
     let found = rows(folder.path(), "actions");
     let said = found.iter().map(|row| (text(row, "op"), text(row, "suppress_reason")));
     let said = said.collect::<Vec<_>>();
-    let expected = [("assert", None), ("suppress", Some("holdout")), ("retract", None)];
+    let expected =
+        [("assert", None), ("suppress", Some("holdout")), ("retract", None), ("correct", None)];
     let expected = expected.map(|(op, why)| (Some(op.to_owned()), why.map(str::to_owned)));
     assert_eq!(said, expected);
+    let replaced = found.iter().map(|row| text(row, "replaced_match_id")).collect::<Vec<_>>();
+    assert_eq!(replaced, [None, None, None, Some("00000000000000000000000000000007".to_owned())]);
     let row: &Row = &found[0];
     let check = |column: &str, expected: &str| {
         assert_eq!(text(row, column).as_deref(), Some(expected), "{column}");
@@ -201,6 +209,7 @@ fn a_window_has_a_kind_and_a_key() {
     let action = |(window, _, _): &(WindowKey, _, _)| ActionRow {
         fact: ActionFact { window: window.clone(), ..fact(None) },
         op: Op::Assert,
+        replaced: None,
     };
     let actions = windows.iter().map(action).collect();
     write_all(
@@ -247,7 +256,7 @@ fn visits_and_epochs_are_counted() {
         ]
         .map(|column| long(row, column).expect("a count"))
     };
-    assert_eq!(counts(&epochs[0]), [1, 0, 1, 1, 1, 1, 1, 0]);
+    assert_eq!(counts(&epochs[0]), [1, 0, 1, 1, 1, 1, 1, 1]);
     assert_eq!(time_ms(&epochs[0], "watermark"), Some(NOON - 2000));
     assert_eq!(time_ms(&epochs[1], "watermark"), None, "the end of input is no time");
     assert_eq!(long(&epochs[1], "log_sequence_first"), Some(11));
