@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) batches: AtomicU64,
     /// Batches that were sent again because no answer came.
     pub(crate) repeated: AtomicU64,
+    /// Requests that had reached a server whose answer never came: kills in their middle.
+    pub(crate) cut_off: AtomicU64,
     /// Events whose first copy had been stored although its answer was lost.
     pub(crate) duplicates: AtomicU64,
     /// Set when the clients are to end.
@@ -67,12 +69,21 @@ fn attempt(
         .post(format!("{base}/v1/events"))
         .header("authorization", format!("Bearer {KEY}"))
         .send(body);
-    let Ok(mut answer) = sent else { return Ok(Some(())) };
+    let mut answer = match sent {
+        Ok(answer) => answer,
+        Err(error) => {
+            tally.cut_off.fetch_add(u64::from(is_cut_off(&error)), Ordering::Relaxed);
+            return Ok(Some(()));
+        }
+    };
     let status = answer.status().as_u16();
     if status == 503 || status == 429 {
         return Ok(Some(()));
     }
-    let Ok(text) = answer.body_mut().read_to_string() else { return Ok(Some(())) };
+    let Ok(text) = answer.body_mut().read_to_string() else {
+        tally.cut_off.fetch_add(1, Ordering::Relaxed);
+        return Ok(Some(()));
+    };
     anyhow::ensure!(status == 200, "status {status}: {text}");
     let parsed: Value = serde_json::from_str(&text)?;
     let results = parsed["results"].as_array().map_or(&[][..], Vec::as_slice);
@@ -91,6 +102,13 @@ fn attempt(
     drop(acknowledged);
     tally.batches.fetch_add(1, Ordering::Relaxed);
     Ok(None)
+}
+
+/// Whether a connection broke, which a server that is not there or is slow does not say.
+fn is_cut_off(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let broken = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    matches!(error, ureq::Error::Io(error) if broken.contains(&error.kind()))
 }
 
 fn batch(client: u64, number: u64) -> Vec<Value> {

@@ -125,18 +125,25 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
     let lost: Vec<_> = acknowledged.iter().filter(|id| !events.contains_key(*id)).collect();
     let doubled: Vec<_> = events.iter().filter(|(_, count)| **count > 1).collect();
     let acted_twice: Vec<_> = actions.iter().filter(|(_, count)| **count > 1).collect();
+    let cut_off = tally.cut_off.load(Ordering::Relaxed);
+    let duplicates = tally.duplicates.load(Ordering::Relaxed);
     super::say(&format!(
-        "{} events acknowledged, {} in Parquet, {} actions; {} batches sent again, {} duplicates",
+        "{} events acknowledged, {} in Parquet, {} actions; {} batches sent again, {cut_off} \
+         requests cut off, {duplicates} duplicates",
         acknowledged.len(),
         events.len(),
         actions.len(),
-        tally.repeated.load(Ordering::Relaxed),
-        tally.duplicates.load(Ordering::Relaxed)
+        tally.repeated.load(Ordering::Relaxed)
     ));
     anyhow::ensure!(!actions.is_empty(), "no rule fired, so nothing was proven about actions");
     anyhow::ensure!(lost.is_empty(), "{} lost, such as {:?}", lost.len(), lost[0]);
     anyhow::ensure!(doubled.is_empty(), "{} doubled, such as {:?}", doubled.len(), doubled[0]);
     anyhow::ensure!(acted_twice.is_empty(), "acted twice: {:?}", acted_twice[0]);
+    anyhow::ensure!(
+        cut_off > 0 && duplicates > 0,
+        "the run was too weak: {cut_off} requests cut off by a kill and {duplicates} duplicates \
+         answered, so nothing was proven about either; take more kills or another seed"
+    );
     super::say("nothing lost, nothing doubled");
     Ok(())
 }
