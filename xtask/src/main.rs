@@ -1,6 +1,7 @@
 //! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`.
 
 mod e2e;
+mod status;
 mod tidy;
 mod torture;
 
@@ -19,7 +20,7 @@ enum Command {
     /// Checks sizes, heads, directions of dependencies and words that clippy cannot see
     Tidy,
     /// Runs the tests that need more than Rust: DuckDB, Spark, a browser
-    E2e,
+    E2e(e2e::E2eArgs),
     /// Kills a server under load and checks that nothing acknowledged is lost or doubled
     Torture(torture::TortureArgs),
 }
@@ -27,7 +28,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Tidy => run_tidy(),
-        Command::E2e => e2e::run(&root()),
+        Command::E2e(args) => e2e::run(&root(), &args),
         Command::Torture(args) => torture::run(&root(), &args),
     }
 }

@@ -13,11 +13,19 @@ mod web_driver;
 use crate::torture::overload;
 use std::path::Path;
 
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct E2eArgs {
+    /// Run only tests whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+}
+
 /// Runs the end-to-end tests.
 ///
 /// # Errors
-/// When one fails, or what it needs cannot be had.
-pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+/// When one fails, what it needs cannot be had, or none is found.
+pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
     let binary = crate::build_beckon(root)?;
     let mut passed = 0;
     for (name, test) in [
@@ -26,11 +34,15 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         ("an overloaded server refuses, stays small and loses nothing", overload::run as Test),
         ("a click in a browser makes a rule fire", demo::run as Test),
     ] {
+        if args.filter.as_ref().is_some_and(|text| !name.contains(text)) {
+            continue;
+        }
         crate::say(&format!("\ntest: {name}"));
         test(root, &binary)?;
         crate::say(&format!("ok: {name}"));
         passed += 1;
     }
+    anyhow::ensure!(passed > 0, "no test has such a name");
     crate::say(&format!("\ne2e: {passed} passed, 0 failed"));
     Ok(())
 }

@@ -17,14 +17,14 @@ use super::memory::Resident;
 use super::open_load::{OpenLoad, Outcome};
 use super::reports;
 use super::server::Server;
+use crate::status::{STEP_MAX, Status, wait};
 use anyhow::Context;
-use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What overload may add to the resident memory.
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
@@ -37,8 +37,6 @@ const UPLOAD_BYTES: usize = 1 << 20;
 const OUTBOX_BYTES_MAX: u64 = 16_000_000;
 /// Batches that must be refused while the engine is behind.
 const REFUSED_BATCHES: u64 = 500;
-/// How long a step may take on a busy machine.
-const STEP_MAX: Duration = Duration::from_secs(120);
 
 /// What waits in the log when the engine is behind is 60 MB, more than memory may grow by.
 const BOUNDS: &str = "
@@ -70,25 +68,20 @@ address_requests_per_second_max = 0
 pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("beckon-overload-").tempdir()?;
     super::write_configuration(folder.path(), BOUNDS)?;
-    let client = Client {
-        base: format!("http://{}", crate::free_address()?),
-        token: create_token(binary, &folder.path().join("data"))?,
-        agent: ureq::Agent::config_builder().timeout_global(Some(STEP_MAX)).build().into(),
-    };
-    let address = client.address().to_owned();
-    let mut server = Server::new(binary.to_owned(), folder.path(), address);
+    let mut server = Server::new(binary.to_owned(), folder.path(), crate::free_address()?);
+    let status = Status::new(binary, &folder.path().join("data"), &server.base())?;
     server.start(1)?;
-    wait("it listens", || Ok(client.status().is_ok()))?;
-    let load = OpenLoad::start(&client.base, BATCHES_PER_SECOND);
+    status.wait_for_answer()?;
+    let load = OpenLoad::start(&server.base(), BATCHES_PER_SECOND);
     let outcome = Arc::clone(&load.outcome);
-    let run = Run { server: &server, client: &client, outcome: &outcome };
+    let run = Run { server: &server, status: &status, outcome: &outcome };
     let followed = run.follow(&folder.path().join("reports"));
     let ended = load.end();
     followed.and(ended).with_context(|| server.last_words())?;
     // A stop does not wait for a full outbox: what it lacks is derived after the next start.
-    let lag = || client.number("/lag_records");
+    let lag = || status.number("/lag_records");
     wait("the engine catches up", || Ok(lag()? == 0))?;
-    let log_last = client.number("/log/log_sequence")?;
+    let log_last = status.number("/log/log_sequence")?;
     server.stop()?;
     judge(&folder.path().join("reports"), &outcome, log_last)
 }
@@ -96,7 +89,7 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
 /// A server under load.
 struct Run<'a> {
     server: &'a Server,
-    client: &'a Client,
+    status: &'a Status,
     outcome: &'a Outcome,
 }
 
@@ -104,14 +97,14 @@ impl Run<'_> {
     fn follow(&self, reports: &Path) -> anyhow::Result<()> {
         wait("ordinary load", || {
             let is_warm = self.acknowledged() >= WARM_BATCHES;
-            Ok(is_warm && self.client.number("/parquet/files")? > 0)
+            Ok(is_warm && self.status.number("/parquet/files")? > 0)
         })?;
         let before = self.server.resident()?;
         self.say("ordinary load", before);
 
-        drop(self.client.stall_uploads()?);
+        drop(stall_uploads(self.server.address())?);
         wait("the memory of bodies is given back", || {
-            Ok(self.client.number("/body_bytes")? < UPLOAD_BYTES as u64)
+            Ok(self.status.number("/body_bytes")? < UPLOAD_BYTES as u64)
         })?;
         self.check("uploads that do not end", before)?;
 
@@ -131,8 +124,8 @@ impl Run<'_> {
     fn see_the_outbox_grow(&self) -> anyhow::Result<()> {
         let (taken, refused) = (self.acknowledged(), self.outcome.batches_refused.load(Relaxed));
         wait("the sink fails, and the outbox grows", || {
-            Ok(self.client.number("/parquet/errors")? > 2
-                && self.client.number("/outbox/bytes")? > OUTBOX_BYTES_MAX / 2)
+            Ok(self.status.number("/parquet/errors")? > 2
+                && self.status.number("/outbox/bytes")? > OUTBOX_BYTES_MAX / 2)
         })?;
         anyhow::ensure!(self.acknowledged() > taken, "nothing acknowledged without the sink");
         let refused = self.outcome.batches_refused.load(Relaxed) - refused;
@@ -171,71 +164,33 @@ impl Run<'_> {
     }
 }
 
-/// What asks the server beside the load.
-struct Client {
-    base: String,
-    token: String,
-    agent: ureq::Agent,
-}
-
-impl Client {
-    fn address(&self) -> &str {
-        self.base.trim_start_matches("http://")
-    }
-
-    fn status(&self) -> anyhow::Result<Value> {
-        let mut answer = self
-            .agent
-            .get(format!("{}/v1/status", self.base))
-            .header("authorization", format!("Bearer {}", self.token))
-            .call()?;
-        Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
-    }
-
-    /// A figure of the status.
-    fn number(&self, pointer: &str) -> anyhow::Result<u64> {
-        let status = self.status()?;
-        let number = status.pointer(pointer).and_then(Value::as_u64);
-        number.with_context(|| format!("{pointer} of {status}"))
-    }
-
-    /// Opens uploads that lack their last byte; some must be refused at once.
-    fn stall_uploads(&self) -> anyhow::Result<Vec<TcpStream>> {
-        let head = format!(
-            "POST /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n\
-             content-length: {UPLOAD_BYTES}\r\n\r\n",
-            self.address()
-        );
-        let body = vec![b' '; UPLOAD_BYTES - 1];
-        let mut uploads = Vec::new();
-        let mut refused = 0;
-        for _ in 0..UPLOADS {
-            let mut upload = TcpStream::connect(self.address())?;
-            upload.write_all(head.as_bytes())?;
-            upload.set_write_timeout(Some(STEP_MAX))?;
-            // One that is refused is cut off: writing fails then, and there is an answer.
-            drop(upload.write_all(&body));
-            upload.set_read_timeout(Some(Duration::from_millis(1)))?;
-            let mut start = [0; 12];
-            if upload.read_exact(&mut start).is_ok() {
-                anyhow::ensure!(&start == b"HTTP/1.1 503", "an upload was told {start:?}");
-                refused += 1;
-            }
-            uploads.push(upload);
+/// Opens uploads that lack their last byte; some must be refused at once.
+fn stall_uploads(address: &str) -> anyhow::Result<Vec<TcpStream>> {
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n\
+         content-length: {UPLOAD_BYTES}\r\n\r\n",
+        address
+    );
+    let body = vec![b' '; UPLOAD_BYTES - 1];
+    let mut uploads = Vec::new();
+    let mut refused = 0;
+    for _ in 0..UPLOADS {
+        let mut upload = TcpStream::connect(address)?;
+        upload.write_all(head.as_bytes())?;
+        upload.set_write_timeout(Some(STEP_MAX))?;
+        // One that is refused is cut off: writing fails then, and there is an answer.
+        drop(upload.write_all(&body));
+        upload.set_read_timeout(Some(Duration::from_millis(1)))?;
+        let mut start = [0; 12];
+        if upload.read_exact(&mut start).is_ok() {
+            anyhow::ensure!(&start == b"HTTP/1.1 503", "an upload was told {start:?}");
+            refused += 1;
         }
-        crate::say(&format!("{refused} of {UPLOADS} uploads refused"));
-        anyhow::ensure!(refused > 0, "no upload was refused");
-        Ok(uploads)
+        uploads.push(upload);
     }
-}
-
-fn wait(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + STEP_MAX;
-    while !is_so()? {
-        anyhow::ensure!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    Ok(())
+    crate::say(&format!("{refused} of {UPLOADS} uploads refused"));
+    anyhow::ensure!(refused > 0, "no upload was refused");
+    Ok(uploads)
 }
 
 /// A file where the folder of reports should be.
@@ -256,15 +211,6 @@ impl Obstacle {
         std::fs::remove_file(&self.folder)?;
         Ok(std::fs::rename(&self.aside, &self.folder)?)
     }
-}
-
-fn create_token(binary: &Path, data: &Path) -> anyhow::Result<String> {
-    let output = std::process::Command::new(binary)
-        .args(["token", "create", "--scope", "metrics:read", "--data"])
-        .arg(data)
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    text.lines().next().map(str::to_owned).context("no token was made")
 }
 
 fn judge(reports: &Path, outcome: &Outcome, log_last: u64) -> anyhow::Result<()> {

@@ -27,6 +27,11 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Starts it with so many workers; does not wait until it answers.
     ///
     /// # Errors
