@@ -130,6 +130,24 @@ fn what_was_replayed_is_remembered() {
     assert_ne!(heads[0].id.event_id(), heads[1].id.event_id());
 }
 
+/// A letter that was replayed and comes back unmarked would be replayed again.
+#[test]
+fn what_is_marked_stays_marked_after_a_power_failure() {
+    let Fixture { disk, clock, letters } = Fixture::new(DeadLetterLimits::default());
+    letters.append(letter("shop/k", START, strip_secrets(b"a", &[])));
+    drop(letters);
+    let letters = open(&disk, &clock, DeadLetterLimits::default());
+    let [head] = &letters.list(&Filter::default(), LetterId(0), 10).expect("listed")[..] else {
+        panic!("one letter was closed");
+    };
+    assert!(letters.mark_replayed(head.id).expect("marked"));
+    for seed in 0..16 {
+        let after = open(&disk.crash(seed), &clock, DeadLetterLimits::default());
+        let kept = after.list(&Filter::default(), LetterId(0), 10).expect("listed");
+        assert!(matches!(&kept[..], [kept] if kept.is_replayed), "{seed}: {kept:?}");
+    }
+}
+
 #[test]
 fn a_flood_under_one_key_costs_no_other_key_a_letter() {
     let fixture = Fixture::new(limits(20_000, 2_000));

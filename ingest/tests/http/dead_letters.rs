@@ -123,6 +123,17 @@ async fn a_replay_runs_todays_checks_once() {
     assert_eq!(unknown["results"][0]["status"], "unknown");
 }
 
+#[tokio::test]
+async fn a_letter_that_holds_only_a_beginning_is_not_replayed() {
+    let bench = bench(&config());
+    let large = event(&format!(r#","data":{{"a":"{}"}}"#, "x".repeat(70_000)));
+    assert_eq!(post(large).by_server().send(&bench).await.results(), ["too_large"]);
+    bench.letters.flush();
+    let result = replay(&bench, json!({})).await["results"][0].clone();
+    assert_eq!((&result["status"], &result["reason"]), (&json!("rejected"), &json!("too_large")));
+    assert_eq!(result["message"], "the letter holds only the beginning of the event");
+}
+
 fn bench_over(other: &Bench) -> Bench {
     crate::support::bench_with(&config(), Some(std::sync::Arc::clone(&other.letters)))
 }

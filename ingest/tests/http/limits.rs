@@ -1,7 +1,11 @@
 //! Over a limit: 413, 429 or 503, at once, and neighbours go on.
 
-use crate::support::{BROWSER_KEY, Bench, SERVER_KEY, VISIT, event, limited, numbered, post};
+use crate::support::{
+    BROWSER_KEY, Bench, SERVER_KEY, VISIT, bench, config, event, get, limited, numbered, post,
+};
+use beckon_ingest::ServerConfig;
 use beckon_ingest::limits::Limits;
+use beckon_ingest::tokens::Scope;
 use std::sync::atomic::Ordering;
 
 fn batch(count: usize) -> String {
@@ -79,6 +83,28 @@ async fn a_key_has_a_rate() {
 }
 
 #[tokio::test]
+async fn who_needs_no_key_in_the_demo_has_the_rate_of_one() {
+    let limits = Limits { key_requests_per_second_max: 1, ..Limits::default() };
+    let demo = bench(&ServerConfig { demo_site: Some("demo".into()), limits, ..config() });
+    let ask = || post(event("")).from("127.0.0.1:9").header("host", "localhost");
+    for _ in 0..2 {
+        assert_eq!(ask().send(&demo).await.results(), ["ok"]);
+    }
+    ask().send(&demo).await.check_error(429, "too_many_requests");
+}
+
+/// Whoever tries tokens is slowed down as whoever tries keys.
+#[tokio::test]
+async fn an_address_has_a_rate_before_its_token_is_looked_at() {
+    let bench = limited(Limits { address_requests_per_second_max: 1, ..Limits::default() });
+    let ask = || get("/v1/status").bearer("wrong");
+    for _ in 0..2 {
+        ask().send(&bench).await.check_error(401, "token_unknown");
+    }
+    ask().send(&bench).await.check_error(429, "too_many_requests");
+}
+
+#[tokio::test]
 async fn an_address_has_a_rate_before_its_key_is_looked_at() {
     let limits = Limits { address_requests_per_second_max: 1, ..Limits::default() };
     let bench = limited(limits);
@@ -100,7 +126,12 @@ async fn bodies_share_their_memory() {
     while bench.log.waiting() == 0 {
         tokio::task::yield_now().await;
     }
-    check(&bench, large, 503, "too_many_bytes").await;
+    let second = tokio::spawn(post(large).by_server().send_to(bench.server.router()));
+    while !second.is_finished() {
+        assert_eq!(bench.log.waiting(), 1, "a body over the bound was taken");
+        tokio::task::yield_now().await;
+    }
+    second.await.expect("an answer").check_error(503, "too_many_bytes");
     let said = post("").by_server().header("content-length", "6000");
     said.send_unread(&bench).await.check_error(503, "too_many_bytes");
     bench.log.release();
@@ -115,7 +146,10 @@ async fn an_engine_far_behind_is_503() {
     assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
     bench.engine.lag.store(11, Ordering::Relaxed);
     check(&bench, event(""), 503, "engine_behind").await;
-    crate::support::get("/readyz").send(&bench).await.check_error(503, "engine_behind");
+    get("/readyz").send(&bench).await.check_error(503, "engine_behind");
+    let replay = post("{}").path("/v1/dead-letters/replay");
+    let replay = replay.bearer(&bench.token(Scope::EventsReplay));
+    replay.send(&bench).await.check_error(503, "engine_behind");
 }
 
 #[tokio::test]
