@@ -72,6 +72,8 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     let status = Status::new(binary, &folder.path().join("data"), &server.base())?;
     server.start(1)?;
     status.wait_for_answer()?;
+    // The rules are in the log too.
+    let log_before = status.number("/log/log_sequence")?;
     let load = OpenLoad::start(&server.base(), BATCHES_PER_SECOND);
     let outcome = Arc::clone(&load.outcome);
     let run = Run { server: &server, status: &status, outcome: &outcome };
@@ -83,7 +85,7 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     wait("the engine catches up", || Ok(lag()? == 0))?;
     let log_last = status.number("/log/log_sequence")?;
     server.stop()?;
-    judge(&folder.path().join("reports"), &outcome, log_last)
+    judge(&folder.path().join("reports"), &outcome, log_before, log_last)
 }
 
 /// A server under load.
@@ -213,7 +215,7 @@ impl Obstacle {
     }
 }
 
-fn judge(reports: &Path, outcome: &Outcome, log_last: u64) -> anyhow::Result<()> {
+fn judge(reports: &Path, outcome: &Outcome, log_before: u64, log_last: u64) -> anyhow::Result<()> {
     let acknowledged = outcome.acknowledged.lock().expect("no client panics");
     let refused = outcome.refused.lock().expect("no client panics");
     let unanswered = outcome.batches_unanswered.load(Relaxed);
@@ -228,7 +230,7 @@ fn judge(reports: &Path, outcome: &Outcome, log_last: u64) -> anyhow::Result<()>
     anyhow::ensure!(wrong.is_none(), "acknowledged, and not there once: {wrong:?}");
     let wrong = refused.iter().find(|id| events.contains_key(*id));
     anyhow::ensure!(wrong.is_none(), "refused, and there: {wrong:?}");
-    reports::check_sequences(reports, log_last)?;
+    reports::check_sequences(reports, log_before, log_last)?;
     crate::say("nothing lost, nothing doubled, nothing taken that was refused");
     Ok(())
 }
