@@ -57,7 +57,7 @@ impl Standing {
             return false;
         }
         if let Some((first, _)) = of_rule().min_by_key(|(_, one)| one.moment()) {
-            let floor = self.matches.swap_remove(first).moment();
+            let floor = self.matches.remove(first).moment();
             match self.floors.iter_mut().find(|(known, _)| *known == rule) {
                 Some((_, known)) => *known = floor.max(*known),
                 None => self.floors.push((rule, floor)),

@@ -2,6 +2,7 @@
 
 mod facts;
 mod language;
+mod late;
 mod naive;
 mod reach;
 mod sequences;
