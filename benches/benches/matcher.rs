@@ -3,14 +3,21 @@
 //! Alone on one thread, without dataflow: each sample is an epoch of 1,000 events and its mark, made
 //! before the clock starts, with 20,000 live visits that have gone on for a while. Memory is the growth
 //! of the process over 100,000 live visits (Linux: `/proc/self/statm`), with and without kept events.
+//! `late` delays a share of the events by half a minute, in which their visit has others; in `full` most
+//! visits have had more events than they keep, so that each event lets another one go; `suppress` is what
+//! deciding costs a match.
 
 use beckon_benches::cpu::{CpuTime, cpu_time};
 use beckon_benches::visitors::{Visitors, rules};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
-use beckon_engine::model::{Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, ServerTimeMs};
+use beckon_engine::model::{
+    ActionFact, Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, ServerTimeMs,
+};
 use beckon_engine::stage::{Effect, Stage};
+use beckon_engine::suppress::{SuppressConfig, Suppressor};
 use beckon_rules::plan::RuleSet;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +26,9 @@ const LIVE_VISITS: u64 = 20_000;
 /// Events for each live visit before anything is measured: most of them are in the middle then.
 const WARM_UP: u64 = 40;
 const RULES: [u64; 4] = [10, 100, 1_000, 10_000];
+/// Events in a hundred that come late, and by how much.
+const LATE: [u64; 3] = [0, 2, 10];
+const DELAY_MS: i64 = 30_000;
 
 /// A matcher, and visitors for it.
 struct Site {
@@ -27,48 +37,82 @@ struct Site {
     effects: Vec<Effect>,
     epoch: u64,
     facts: u64,
+    /// Events in a hundred that are delayed, and those that are.
+    late: u64,
+    delayed: VecDeque<(EventTimeMs, LoggedEvent)>,
+    seq: u64,
+}
+
+/// Small figures: an event does not wait long to be final.
+fn config(visit_events_max: u32) -> MatcherConfig {
+    MatcherConfig {
+        lateness_ms: 5_000,
+        inactivity_ms: Some(90_000),
+        visit_events_max,
+        ..MatcherConfig::default()
+    }
 }
 
 impl Site {
-    fn new(rules: &Arc<RuleSet>, live: u64, visit_events_max: u32) -> Self {
-        let config = MatcherConfig {
-            lateness_ms: 5_000,
-            inactivity_ms: Some(90_000),
-            visit_events_max,
-            ..MatcherConfig::default()
-        };
+    fn new(rules: &Arc<RuleSet>, live: u64, config: MatcherConfig) -> Self {
         Self {
             visitors: Visitors::new(live),
             matcher: Matcher::new(Arc::clone(rules), config),
             effects: Vec::new(),
             epoch: 0,
             facts: 0,
+            late: 0,
+            delayed: VecDeque::new(),
+            seq: 0,
         }
     }
 
     /// One whose visits are under way.
-    fn warm(count: u64) -> Self {
-        let mut site = Self::new(&Arc::new(rules(count)), LIVE_VISITS, 500);
+    fn warm(count: u64, config: MatcherConfig, late: u64) -> Self {
+        let mut site = Self::new(&Arc::new(rules(count)), LIVE_VISITS, config);
+        site.late = late;
         site.warm_up(LIVE_VISITS);
         site
     }
 
     fn make(&mut self) -> Vec<LoggedEvent> {
-        (0..EPOCH_EVENTS).map(|_| self.visitors.event()).collect()
+        (0..EPOCH_EVENTS).map(|number| self.next(number % 100 < self.late)).collect()
     }
 
-    /// An epoch through the matcher.
-    fn epoch(&mut self, events: &[LoggedEvent]) {
-        self.matcher.events(events, &mut self.effects);
+    /// The next event; where one is to be late, it is delayed and one from before comes instead.
+    fn next(&mut self, is_late: bool) -> LoggedEvent {
+        let mut event = self.visitors.event();
+        if is_late {
+            let due = self.visitors.now().saturating_add(DELAY_MS);
+            self.delayed.push_back((due, event));
+            let now = self.visitors.now();
+            let is_due = self.delayed.front().is_some_and(|(due, _)| *due <= now);
+            event = if is_due {
+                self.delayed.pop_front().expect("it is due").1
+            } else {
+                self.visitors.event()
+            };
+        }
+        self.seq += 1;
+        LoggedEvent { seq: LogSeq(self.seq), ..event }
+    }
+
+    fn mark(&mut self) -> EpochMark {
         self.epoch += 1;
         let now = self.visitors.now();
-        let mark = EpochMark {
+        EpochMark {
             epoch: Epoch(self.epoch),
             first_seq: LogSeq(0),
             last_seq: LogSeq(0),
             now: ServerTimeMs(now.0),
             watermark: EventTimeMs(now.0),
-        };
+        }
+    }
+
+    /// An epoch through the matcher.
+    fn epoch(&mut self, events: &[LoggedEvent]) {
+        let mark = self.mark();
+        self.matcher.events(events, &mut self.effects);
         self.matcher.end_epoch(&mark, &mut self.effects);
         let facts = self.effects.iter().filter(|effect| matches!(effect, Effect::Match(..)));
         self.facts += facts.count() as u64;
@@ -83,26 +127,76 @@ impl Site {
     }
 }
 
-fn costs(criterion: &mut Criterion<CpuTime>) {
+/// Measures epochs of a site that is made when it is first asked for.
+fn measure(criterion: &mut Criterion<CpuTime>, id: BenchmarkId, make: impl Fn() -> Site) {
     let mut group = criterion.benchmark_group("matcher");
     group.throughput(Throughput::Elements(EPOCH_EVENTS));
-    for count in RULES {
-        let mut site = None;
-        group.bench_function(BenchmarkId::new("rules", count), |bencher| {
-            let site = site.get_or_insert_with(|| Site::warm(count));
-            bencher.iter_custom(|epochs| {
-                let mut total = Duration::ZERO;
-                for _ in 0..epochs {
-                    let events = site.make();
-                    let start = cpu_time();
-                    site.epoch(&events);
-                    total += cpu_time().saturating_sub(start);
-                }
-                total
-            });
+    let mut site = None;
+    group.bench_function(id, |bencher| {
+        let site = site.get_or_insert_with(&make);
+        bencher.iter_custom(|epochs| {
+            let mut total = Duration::ZERO;
+            for _ in 0..epochs {
+                let events = site.make();
+                let start = cpu_time();
+                site.epoch(&events);
+                total += cpu_time().saturating_sub(start);
+            }
+            total
         });
-    }
+    });
     group.finish();
+}
+
+fn costs(criterion: &mut Criterion<CpuTime>) {
+    for count in RULES {
+        measure(criterion, BenchmarkId::new("rules", count), || Site::warm(count, config(500), 0));
+    }
+    let late = MatcherConfig { lateness_ms: 60_000, ..config(500) };
+    for percent in LATE {
+        measure(criterion, BenchmarkId::new("late", percent), || Site::warm(1_000, late, percent));
+    }
+    measure(criterion, BenchmarkId::new("full", 10), || Site::warm(1_000, config(10), 0));
+}
+
+/// What the suppression decides of the matches of some epochs, each in its own.
+fn suppression(criterion: &mut Criterion<CpuTime>) {
+    let rules = Arc::new(rules(1_000));
+    let mut site = Site::new(&rules, LIVE_VISITS, config(500));
+    site.warm_up(LIVE_VISITS);
+    let suppressor = Suppressor::new(&rules, SuppressConfig::default());
+    let mut suppressor = suppressor.expect("UTC is a time zone");
+    let mut group = criterion.benchmark_group("suppress");
+    group.throughput(Throughput::Elements(EPOCH_EVENTS));
+    group.bench_function("match", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut total = Duration::ZERO;
+            for _ in 0..rounds {
+                let facts = matches(&mut site);
+                let mark = site.mark();
+                let start = cpu_time();
+                suppressor.epoch(&mark, facts);
+                total += cpu_time().saturating_sub(start);
+            }
+            total
+        });
+    });
+    group.finish();
+}
+
+/// A thousand matches.
+fn matches(site: &mut Site) -> Vec<(ActionFact, i64)> {
+    let mut facts = Vec::new();
+    while (facts.len() as u64) < EPOCH_EVENTS {
+        let events = site.make();
+        site.matcher.events(&events, &mut site.effects);
+        facts.extend(site.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Match(fact, sign) => Some((*fact, sign)),
+            Effect::Event(_) | Effect::Visit(_) => None,
+        }));
+    }
+    facts.truncate(usize::try_from(EPOCH_EVENTS).expect("a thousand"));
+    facts
 }
 
 /// One measurement of memory, in a process of its own: what an earlier one freed would hide it.
@@ -131,7 +225,7 @@ fn memory_case(case: &str) {
     let mut numbers = case.split(' ').filter_map(|number| number.parse::<u32>().ok());
     let (count, visit_events_max) = numbers.next().zip(numbers.next()).expect("two numbers");
     let rules = Arc::new(rules(u64::from(count)));
-    let mut site = Site::new(&rules, LIVE, visit_events_max);
+    let mut site = Site::new(&rules, LIVE, config(visit_events_max));
     let before = resident_bytes();
     site.warm_up(LIVE);
     let stats = site.matcher.stats();
@@ -159,7 +253,7 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
-    targets = costs, memory
+    targets = costs, suppression, memory
 }
 
 fn main() {
