@@ -92,3 +92,28 @@ pub struct StageStats {
     /// Matches taken back.
     pub matches_retracted: u64,
 }
+
+impl StageStats {
+    /// The figures of two stages together; the earlier of their timers.
+    #[must_use]
+    pub fn sum(self, other: &Self) -> Self {
+        Self {
+            visits_open: self.visits_open + other.visits_open,
+            state_bytes: self.state_bytes + other.state_bytes,
+            next_timer_ms: self.next_timer_ms.into_iter().chain(other.next_timer_ms).min(),
+            events_matched: self.events_matched + other.events_matched,
+            events_late: self.events_late + other.events_late,
+            events_not_correctable: self.events_not_correctable + other.events_not_correctable,
+            events_over_limit: self.events_over_limit + other.events_over_limit,
+            visits_evicted: self.visits_evicted + other.visits_evicted,
+            closed_visits_forgotten: self.closed_visits_forgotten + other.closed_visits_forgotten,
+            kept_events_dropped: self.kept_events_dropped + other.kept_events_dropped,
+            partials_dropped: self.partials_dropped + other.partials_dropped,
+            absences_refused: self.absences_refused + other.absences_refused,
+            hits_over_limit: self.hits_over_limit + other.hits_over_limit,
+            events_unreadable: self.events_unreadable + other.events_unreadable,
+            matches: self.matches + other.matches,
+            matches_retracted: self.matches_retracted + other.matches_retracted,
+        }
+    }
+}

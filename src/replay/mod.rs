@@ -28,7 +28,7 @@ use crate::output;
 use anyhow::Context;
 use args::OutputFormat;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
-use beckon_engine::matcher::Matcher;
+use beckon_engine::matcher::{Matcher, WideSetup};
 use beckon_engine::model::EpochInput;
 use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
 use beckon_ingest::source::{SourceReader, SourceReport};
@@ -81,12 +81,13 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
         invitations: None,
         ..SuppressConfig::default()
     };
+    let matcher = setup.matcher;
     let config = DataflowConfig {
         workers: args.workers(),
+        wide: WideSetup::new(&rules, matcher),
         suppressor: Suppressor::new(&rules, suppress)?,
         ..DataflowConfig::default()
     };
-    let matcher = setup.matcher;
     let stage_rules = Arc::clone(&rules);
     let make_stage: MakeStage =
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&stage_rules), matcher)));

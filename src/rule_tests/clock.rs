@@ -7,7 +7,7 @@
 
 use super::{Acted, event::event};
 use anyhow::Context;
-use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig, Router, Wide, WideSetup};
 use beckon_engine::model::{
     Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, Op, PackedEvent, ServerTimeMs,
 };
@@ -58,6 +58,8 @@ pub(super) fn run(
 
 struct Clock {
     matcher: Matcher,
+    /// Where the rule is on a window other than the visit.
+    wide: Option<(Router, Wide)>,
     suppressor: Suppressor,
     lateness_ms: i64,
     start_ms: i64,
@@ -74,11 +76,11 @@ impl Clock {
         config: MatcherConfig,
         start_ms: i64,
     ) -> anyhow::Result<Self> {
-        let alone = RuleSet {
+        let alone = Arc::new(RuleSet {
             fields: all.fields.clone(),
             rules: vec![Arc::clone(plan)],
             types: all.types.clone(),
-        };
+        });
         let suppress = SuppressConfig {
             clock: SuppressClock::Watermark,
             is_control: Some(is_control),
@@ -86,7 +88,8 @@ impl Clock {
         };
         Ok(Self {
             suppressor: Suppressor::new(&alone, suppress)?,
-            matcher: Matcher::new(Arc::new(alone), config),
+            wide: WideSetup::new(&alone, config).map(|setup| (setup.router(), setup.stage())),
+            matcher: Matcher::new(alone, config),
             lateness_ms: config.lateness_ms,
             start_ms,
             watermark: EventTimeMs::MIN,
@@ -97,13 +100,19 @@ impl Clock {
 
     /// Stops at everything that is due before `end`; each stop is later than the one before.
     fn advance(&mut self, end: EventTimeMs) {
-        while let Some(due_ms) = self.matcher.stats().next_timer_ms {
-            let watermark = EventTimeMs(due_ms).saturating_add(self.lateness_ms);
+        while let Some(watermark) = self.due() {
             if watermark >= end || watermark <= self.watermark {
                 return;
             }
             self.end_epoch(watermark, Vec::new());
         }
+    }
+
+    /// The watermark at which something is due.
+    fn due(&self) -> Option<EventTimeMs> {
+        let due_ms = self.matcher.stats().next_timer_ms;
+        let due = due_ms.map(|ms| EventTimeMs(ms).saturating_add(self.lateness_ms));
+        due.into_iter().chain(self.wide.as_ref().and_then(|(_, wide)| wide.stats().due)).min()
     }
 
     fn end_epoch(&mut self, watermark: EventTimeMs, mut effects: Vec<Effect>) {
@@ -115,6 +124,11 @@ impl Clock {
             watermark,
         };
         self.matcher.end_epoch(&mark, &mut effects);
+        if let Some((router, wide)) = &mut self.wide {
+            let mut inputs = Vec::new();
+            router.route(&effects, &mut inputs);
+            wide.epoch(&mark, inputs, &mut effects);
+        }
         let facts = effects.into_iter().filter_map(|effect| match effect {
             Effect::Match(fact, sign) => Some((*fact, sign)),
             Effect::Event(_) | Effect::Visit(_) => None,

@@ -2,7 +2,8 @@
 //!
 //! It is the event as rules see it: besides what a tracker sends it may say what the server would
 //! add (`isBot`, `url.path`). A `url` is taken apart as at the door; dotted keys are fields of
-//! their own; `category` may be one text with `;` between.
+//! their own; `category` may be one text with `;` between. All of it is one visitor's, in one visit,
+//! unless it says otherwise, and proven: a `SignIn` says who the user is.
 
 use anyhow::Context;
 use beckon_engine::model::{
@@ -27,12 +28,12 @@ pub(super) fn event(
     };
     let name = fields.get("eventName").and_then(Json::as_str);
     Ok(Event {
-        flags: Flags::default(),
+        flags: Flags::VERIFIED,
         site: "default".into(),
         name: name.context("an event has an eventName")?.into(),
         id: EventId(id("eventID")?.unwrap_or(Id::Bits(u128::from(seq.0)))),
         visit: VisitId(id("visitID")?.unwrap_or(Id::Bits(1))),
-        visitor: id("globalVisitID")?.map(VisitorId),
+        visitor: Some(VisitorId(id("globalVisitID")?.unwrap_or(Id::Bits(1)))),
         page: id("pageID")?.map(PageId),
         timestamp: EventTimeMs(timestamp_ms),
         server_timestamp: ServerTimeMs(timestamp_ms),

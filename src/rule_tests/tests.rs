@@ -36,7 +36,7 @@ fn the_rules_for_the_shop_do_what_they_say() {
 
 #[test]
 fn the_templates_do_what_they_say() {
-    check("templates/rules", &Schema::event(), MatcherConfig::default(), 19);
+    check("templates/rules", &Schema::event(), MatcherConfig::default(), 24);
 }
 
 #[test]

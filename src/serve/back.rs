@@ -10,7 +10,7 @@ use beckon_engine::catalog::{Catalog, Compiler, Deployer, NotDeployed, event_com
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
-use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
@@ -220,6 +220,9 @@ fn start_pipeline(
         rule_partials_max: engine.rule_partials_max,
         pending_absences_max: engine.pending_absences_max,
         rule_hits_max: engine.rule_hits_max,
+        window_events_max: engine.window_events_max,
+        windows_max: engine.windows_max,
+        window_memory_ms: engine.window_memory_ms,
         ..MatcherConfig::default()
     };
     let mut pipeline = PipelineConfig {
@@ -244,6 +247,7 @@ fn start_pipeline(
     let rules = Arc::new(RuleSet::default());
     let catalog = Catalog::new(compiler, suppress.clone()).context("`engine.timezone`")?;
     pipeline.dataflow.suppressor = Suppressor::new(&rules, suppress)?;
+    pipeline.dataflow.wide = Some(WideSetup::empty(matcher));
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,
         sink: Box::new(writer),

@@ -3,7 +3,7 @@
 
 use crate::cases::{Case, Dataset};
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
-use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::{
     ActionRow, Epoch, EpochInput, EpochMark, EventId, EventTimeMs, LogSeq, LoggedEvent,
     PackedEvent, ServerTimeMs,
@@ -29,15 +29,6 @@ pub(crate) enum Runner {
 }
 
 impl Runner {
-    /// Keys of the rule. The reference runs cases as the rule language says; the engine, for now,
-    /// on a visit that never ends.
-    fn keys(self) -> &'static str {
-        match self {
-            Self::Engine => "",
-            Self::Reference => "window = \"global\"\nstate_max = 1000000\nemit = \"final\"\n",
-        }
-    }
-
     /// Every match as ids of its events, in the order of the last event, then by key.
     pub(crate) fn matches(
         self,
@@ -50,6 +41,9 @@ impl Runner {
         }
     }
 }
+
+/// Keys of the rule, as the rule language says.
+const KEYS: &str = "window = \"global\"\nstate_max = 1000000\nemit = \"final\"\n";
 
 /// A query without the `head` and `tail` at its end, and those: a finished query over a finished
 /// stream only cuts its matches by them.
@@ -102,8 +96,7 @@ pub(crate) fn compile(
     };
     let text = format!(
         "name = \"case\"\nfire = \"every\"\n{}query = '''\n{}\n'''\n[action]\ntype = \"none\"\n",
-        runner.keys(),
-        query
+        KEYS, query
     );
     let package = PackageSources {
         name: "com.example.conformance".to_owned(),
@@ -138,7 +131,7 @@ fn engine_matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> {
         ..MatcherConfig::default()
     };
     let dataflow = Dataflow::start(
-        DataflowConfig::default(),
+        DataflowConfig { wide: WideSetup::new(&rules, config), ..DataflowConfig::default() },
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
         Box::new(move |output| collected.lock().expect("no panic").extend(output.actions)),
     )

@@ -1,4 +1,5 @@
-//! The graph that every worker builds: feed, stage, suppression, collector.
+//! The graph that every worker builds: feed, stage, second stage where rules ask for one,
+//! suppression, collector.
 //!
 //! The feed has a part on every worker, so that each can be woken; only worker 0's part emits. It
 //! takes whatever is queued when it is scheduled, one timely session for each epoch.
@@ -7,7 +8,7 @@ use super::collect::Collector;
 use super::live::Tally;
 use super::shared::{Feed, Shared, Taken};
 use super::stage_operator::{self, Row, Runner};
-use super::{Deliver, WorkerIndex, live, suppress_operator};
+use super::{Deliver, WorkerIndex, live, suppress_operator, wide_operator};
 use crate::live::LiveHandle;
 use crate::model::ActionRow;
 use crate::stage::Stage;
@@ -51,7 +52,15 @@ pub(super) fn build(worker: &mut Worker, parts: Parts) {
         };
         let runner = Runner::new(stage, index, Arc::clone(&shared), tally());
         let outputs = stage_operator::build(input, runner);
-        let suppressed = suppress_operator::build(outputs.found, suppress);
+        let found = match shared.wide() {
+            None => outputs.found,
+            Some(setup) => {
+                let (wide, shared) = (setup.stage(), Arc::clone(&shared));
+                let runner = wide_operator::Runner { wide, index, shared };
+                outputs.found.concat(wide_operator::build(outputs.wide, runner))
+            }
+        };
+        let suppressed = suppress_operator::build(found, suppress);
         if let Some(live) = &live {
             live::maintain(outputs.live.concat(suppressed.live), live.clone());
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! submit -> [feed, worker 0] -(exchange by partition)-> [stage, each worker]
 //!               rows --------------------------------------> [collect, worker 0] -> deliver
+//!               events of other windows -(by window)-> [wide, each worker]
 //!               signed facts, marks -(exchange by visitor)-> [suppress, each worker]
 //!                                      rows of actions ------------^
 //!               changes of live counts, from both -> [count, by key] -> LiveHandle
@@ -33,9 +34,11 @@ mod stage_operator;
 mod suppress_operator;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wide_operator;
 mod worker;
 
 use crate::live::{LiveConfig, LiveHandle};
+use crate::matcher::{WideSetup, WideStats};
 use crate::model::{Epoch, EpochInput, EpochOutput};
 use crate::stage::{RuleChange, Stage, StageStats};
 use crate::suppress::{SuppressStats, Suppressor};
@@ -68,6 +71,8 @@ pub struct DataflowConfig {
     pub events_in_flight_max: usize,
     /// Bounds of live counts; `None` keeps none (a replay has nobody to watch).
     pub live: Option<LiveConfig>,
+    /// What every worker's second stage starts as; `None` where every rule is on the visit.
+    pub wide: Option<WideSetup>,
     /// What every worker's suppression starts as: rules and limits.
     pub suppressor: Suppressor,
     /// Told when a worker panics.
@@ -85,6 +90,7 @@ impl Default for DataflowConfig {
             epochs_in_flight_max: 4,
             events_in_flight_max: 65_536,
             live: None,
+            wide: None,
             suppressor: Suppressor::default(),
             on_fatal: Arc::new(|reason| tracing::error!(reason, "the dataflow stopped")),
         }
@@ -142,6 +148,8 @@ pub enum StartError {
 pub struct DataflowStats {
     /// The stages' figures, summed over the workers; the earliest of their timers.
     pub stage: StageStats,
+    /// The second stages' figures, summed over the workers.
+    pub wide: WideStats,
     /// The suppression's figures, summed over the workers.
     pub suppress: SuppressStats,
     /// Epochs submitted.

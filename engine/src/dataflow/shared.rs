@@ -5,6 +5,7 @@
 //! by the end of building, or by a failure.
 
 use super::{DataflowConfig, DataflowStats, StartError, Stopped, WorkerIndex};
+use crate::matcher::{WideSetup, WideStats};
 use crate::model::{
     Epoch, EpochInput, EpochMark, LoggedEvent, PackedEvent, PartitionId, partition_of,
 };
@@ -69,6 +70,7 @@ struct State {
     last_submitted: Option<Epoch>,
     activators: Vec<SyncActivator>,
     stages: Vec<StageStats>,
+    wides: Vec<WideStats>,
     suppressors: Vec<SuppressStats>,
     figures: DataflowStats,
 }
@@ -93,6 +95,7 @@ impl Shared {
             last_submitted: None,
             activators: Vec::new(),
             stages: vec![StageStats::default(); config.workers],
+            wides: vec![WideStats::default(); config.workers],
             suppressors: vec![SuppressStats::default(); config.workers],
             figures: DataflowStats::default(),
         };
@@ -215,10 +218,21 @@ impl Shared {
         }
     }
 
+    pub(super) fn set_wide_stats(&self, worker: WorkerIndex, stats: WideStats) {
+        if let Some(slot) = self.lock().wides.get_mut(worker.0) {
+            *slot = stats;
+        }
+    }
+
     pub(super) fn set_suppress_stats(&self, worker: WorkerIndex, stats: SuppressStats) {
         if let Some(slot) = self.lock().suppressors.get_mut(worker.0) {
             *slot = stats;
         }
+    }
+
+    /// What second stages start as, where there are some.
+    pub(super) fn wide(&self) -> Option<&WideSetup> {
+        self.config.wide.as_ref()
     }
 
     /// A suppression stage for one worker, as it starts.
@@ -277,7 +291,8 @@ impl Shared {
         let state = self.lock();
         let mut figures = state.figures;
         figures.worker_turns = self.turns.load(Ordering::Relaxed);
-        figures.stage = state.stages.iter().fold(StageStats::default(), sum);
+        figures.stage = state.stages.iter().fold(StageStats::default(), StageStats::sum);
+        figures.wide = state.wides.iter().fold(WideStats::default(), WideStats::sum);
         figures.suppress = state.suppressors.iter().copied().sum();
         figures
     }
@@ -321,28 +336,4 @@ fn route(input: EpochInput, workers: usize) -> Routed {
     let events =
         input.events.into_iter().map(|event| Feed::Event(partition(&event.event), event)).collect();
     Routed { mark: input.mark, events }
-}
-
-fn sum(total: StageStats, one: &StageStats) -> StageStats {
-    StageStats {
-        visits_open: total.visits_open + one.visits_open,
-        state_bytes: total.state_bytes + one.state_bytes,
-        next_timer_ms: match (total.next_timer_ms, one.next_timer_ms) {
-            (Some(left), Some(right)) => Some(left.min(right)),
-            (left, right) => left.or(right),
-        },
-        events_matched: total.events_matched + one.events_matched,
-        events_late: total.events_late + one.events_late,
-        events_not_correctable: total.events_not_correctable + one.events_not_correctable,
-        events_over_limit: total.events_over_limit + one.events_over_limit,
-        visits_evicted: total.visits_evicted + one.visits_evicted,
-        closed_visits_forgotten: total.closed_visits_forgotten + one.closed_visits_forgotten,
-        kept_events_dropped: total.kept_events_dropped + one.kept_events_dropped,
-        partials_dropped: total.partials_dropped + one.partials_dropped,
-        absences_refused: total.absences_refused + one.absences_refused,
-        hits_over_limit: total.hits_over_limit + one.hits_over_limit,
-        events_unreadable: total.events_unreadable + one.events_unreadable,
-        matches: total.matches + one.matches,
-        matches_retracted: total.matches_retracted + one.matches_retracted,
-    }
 }

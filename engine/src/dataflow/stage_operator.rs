@@ -1,15 +1,17 @@
 //! A [`Stage`] as a timely operator.
 //!
 //! Buffers an epoch until its frontier has passed, sorts its events by log sequence, gives them to
-//! the stage, ends the epoch. Effects leave by three ports: rows as they are, matches as signed facts
-//! for the suppression with the epoch's mark, and changes of live counts. The figures of the stage are
-//! published after each epoch.
+//! the stage, ends the epoch. Effects leave by four ports: rows as they are, matches as signed facts
+//! for the suppression with the epoch's mark, what second stages want of them (with the mark, where
+//! there are any), and changes of live counts. The figures of the stage are published after each epoch.
 
 use super::WorkerIndex;
 use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
 use super::shared::{Feed, Shared};
+use super::wide_operator::ToWide;
 use crate::live::LiveKey;
+use crate::matcher::{Router, WideSetup};
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
 use crate::stage::{Effect, Stage};
 use crate::suppress::visitor_partition;
@@ -56,6 +58,7 @@ impl Found {
 pub(super) struct Outputs<'scope> {
     pub(super) rows: StreamVec<'scope, Time, Row>,
     pub(super) found: StreamVec<'scope, Time, Found>,
+    pub(super) wide: StreamVec<'scope, Time, ToWide>,
     pub(super) live: StreamVec<'scope, Time, (LiveKey, Time, Diff)>,
 }
 
@@ -63,6 +66,7 @@ pub(super) struct Outputs<'scope> {
 struct Ports {
     rows: Capability<Time>,
     found: Capability<Time>,
+    wide: Capability<Time>,
     live: Capability<Time>,
 }
 
@@ -83,9 +87,11 @@ pub(super) fn build<'scope>(
     let (to_rows, rows) = builder.new_output::<Vec<Row>>();
     let (to_found, found) = builder.new_output::<Vec<Found>>();
     let (to_live, live) = builder.new_output::<Vec<(LiveKey, Time, Diff)>>();
+    let (to_wide, wide) = builder.new_output::<Vec<ToWide>>();
     let mut to_rows = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_rows);
     let mut to_found = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_found);
     let mut to_live = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_live);
+    let mut to_wide = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_wide);
     builder.build(move |_| {
         let mut epochs = BTreeMap::<Time, (Ports, Pending)>::new();
         move |frontiers| {
@@ -93,17 +99,21 @@ pub(super) fn build<'scope>(
                 let epoch = *capability.least().expect(STAMPED);
                 let port = |port| capability.retain_least(port).expect(STAMPED);
                 let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
-                    let ports = Ports { rows: port(0), found: port(1), live: port(2) };
+                    let ports =
+                        Ports { rows: port(0), found: port(1), live: port(2), wide: port(3) };
                     (ports, Pending::default())
                 });
                 containers.for_each(|feeds| pending.extend(feeds.drain(..)));
             });
             let (mut to_rows, mut to_found) = (to_rows.activate(), to_found.activate());
-            let mut to_live = to_live.activate();
+            let (mut to_live, mut to_wide) = (to_live.activate(), to_wide.activate());
             while let Some((epoch, (ports, pending))) = take_complete(&mut epochs, frontiers) {
                 let (mark, is_quiet) = runner.run(pending);
                 let mut session = to_live.session(&ports.live);
                 runner.say_live(&mark, is_quiet, |key, change| session.give((key, epoch, change)));
+                drop(session);
+                let mut session = to_wide.session(&ports.wide);
+                runner.send_on(mark, |sent| session.give(sent));
                 drop(session);
                 let mut rows = to_rows.session(&ports.rows);
                 let mut found = to_found.session(&ports.found);
@@ -122,7 +132,7 @@ pub(super) fn build<'scope>(
             }
         }
     });
-    Outputs { rows, found, live }
+    Outputs { rows, found, live, wide }
 }
 
 pub(super) const STAMPED: &str = "the feed stamps with the epoch";
@@ -144,6 +154,8 @@ pub(super) struct Runner {
     index: WorkerIndex,
     shared: Arc<Shared>,
     tally: Option<Tally>,
+    /// What second stages want, where there are any.
+    router: Option<Router>,
     /// Of the epoch under way.
     effects: Vec<Effect>,
 }
@@ -156,7 +168,8 @@ impl Runner {
         shared: Arc<Shared>,
         tally: Option<Tally>,
     ) -> Self {
-        Self { stage, index, shared, tally, effects: Vec::new() }
+        let router = shared.wide().map(WideSetup::router);
+        Self { stage, index, shared, tally, router, effects: Vec::new() }
     }
 
     /// Leaves the epoch's effects in `effects`; says the mark, and whether no visit is open.
@@ -172,6 +185,17 @@ impl Runner {
         let stats = self.stage.stats();
         self.shared.set_stage_stats(self.index, stats);
         (mark, stats.visits_open == 0)
+    }
+
+    fn send_on(&mut self, mark: EpochMark, mut send: impl FnMut(ToWide)) {
+        let Some(router) = &mut self.router else { return };
+        let mut inputs = Vec::new();
+        router.route(&self.effects, &mut inputs);
+        if let Some(change) = self.shared.change_at(mark.epoch) {
+            router.deploy(&change);
+        }
+        inputs.into_iter().map(ToWide::Input).for_each(&mut send);
+        send(ToWide::Mark(self.index.0 as u64, mark));
     }
 
     fn say_live(&mut self, mark: &EpochMark, is_quiet: bool, say: impl FnMut(LiveKey, i64)) {

@@ -1,6 +1,6 @@
 //! The figures that decide what a visit is, and how much of it is remembered.
 
-use crate::model::PartitionId;
+use crate::model::{EventTimeMs, PartitionId};
 
 /// Configuration of a [`Matcher`](super::Matcher). All that changes results is the same on every
 /// worker; limits over many visits are shares of a virtual partition, so that results do not
@@ -28,6 +28,14 @@ pub struct MatcherConfig {
     /// Matches of one rule in one window that wait until they are final; over it the oldest is
     /// asserted at once.
     pub rule_hits_max: u32,
+    /// Events that wait for the horizon in one window other than a visit; over it the horizon moves up
+    /// for that window.
+    pub window_events_max: u32,
+    /// Windows of visitors and users in all partitions together, shared out as `visits_open_max` is;
+    /// over it the one that is idle longest is forgotten.
+    pub windows_max: u64,
+    /// A window of a visitor or user without events for so long is forgotten.
+    pub window_memory_ms: i64,
     /// Join keys of one event at one step, where fields have several values; the rest is passed
     /// over.
     pub key_combinations_max: u32,
@@ -47,6 +55,9 @@ impl Default for MatcherConfig {
             rule_partials_max: 256,
             pending_absences_max: 64,
             rule_hits_max: 256,
+            window_events_max: 1_000,
+            windows_max: 1_000_000,
+            window_memory_ms: 90 * 24 * 60 * 60 * 1_000,
             key_combinations_max: 64,
             makes_visit_started: true,
         }
@@ -59,8 +70,18 @@ impl MatcherConfig {
         PartitionId::share(self.visits_open_max).max(1)
     }
 
+    /// Windows that one partition may have; at least one.
+    pub(super) fn partition_windows_max(&self) -> usize {
+        PartitionId::share(self.windows_max).max(1)
+    }
+
     /// Ended visits that one partition remembers.
     pub(super) fn partition_closed_max(&self) -> usize {
         PartitionId::share(self.closed_visits_max)
     }
+}
+
+/// The horizon of a watermark.
+pub(super) fn horizon(watermark: EventTimeMs, lateness_ms: i64) -> EventTimeMs {
+    if watermark == EventTimeMs::MAX { watermark } else { watermark.saturating_add(-lateness_ms) }
 }

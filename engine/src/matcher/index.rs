@@ -14,17 +14,18 @@ use super::names::Names;
 use beckon_rules::ast::Literal;
 use beckon_rules::plan::{
     BindingSlot, FieldSlot, MISSING_MAX, QueryPlan, RuleIndex, RulePlan, RuleSet, SequencePlan,
-    StepPlan,
+    StepPlan, Window,
 };
 use beckon_rules::program::{Datum, Fields, Program};
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A term of a rule that an event satisfies. In ascending order: by rule, and within a rule as the
 /// event is tried: on missing events, on the last step, on those before it, on `until`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Hit(u64);
 
 /// Which term of a rule.
@@ -102,9 +103,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(rules: &RuleSet) -> Self {
+    /// That of the rules on some kinds of window.
+    pub(super) fn new(rules: &RuleSet, is_asked: impl Fn(Window) -> bool) -> Self {
         let mut by_name: BTreeMap<Option<&str>, Vec<Target<'_>>> = BTreeMap::new();
-        for (rule, plan) in (0_u32..).map(RuleIndex).zip(&rules.rules) {
+        let numbered = (0_u32..).map(RuleIndex).zip(&rules.rules);
+        for (rule, plan) in numbered.filter(|(_, plan)| is_asked(plan.window)) {
             for (role, step) in terms(plan) {
                 let target = Target { hit: Hit::new(rule, role), step };
                 by_name.entry(step.name.as_deref()).or_default().push(target);

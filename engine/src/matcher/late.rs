@@ -62,7 +62,7 @@ impl Shared {
         visit.windows.shift(place);
         let entry = self.prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &visit.identity);
-        self.prepared.select(entry, (view, &captures), &mut self.hits);
+        self.prepared.select((&self.prepared.index, entry), (view, &captures), &mut self.hits);
         if !self.hits.is_empty() {
             let late = visit.late_mut();
             self.hits.iter().for_each(|hit| late.touch(hit.rule_number()));
@@ -111,7 +111,7 @@ impl Shared {
         let taken = std::mem::take(buffers);
         let Ok(mut captures) = entry.extractor().capture_into(&kept.view, taken) else { return };
         entry.extractor().stamp(&mut captures, &kept.identity);
-        prepared.select(entry, (&kept.view, &captures), hits);
+        prepared.select((&prepared.index, entry), (&kept.view, &captures), hits);
         hits.retain(|hit: &Hit| is_asked(hit.rule_number()));
         if !hits.is_empty() {
             let row = EventRow {

@@ -5,7 +5,6 @@
 //! number of open visits. What the partitions say depends on none of this, so nothing depends on when
 //! a partition's turn comes.
 
-use super::partition::Partition;
 use crate::model::PARTITIONS;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,21 +32,12 @@ impl Leaving {
         }
     }
 
-    /// Frees the state of each in one partition.
-    pub(super) fn sweep(
-        &mut self,
-        partitions: &mut [Option<Box<Partition>>],
-        state_bytes: &mut u64,
-    ) {
+    /// Lets `forget` free the state of each in one partition.
+    pub(super) fn sweep(&mut self, mut forget: impl FnMut(usize, &[u32])) {
         for turn in &mut self.0 {
-            let partition = partitions[turn.next].as_deref_mut();
-            for visit in partition.into_iter().flat_map(Partition::visits_mut) {
-                let before = visit.bytes();
-                turn.slots.iter().for_each(|slot| visit.forget(*slot));
-                *state_bytes = (*state_bytes + visit.bytes()).saturating_sub(before);
-            }
+            forget(turn.next, &turn.slots);
             turn.next += 1;
         }
-        self.0.retain(|turn| turn.next < partitions.len());
+        self.0.retain(|turn| turn.next < usize::from(PARTITIONS));
     }
 }

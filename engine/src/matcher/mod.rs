@@ -1,4 +1,5 @@
-//! The matcher: stage 1, partitioned by visit. Visits, identity, and the rules that see a visit.
+//! The matcher: stage 1, partitioned by visit. Visits, identity, and the rules that see a visit. Those
+//! that see another window are [`Wide`]'s.
 //!
 //! Plain Rust, `(state, event or mark) -> effects`. State is divided into 256 virtual partitions; a
 //! matcher holds those that it gets events for, and nothing that it says depends on which they are.
@@ -50,10 +51,11 @@ mod standing;
 mod turns;
 mod visit;
 mod waiting;
+mod wide;
 mod windows;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +63,7 @@ pub use config::MatcherConfig;
 pub use leaving::LEAVING_EPOCHS;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
+pub use wide::{Router, Wide, WideInput, WideSetup, WideStats};
 
 use crate::model::{
     CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LoggedEvent,
@@ -120,7 +123,7 @@ struct Shared {
 }
 
 impl Matcher {
-    /// A matcher without visits, before the first mark.
+    /// A matcher without visits, before the first mark. Of the rules it runs those on the visit.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>, config: MatcherConfig) -> Self {
         Self::with(Arc::new(Prepared::new(rules)), config)
@@ -220,13 +223,9 @@ impl Stage for Matcher {
         self.correct(out);
         let shared = &mut self.shared;
         let is_end = mark.watermark == EventTimeMs::MAX;
-        let horizon = if is_end {
-            mark.watermark
-        } else {
-            mark.watermark.saturating_add(-shared.config.lateness_ms)
-        };
         shared.watermark = shared.watermark.max(mark.watermark);
-        shared.horizon = shared.horizon.max(horizon);
+        shared.horizon =
+            shared.horizon.max(config::horizon(mark.watermark, shared.config.lateness_ms));
         self.fire_due(out);
         let Self { shared, partitions, first_idle, .. } = self;
         for (partition, first) in partitions.iter_mut().zip(first_idle) {
@@ -240,7 +239,15 @@ impl Stage for Matcher {
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
-        self.leaving.sweep(partitions, &mut shared.stats.state_bytes);
+        let bytes = &mut shared.stats.state_bytes;
+        self.leaving.sweep(|partition, slots| {
+            let partition = partitions[partition].as_deref_mut();
+            for visit in partition.into_iter().flat_map(Partition::visits_mut) {
+                let before = visit.bytes();
+                slots.iter().for_each(|slot| visit.forget(*slot));
+                *bytes = (*bytes + visit.bytes()).saturating_sub(before);
+            }
+        });
     }
 
     fn deploy(&mut self, change: &RuleChange) {
@@ -395,7 +402,7 @@ impl Shared {
         let Reading { view, mut captures } = reading;
         let entry = prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &row.identity);
-        prepared.select(entry, (&view, &captures), hits);
+        prepared.select((&prepared.index, entry), (&view, &captures), hits);
         visit.set_aside(view.timestamp, hits);
         let mut found = std::mem::take(&mut self.found);
         if !hits.is_empty() {

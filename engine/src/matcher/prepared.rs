@@ -6,7 +6,7 @@ use super::index::{BoundFields, BoundReads, EventFields, Hit, Index, NameEntry};
 use super::reach::Reaches;
 use super::windows::BoundEvent;
 use crate::model::EventView;
-use beckon_rules::plan::RuleSet;
+use beckon_rules::plan::{RuleSet, Window};
 use beckon_rules::program::Program;
 use std::sync::Arc;
 
@@ -14,7 +14,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) rules: Arc<RuleSet>,
+    /// Of the rules on the visit.
     pub(super) index: Index,
+    /// Of those on other windows, if there are any.
+    pub(super) wide: Option<Index>,
     reaches: Reaches,
     /// By rule.
     pub(super) actions: Vec<Action>,
@@ -26,8 +29,11 @@ impl Prepared {
     /// Makes a rule set ready.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
+        let is_wide = |window| window != Window::Visit;
+        let has_wide = rules.rules.iter().any(|rule| is_wide(rule.window));
         Self {
-            index: Index::new(&rules),
+            index: Index::new(&rules, |window| !is_wide(window)),
+            wide: has_wide.then(|| Index::new(&rules, is_wide)),
             reaches: Reaches::new(&rules.rules),
             actions: rules.rules.iter().map(|rule| Action::new(&rule.action)).collect(),
             bound_reads: rules.rules.iter().map(|rule| BoundReads::of(&rules, rule)).collect(),
@@ -35,15 +41,15 @@ impl Prepared {
         }
     }
 
-    /// Writes the steps that an event satisfies by itself to `hits`: sorted, each once, those of rules
-    /// that see it.
+    /// Writes the steps of an index that an event satisfies by itself to `hits`: sorted, each once,
+    /// those of rules that see it.
     pub(super) fn select(
         &self,
-        entry: &NameEntry,
+        (index, entry): (&Index, &NameEntry),
         (view, captures): (&EventView<'_>, &Captures<'_>),
         hits: &mut Vec<Hit>,
     ) {
-        self.index.select(entry, captures, hits);
+        index.select(entry, captures, hits);
         self.reaches.retain(view, hits);
     }
 

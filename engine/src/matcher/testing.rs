@@ -27,6 +27,9 @@ pub(super) const NONE_MADE_UP: MatcherConfig = MatcherConfig {
     rule_partials_max: 256,
     pending_absences_max: 64,
     rule_hits_max: 256,
+    window_events_max: 1_000,
+    windows_max: 256 * 100,
+    window_memory_ms: 90 * 24 * 60 * 60 * 1_000,
     key_combinations_max: 64,
     makes_visit_started: false,
 };
@@ -314,7 +317,7 @@ fn nothing() -> Query {
 }
 
 /// One rule `r` as its author writes it; `more` is the rest of its file.
-pub(super) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
+pub(crate) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
     let action = if more.contains("[action]") { "" } else { "\n[action]\ntype = \"none\"\n" };
     let file = SourceFile {
         file: "r.toml".to_owned(),

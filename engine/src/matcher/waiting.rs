@@ -9,7 +9,7 @@ use super::keys::Key;
 use super::sample::SampleState;
 use super::standing::Found;
 use super::windows::{BoundEvent, Windows};
-use crate::model::{ActionFact, EventTimeMs};
+use crate::model::{ActionFact, EventTimeMs, Instance};
 use beckon_rules::plan::{Fire, RulePlan};
 use std::collections::BTreeSet;
 
@@ -136,6 +136,13 @@ impl Waiting {
         let mut known = BTreeSet::new();
         due.retain(|held| known.insert(held.fact.matched));
         due
+    }
+
+    /// A visit ended: matches whose last event is of it say so.
+    pub(super) fn visit_ended(&mut self, instance: Instance) {
+        for held in self.held.iter_mut().filter(|held| held.fact.instance == instance) {
+            held.fact.is_visit_open = false;
+        }
     }
 
     /// The earliest time that a match waits for.

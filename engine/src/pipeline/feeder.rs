@@ -63,6 +63,8 @@ pub(super) struct Feeder {
     /// The last epoch that was fed.
     pub(super) last: Epoch,
     pub(super) catalog: Option<Catalog>,
+    /// How long the log was silent, at least.
+    pub(super) silent: Duration,
     pub(super) tick_interval: Duration,
 }
 
@@ -84,9 +86,16 @@ impl Feeder {
             if self.progress.ending() == Ending::GiveUp || self.progress.is_cut_off() {
                 break;
             }
-            match self.reader.next(self.patience()) {
-                Ok(Some(group)) => self.submit(group)?,
-                Ok(None) if self.progress.ending() == Ending::GoOn => self.ask_for_time(),
+            let patience = self.patience();
+            match self.reader.next(patience) {
+                Ok(Some(group)) => {
+                    self.silent = Duration::ZERO;
+                    self.submit(group)?;
+                }
+                Ok(None) if self.progress.ending() == Ending::GoOn => {
+                    self.silent += patience;
+                    self.ask_for_time();
+                }
                 Ok(None) | Err(LogError::Closed) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -107,17 +116,22 @@ impl Feeder {
     /// reach them, partition by partition.
     fn patience(&self) -> Duration {
         let is_changing = self.catalog.as_ref().is_some_and(|it| it.is_leaving(self.last));
-        if is_changing && self.dataflow.stats().stage.visits_open > 0 {
+        let stats = self.dataflow.stats();
+        if is_changing && stats.stage.visits_open + stats.wide.windows_open > 0 {
             return CHANGE_INTERVAL.min(self.tick_interval);
         }
         self.tick_interval
     }
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a
-    /// visit, and is looked at again after the next silence.
+    /// visit, and is looked at again after the next silence. Windows that outlive visits may wait for
+    /// days: for them time is asked for when it has come.
     fn ask_for_time(&self) {
-        let stage = self.dataflow.stats().stage;
-        if stage.visits_open > 0 || stage.next_timer_ms.is_some() {
+        let stats = self.dataflow.stats();
+        let silent_ms = i64::try_from(self.silent.as_millis()).unwrap_or(i64::MAX);
+        let watermark = self.marks.watermark.saturating_add(silent_ms);
+        let is_due = stats.wide.due.is_some_and(|due| due <= watermark);
+        if stats.stage.visits_open > 0 || stats.stage.next_timer_ms.is_some() || is_due {
             self.progress.count_tick();
             self.log.tick();
         }

@@ -8,7 +8,8 @@
 //! **Time.** The watermark is the mark's `now` less `watermark_delay_ms`, never back. Nothing here
 //! reads a clock: while a visit is open or a timer pending and no group came for `tick_interval`,
 //! the feeder asks the log for an empty group, whose mark then says what time it is. With nothing
-//! open it asks for none.
+//! open it asks for one when the silence has lasted until something is due in a window that outlives
+//! visits, and for none where nothing is.
 //!
 //! **Restart.** The log is read from its start: the same groups give the same epochs, and the sink
 //! passes over those that it holds.
@@ -186,6 +187,7 @@ impl Pipeline {
             marks: feeder::Marks::new(watermark_delay_ms),
             last: Epoch(0),
             catalog,
+            silent: Duration::ZERO,
             tick_interval,
         };
         let feeder = std::thread::Builder::new()

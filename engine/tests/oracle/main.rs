@@ -13,10 +13,10 @@ mod suppress;
 mod way;
 
 use beckon_engine::dataflow::{Dataflow, DataflowConfig};
-use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::{
     ActionFact, ActionRow, EpochInput, EpochOutput, EventRow, Flags, LogSeq, MatchId, Op,
-    PackedEvent, VisitChange,
+    PackedEvent, VisitChange, WindowKey as FactWindow,
 };
 use beckon_engine::reference::{
     Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput, ReferenceVisit,
@@ -28,7 +28,7 @@ use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const LATENESS_MS: i64 = 120_000;
 const INACTIVITY_MS: i64 = 1_800_000;
@@ -84,8 +84,9 @@ fn engine(
     let outputs = Arc::new(Mutex::new(Vec::new()));
     let (collected, rules) = (Arc::clone(&outputs), Arc::clone(rules));
     let suppressor = suppressor(&rules);
+    let wide = WideSetup::new(&rules, config);
     let dataflow = Dataflow::start(
-        DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
+        DataflowConfig { workers, suppressor, wide, ..DataflowConfig::default() },
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
         Box::new(move |output| collected.lock().expect("no panic").push(output)),
     )
@@ -132,14 +133,10 @@ fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
         }
     }
     for (fact, count) in standing.into_values() {
-        assert!((0..=1).contains(&count), "{count} times: {fact:?}");
-        net.matches.extend((count == 1).then(|| ReferenceMatch {
-            site: Some(Arc::clone(&fact.site)),
-            window: WindowKey::Visit(fact.visit.clone(), fact.instance),
-            package: Arc::clone(&fact.package),
-            rule: Arc::clone(&fact.rule),
-            events: fact.events.clone(),
-        }));
+        // Event ids are of a site: over all sites two events may have one, and so two matches.
+        let is_once = (0..=1).contains(&count) || fact.window == FactWindow::Global;
+        assert!(is_once, "{count} times: {fact:?}");
+        net.matches.extend((count > 0).then(|| found(fact)));
     }
     net.visits.sort();
     net.matches.sort();
@@ -155,6 +152,23 @@ fn count<'a>(standing: &mut BTreeMap<MatchId, (&'a ActionFact, i64)>, row: &'a A
     standing.entry(row.fact.matched).or_insert((&row.fact, 0)).1 += sign;
     if let Some(replaced) = row.replaced {
         standing.get_mut(&replaced).expect("it was asserted before").1 -= 1;
+    }
+}
+
+fn found(fact: &ActionFact) -> ReferenceMatch {
+    let window = match &fact.window {
+        FactWindow::Visit => WindowKey::Visit(fact.visit.clone(), fact.instance),
+        FactWindow::Visitor(visitor) => WindowKey::Visitor(visitor.clone()),
+        FactWindow::User(user) => WindowKey::User(Arc::clone(user)),
+        FactWindow::Site => WindowKey::Site,
+        FactWindow::Global => WindowKey::Global,
+    };
+    ReferenceMatch {
+        site: (window != WindowKey::Global).then(|| Arc::clone(&fact.site)),
+        window,
+        package: Arc::clone(&fact.package),
+        rule: Arc::clone(&fact.rule),
+        events: fact.events.clone(),
     }
 }
 
@@ -184,8 +198,7 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
-    #[test]
-    fn the_engine_says_what_the_rules_mean(
+    fn engine_cases(
         texts in rules::rules(),
         drafts in prop::collection::vec(stream::draft(), 1..60),
         kept_max in prop::sample::select(KEPT_MAX),
@@ -195,10 +208,43 @@ proptest! {
         let epochs = stream::epochs(&drafts);
         let one = engine(&rules, config, &epochs, 1);
         let expected = reference(&rules, config, &epochs);
+        tally(&expected);
         prop_assert_eq!(net(&one), expected);
         let two = engine(&rules, config, &epochs, 2);
         let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
         prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
+    }
+}
+
+/// Matches of the cases that ran, by kind of window.
+static FOUND: Mutex<BTreeMap<&str, u64>> = Mutex::new(BTreeMap::new());
+
+fn tally(expected: &ReferenceOutput) {
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    for one in &expected.matches {
+        let kind = match one.window {
+            WindowKey::Visit(..) => "visit",
+            WindowKey::Visitor(_) => "visitor",
+            WindowKey::User(_) => "user",
+            WindowKey::Site => "site",
+            WindowKey::Global => "global",
+        };
+        *found.entry(kind).or_default() += 1;
+    }
+}
+
+/// Matches of each kind of window, in a hundred cases: what is never found is not tested.
+const FOUND_MIN: &[(&str, u64)] =
+    &[("visit", 300), ("visitor", 40), ("user", 10), ("site", 50), ("global", 50)];
+
+#[test]
+fn the_engine_says_what_the_rules_mean() {
+    engine_cases();
+    let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("{found:?} in {} cases", cases());
+    for (kind, least) in FOUND_MIN {
+        let least = least * u64::from(cases()) / 100;
+        assert!(found.get(kind).is_some_and(|found| *found >= least), "{kind}: {found:?}");
     }
 }
 
@@ -231,6 +277,7 @@ proptest! {
         let setup = way::Setup {
             rules: Arc::clone(&rules),
             matcher: config,
+            wide: WideSetup::new(&rules, config),
             suppressor: suppressor(&rules),
         };
         let way = setup.run(&sent);

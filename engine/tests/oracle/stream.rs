@@ -14,6 +14,7 @@ use proptest::prelude::*;
 pub(crate) struct Draft {
     name: &'static str,
     visit: u8,
+    visitor: Option<u8>,
     pub(crate) step_ms: i64,
     /// How far it lies behind.
     late_ms: i64,
@@ -33,7 +34,7 @@ pub(crate) const START_MS: i64 = 1_767_225_600_000;
 
 const NAMES: &[&str] = &["A", "A", "B", "B", "C", "D"];
 const SYSTEM: &[&str] =
-    &["VisitStarted", "VisitEnded", "SignIn", "SignOut", "UserInfo", "PageEntered"];
+    &["VisitStarted", "VisitEnded", "SignIn", "SignIn", "SignOut", "UserInfo", "PageEntered"];
 
 /// One draft.
 pub(crate) fn draft() -> impl Strategy<Value = Draft> {
@@ -53,7 +54,7 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     let tick_ms = prop_oneof![4 => 0_i64..200_000, 1 => 1_700_000_i64..3_000_000];
     let what = (
         name,
-        0_u8..4,
+        (0_u8..4, prop::option::weighted(0.8, 7_u8..9)),
         (step_ms, late_ms),
         prop::collection::vec(prop::sample::select(&["p", "q", "r"][..]), 0..3),
     );
@@ -69,12 +70,13 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     );
     (what, data, place).prop_map(
         |(
-            (name, visit, (step_ms, late_ms), categories),
+            (name, (visit, visitor), (step_ms, late_ms), categories),
             (x, k, user),
             (flags, (ends_epoch, tick_ms), tie),
         )| Draft {
             name,
             visit,
+            visitor,
             step_ms,
             late_ms,
             categories,
@@ -150,7 +152,7 @@ pub(crate) fn event(draft: &Draft, number: u64, clock_ms: i64) -> Event {
         name: draft.name.into(),
         id: EventId(Id::Bits(u128::from(number))),
         visit: VisitId(Id::Bits(u128::from(draft.visit % 3))),
-        visitor: (draft.visit > 0).then_some(VisitorId(Id::Bits(77))),
+        visitor: draft.visitor.map(|visitor| VisitorId(Id::Bits(visitor.into()))),
         page: None,
         timestamp: EventTimeMs(happened_ms),
         server_timestamp: ServerTimeMs(clock_ms),

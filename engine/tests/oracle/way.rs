@@ -14,7 +14,7 @@ use beckon_engine::log::{
     Appended, CommitMark, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, RecordBody,
     dedup_key,
 };
-use beckon_engine::matcher::{Matcher, MatcherConfig};
+use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::{
     Epoch, EpochInput, EpochMark, EpochOutput, Event, EventTimeMs, LogSeq, LoggedEvent,
     PackedEvent, ServerTimeMs,
@@ -78,6 +78,7 @@ pub(crate) struct Way {
 pub(crate) struct Setup {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) matcher: MatcherConfig,
+    pub(crate) wide: Option<WideSetup>,
     pub(crate) suppressor: Suppressor,
 }
 
@@ -147,6 +148,7 @@ impl Setup {
             dataflow: DataflowConfig {
                 workers,
                 live: Some(live),
+                wide: self.wide.clone(),
                 suppressor: self.suppressor.clone(),
                 ..DataflowConfig::default()
             },

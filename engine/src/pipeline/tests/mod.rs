@@ -7,11 +7,13 @@ use super::{
 };
 use crate::clock::{Clock, ManualClock};
 use crate::dataflow::tests::fake::{FakeStage, PANIC, event, expected};
-use crate::dataflow::{DataflowConfig, Stopped};
+use crate::dataflow::{DataflowConfig, MakeStage, Stopped};
 use crate::log::{
     Acknowledge, CommitMark, Group, Log, LogError, LogReader, LogStats, LoggedRecord, NewRecord,
     RecordBody, Refused,
 };
+use crate::matcher::testing::compiled;
+use crate::matcher::{Matcher, MatcherConfig, WideSetup};
 use crate::model::{
     Epoch, EpochInput, EpochOutput, EventTimeMs, LogSeq, LoggedEvent, ServerTimeMs,
 };
@@ -174,11 +176,21 @@ struct Running {
 }
 
 fn start(log: &MemoryLog, sink: &Sink) -> Running {
+    start_with(log, sink, Arc::new(|_| Box::new(FakeStage::default())), None)
+}
+
+fn start_with(
+    log: &MemoryLog,
+    sink: &Sink,
+    make_stage: MakeStage,
+    wide: Option<WideSetup>,
+) -> Running {
     let told = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&told);
     let config = PipelineConfig {
         dataflow: DataflowConfig {
             workers: 2,
+            wide,
             on_fatal: Arc::new(move |reason| {
                 listener.lock().expect("no test panics here").push(reason.to_owned());
             }),
@@ -190,7 +202,7 @@ fn start(log: &MemoryLog, sink: &Sink) -> Running {
     let parts = PipelineParts {
         log: Arc::new(log.clone()),
         sink: Box::new(sink.clone()),
-        make_stage: Arc::new(|_| Box::new(FakeStage::default())),
+        make_stage,
         catalog: None,
     };
     Running { pipeline: Pipeline::start(parts, config).expect("the pipeline starts"), told }
@@ -277,6 +289,34 @@ fn time_is_asked_for_while_a_visit_is_open_and_not_after() {
     assert_eq!(pipeline.stats().ticks_asked, ticks, "a tick with nothing open");
     running.pipeline.stop().expect("nothing failed");
     check_outputs(&log, &sink);
+}
+
+/// Once its visit is over, a visitor is waited for without a tick until it is time.
+#[test]
+fn time_is_asked_for_when_a_window_that_outlives_visits_is_due() {
+    let query = "sequence with maxspan=200ms [E where true] ![X where true]";
+    let rules = compiled(query, "window = \"site\"");
+    let config =
+        MatcherConfig { lateness_ms: 0, inactivity_ms: Some(0), ..MatcherConfig::default() };
+    let wide = WideSetup::new(&rules, config);
+    let make_stage: MakeStage =
+        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config)));
+    let log = MemoryLog::default();
+    let sink = Sink::default();
+    log.clock.advance(DELAY_MS + 2);
+    log.write_event("a", "E");
+    let running = start_with(&log, &sink, make_stage, wide);
+    let pipeline = &running.pipeline;
+    let due = || pipeline.stats().dataflow.wide.due;
+    wait_until(|| due() == Some(EventTimeMs(202)) && pipeline.stats().processed.epoch >= Epoch(1));
+    // The visit is over; each silence lasts a millisecond.
+    wait_until(|| pipeline.stats().ticks_asked > 0);
+    assert!(log.silences.load(Ordering::Relaxed) >= 200, "asked for too early");
+    log.clock.advance(1_000);
+    wait_until(|| due().is_none());
+    running.pipeline.stop().expect("nothing failed");
+    let outputs = sink.outputs.lock().expect("no test panics here");
+    assert_eq!(outputs.iter().map(|output| output.actions.len()).sum::<usize>(), 1);
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! A [`Wide`] as a timely operator.
+//!
+//! Buffers an epoch until its frontier has passed: then all first stages have sent what belongs to
+//! this worker's windows. What it finds goes to the suppression beside what they found.
+
+use super::WorkerIndex;
+use super::graph::{Time, take_complete};
+use super::shared::Shared;
+use super::stage_operator::{Found, STAMPED};
+use crate::matcher::{Wide, WideInput};
+use crate::model::EpochMark;
+use crate::stage::Effect;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+/// What the first stages send on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum ToWide {
+    /// For the worker that has the window's partition.
+    Input(WideInput),
+    /// The end of an epoch, for the worker whose first stage says it.
+    Mark(u64, EpochMark),
+}
+
+impl ToWide {
+    /// Timely takes this modulo the number of workers.
+    fn route(&self) -> u64 {
+        match self {
+            Self::Input(input) => u64::from(input.partition().0),
+            Self::Mark(worker, _) => *worker,
+        }
+    }
+}
+
+/// An epoch that is not complete yet.
+#[derive(Default)]
+struct Pending {
+    mark: Option<EpochMark>,
+    inputs: Vec<WideInput>,
+}
+
+/// Runs complete epochs through a second stage.
+pub(super) struct Runner {
+    pub(super) wide: Wide,
+    pub(super) index: WorkerIndex,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Runner {
+    fn run(&mut self, pending: Pending) -> impl Iterator<Item = Found> {
+        let Pending { mark, inputs } = pending;
+        let mark = mark.expect("this worker's stage says the mark before the frontier passes");
+        let mut effects = Vec::new();
+        self.wide.epoch(&mark, inputs, &mut effects);
+        if let Some(change) = self.shared.change_at(mark.epoch) {
+            self.wide.deploy(&change);
+        }
+        self.shared.set_wide_stats(self.index, self.wide.stats());
+        effects.into_iter().filter_map(|effect| match effect {
+            Effect::Match(fact, sign) => Some(Found::Fact(fact, sign)),
+            Effect::Event(_) | Effect::Visit(_) => None,
+        })
+    }
+}
+
+pub(super) fn build<'scope>(
+    input: StreamVec<'scope, Time, ToWide>,
+    mut runner: Runner,
+) -> StreamVec<'scope, Time, Found> {
+    let mut builder = OperatorBuilder::new("Wide".to_owned(), input.scope());
+    let mut input = builder.new_input(input, Exchange::new(ToWide::route));
+    builder.set_notify_for(0, FrontierInterest::IfCapability);
+    let (to_found, found) = builder.new_output::<Vec<Found>>();
+    let mut to_found = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_found);
+    builder.build(move |_| {
+        let mut epochs = BTreeMap::<Time, (Capability<Time>, Pending)>::new();
+        move |frontiers| {
+            input.for_each_stamp(|capability, containers| {
+                let epoch = *capability.least().expect(STAMPED);
+                let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
+                    (capability.retain_least(0).expect(STAMPED), Pending::default())
+                });
+                containers.for_each(|sent| {
+                    for one in sent.drain(..) {
+                        match one {
+                            ToWide::Input(input) => pending.inputs.push(input),
+                            ToWide::Mark(_, mark) => pending.mark = Some(mark),
+                        }
+                    }
+                });
+            });
+            let mut to_found = to_found.activate();
+            while let Some((_, (port, pending))) = take_complete(&mut epochs, frontiers) {
+                let mut session = to_found.session(&port);
+                runner.run(pending).for_each(|found| session.give(found));
+            }
+        }
+    });
+    found
+}

@@ -1,0 +1,283 @@
+//! Stage 2: windows other than the visit, partitioned by their keys.
+//!
+//! A [`Router`] stands behind stage 1 and sends on the matched events that satisfy a term of a rule
+//! on another window, once to each window (`visitor`, `user`, `site`, `global`) that asks for it;
+//! late ones too; events of any other fate take no part. [`Wide`] keeps those windows.
+//!
+//! A window is seen from the horizon: an event waits in it until no earlier one can come, then it is
+//! tried on the rules in the order (timestamp, tie-breaker, log sequence). So nothing that is said
+//! here is ever taken back, and it comes `lateness_ms` behind the event. Deadlines fire by the horizon
+//! too. Who the visitor is, to whom the action goes: that of the match's last event, at its visit;
+//! whether that visit is over by then is told by stage 1.
+//!
+//! **Bounds.** `window_events_max` events wait in one window: over it the horizon moves up for that
+//! window, to the earliest that waits, which is tried at once; what comes later and sorts before it is
+//! counted as not correctable and not matched there. `windows_max` windows of visitors and users,
+//! each partition an equal share: the one idle longest is forgotten, as is one without events for
+//! `window_memory_ms`, with all that is under way in it and what fired once. What a rule may have under
+//! way in a window: `state_max`, or the limits of a visit.
+//!
+//! **Invariant:** what is said of a window depends on its events, in log order, and on the marks.
+
+mod partition;
+mod route;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use route::Router;
+
+use super::config::{MatcherConfig, horizon};
+use super::fields::Buffers;
+use super::index::Hit;
+use super::leaving::Leaving;
+use super::names::Names;
+use super::prepared::Prepared;
+use crate::model::{
+    EpochMark, EventRow, EventTimeMs, Flags, Instance, PARTITIONS, PartitionId, VisitorId,
+    WindowKey,
+};
+use crate::stage::{Effect, RuleChange, StageStats};
+use beckon_rules::plan::{RuleSet, Window};
+use partition::Partition;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use window::Place;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// What every worker's second stage starts as.
+#[derive(Clone, Debug)]
+pub struct WideSetup {
+    prepared: Arc<Prepared>,
+    config: MatcherConfig,
+}
+
+impl WideSetup {
+    /// One for rules that stay; `None` where none of them needs a second stage.
+    #[must_use]
+    pub fn new(rules: &Arc<RuleSet>, config: MatcherConfig) -> Option<Self> {
+        let prepared = Arc::new(Prepared::new(Arc::clone(rules)));
+        prepared.wide.is_some().then_some(Self { prepared, config })
+    }
+
+    /// One without rules: they are deployed.
+    #[must_use]
+    pub fn empty(config: MatcherConfig) -> Self {
+        Self { prepared: Arc::new(Prepared::new(Arc::default())), config }
+    }
+
+    /// What stands behind one worker's first stage.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        Router::new(Arc::clone(&self.prepared))
+    }
+
+    /// One worker's second stage, without windows.
+    #[must_use]
+    pub fn stage(&self) -> Wide {
+        Wide::new(Arc::clone(&self.prepared), self.config)
+    }
+}
+
+/// A window instance other than a visit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WideKey {
+    /// Empty over all sites.
+    site: Arc<str>,
+    key: WindowKey,
+}
+
+impl WideKey {
+    fn stable_hash(&self) -> u64 {
+        let kind = xxh3_64(self.key.kind().as_bytes());
+        let site = xxh3_64_with_seed(self.site.as_bytes(), kind);
+        match &self.key {
+            WindowKey::Visitor(visitor) => {
+                xxh3_64_with_seed(&visitor.0.stable_hash().to_le_bytes(), site)
+            }
+            WindowKey::User(user) => xxh3_64_with_seed(user.as_bytes(), site),
+            WindowKey::Visit | WindowKey::Site | WindowKey::Global => site,
+        }
+    }
+
+    fn window(&self) -> Window {
+        match self.key {
+            WindowKey::Visit => Window::Visit,
+            WindowKey::Visitor(_) => Window::Visitor,
+            WindowKey::User(_) => Window::User,
+            WindowKey::Site => Window::Site,
+            WindowKey::Global => Window::Global,
+        }
+    }
+
+    /// Whether the window may be forgotten: there are few of the others.
+    fn is_forgotten(&self) -> bool {
+        matches!(self.key, WindowKey::Visitor(_) | WindowKey::User(_))
+    }
+}
+
+/// What stage 1 sends on to a window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum WideInput {
+    /// An event that some rule on the window asks for.
+    Event(WideKey, Box<WideEvent>),
+    /// A visit that sent the window events is over.
+    VisitEnded(WideKey, Instance),
+}
+
+impl WideInput {
+    /// The virtual partition of its window.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        PartitionId::of(self.key().stable_hash())
+    }
+
+    fn key(&self) -> &WideKey {
+        let (Self::Event(key, _) | Self::VisitEnded(key, _)) = self;
+        key
+    }
+
+    /// Log order; ends of visits behind all events.
+    fn order(&self) -> (bool, Option<(u64, bool)>) {
+        match self {
+            Self::Event(_, event) => (false, Some((event.row.seq.0, !is_made_up(&event.row)))),
+            Self::VisitEnded(..) => (true, None),
+        }
+    }
+}
+
+/// An event on its way to a window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WideEvent {
+    row: EventRow,
+    /// The terms of rules on the window that it satisfies: of those deployed when it came.
+    hits: Vec<Hit>,
+    /// The visitor of its visit, where known.
+    visitor: Option<VisitorId>,
+}
+
+fn is_made_up(row: &EventRow) -> bool {
+    row.event.view().is_ok_and(|view| view.flags.has(Flags::MADE_UP))
+}
+
+/// What the second stage holds now, and has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WideStats {
+    /// Windows in which something waits or is under way, or a rule fired once.
+    pub windows_open: u64,
+    /// Windows forgotten because of `windows_max` or `window_memory_ms`.
+    pub windows_forgotten: u64,
+    /// Events that wait for the horizon.
+    pub events_waiting: u64,
+    /// Events that came too late for a window whose horizon moved up: `window_events_max`.
+    pub events_not_correctable: u64,
+    /// The watermark at which something is due, if anything waits.
+    pub due: Option<EventTimeMs>,
+    /// What is counted as on visits; no visit is open here.
+    pub stage: StageStats,
+}
+
+impl WideStats {
+    /// The figures of two workers together; the earlier of what is due.
+    #[must_use]
+    pub fn sum(self, other: &Self) -> Self {
+        Self {
+            windows_open: self.windows_open + other.windows_open,
+            windows_forgotten: self.windows_forgotten + other.windows_forgotten,
+            events_waiting: self.events_waiting + other.events_waiting,
+            events_not_correctable: self.events_not_correctable + other.events_not_correctable,
+            due: self.due.into_iter().chain(other.due).min(),
+            stage: self.stage.sum(&other.stage),
+        }
+    }
+}
+
+/// Stage 2 on one worker.
+#[derive(Debug)]
+pub struct Wide {
+    shared: Shared,
+    /// By partition; those that had no event yet are not there.
+    partitions: Vec<Option<Box<Partition>>>,
+    /// Rules that are no longer deployed.
+    leaving: Leaving,
+}
+
+/// What all windows of a worker use.
+#[derive(Debug)]
+struct Shared {
+    /// Of what is behind the horizon.
+    config: MatcherConfig,
+    lateness_ms: i64,
+    prepared: Arc<Prepared>,
+    sites: Names<Arc<str>>,
+    stats: WideStats,
+    /// Used again for each event.
+    buffers: Buffers,
+}
+
+impl Wide {
+    fn new(prepared: Arc<Prepared>, config: MatcherConfig) -> Self {
+        let shared = Shared {
+            // Partial matches name their events by id: no window keeps more than the last one. What
+            // is decided behind the horizon is final.
+            config: MatcherConfig { visit_events_max: 1, lateness_ms: 0, ..config },
+            lateness_ms: config.lateness_ms,
+            prepared,
+            sites: Names::default(),
+            stats: WideStats::default(),
+            buffers: Buffers::default(),
+        };
+        let partitions = (0..PARTITIONS).map(|_| None).collect();
+        Self { shared, partitions, leaving: Leaving::default() }
+    }
+
+    /// Takes all that an epoch sent to this worker's windows, in any order, and ends it: what lies
+    /// before the mark's horizon is tried. The matches are in no order.
+    pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
+        let Self { shared, partitions, leaving } = self;
+        inputs.sort_by_cached_key(WideInput::order);
+        for input in inputs {
+            let hash = input.key().stable_hash();
+            let partition = &mut partitions[usize::from(PartitionId::of(hash).0)];
+            let partition = partition.get_or_insert_with(Box::default);
+            match input {
+                WideInput::Event(key, event) => partition.event((hash, key), *event, shared, out),
+                WideInput::VisitEnded(key, instance) => partition.ended(hash, &key, instance),
+            }
+        }
+        let horizon = horizon(mark.watermark, shared.lateness_ms);
+        for partition in partitions.iter_mut().flatten() {
+            partition.advance(horizon, shared, out);
+        }
+        leaving.sweep(|partition, slots| {
+            if let Some(partition) = &mut partitions[partition] {
+                partition.forget_rules(slots, shared);
+            }
+        });
+    }
+
+    /// Takes other rules behind the end of an epoch. Events that wait are tried on those rules only
+    /// that were there when they came.
+    pub fn deploy(&mut self, change: &RuleChange) {
+        self.shared.prepared = Arc::clone(&change.rules);
+        self.leaving.add(&change.retired);
+    }
+
+    /// What the stage holds and has counted.
+    #[must_use]
+    pub fn stats(&self) -> WideStats {
+        let due = self.partitions.iter().flatten().filter_map(|partition| partition.first_due());
+        // A time has passed once the horizon lies behind it.
+        let after_ms = self.shared.lateness_ms.saturating_add(1);
+        let due = due.min().map(|time| time.saturating_add(after_ms));
+        WideStats { due, ..self.shared.stats }
+    }
+}
+
+/// Of an event: (timestamp, tie-breaker, log sequence, made-up first).
+fn place(event: &WideEvent) -> Option<Place> {
+    let row = &event.row;
+    let view = row.event.view().ok()?;
+    let is_real = !view.flags.has(Flags::MADE_UP);
+    Some(Place { time: view.timestamp, tie: view.tie, seq: row.seq, is_real })
+}

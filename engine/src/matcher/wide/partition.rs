@@ -1,0 +1,145 @@
+//! The windows of one virtual partition.
+
+use super::super::closed::spread;
+use super::super::turns::{Turn, Turns};
+use super::window::OpenWindow;
+use super::{Shared, WideEvent, WideKey, place};
+use crate::model::{EventTimeMs, Instance};
+use crate::stage::Effect;
+use hashbrown::HashTable;
+
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    window: Box<OpenWindow>,
+}
+
+/// The windows, and whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    windows: HashTable<Slot>,
+    /// By the first event or match that waits.
+    due: Turns,
+    /// Those that may be forgotten, by last event.
+    idle: Turns,
+}
+
+impl Partition {
+    /// Takes an event, in log order.
+    pub(super) fn event(
+        &mut self,
+        (hash, key): (u64, WideKey),
+        event: WideEvent,
+        shared: &mut Shared,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(place) = place(&event) else { return };
+        let is_known = self.windows.find(spread(hash), is_of(hash, &key)).is_some();
+        if !is_known {
+            self.open((hash, key.clone()), &event, shared);
+        }
+        let slot = self.windows.find_mut(spread(hash), is_of(hash, &key));
+        let Some(Slot { window, .. }) = slot else { return };
+        window.take(place, event, shared, out);
+        schedule(&mut self.due, window, hash);
+    }
+
+    fn open(&mut self, (hash, key): (u64, WideKey), event: &WideEvent, shared: &mut Shared) {
+        let is_forgotten = key.is_forgotten();
+        while is_forgotten && self.windows.len() >= shared.config.partition_windows_max() {
+            if !self.forget(|_| true, shared) {
+                break;
+            }
+        }
+        let Some(window) = OpenWindow::open(key, &event.row, shared) else { return };
+        if is_forgotten {
+            let (time, instance) = (window.last_event(), window.opened());
+            self.idle.push(Turn { time, instance, hash });
+        }
+        let slot = Slot { hash, window: Box::new(window) };
+        self.windows.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
+    }
+
+    /// A visit is over that sent events to a window.
+    pub(super) fn ended(&mut self, hash: u64, key: &WideKey, instance: Instance) {
+        if let Some(slot) = self.windows.find_mut(spread(hash), is_of(hash, key)) {
+            slot.window.visit_ended(instance);
+        }
+    }
+
+    /// Nothing before the horizon can come any more.
+    pub(super) fn advance(
+        &mut self,
+        horizon: EventTimeMs,
+        shared: &mut Shared,
+        out: &mut Vec<Effect>,
+    ) {
+        while let Some(turn) = self.due.pop_first(|time| horizon > time) {
+            let found = self.windows.find_mut(spread(turn.hash), is_scheduled(&turn));
+            let Some(Slot { window, .. }) = found else { continue };
+            window.scheduled = None;
+            window.advance(horizon, shared, out);
+            schedule(&mut self.due, window, turn.hash);
+            if window.is_empty(horizon)
+                && let Ok(entry) = self.windows.find_entry(spread(turn.hash), is_at(&turn))
+            {
+                entry.remove().0.window.close(shared);
+            }
+        }
+        let memory_ms = shared.config.window_memory_ms;
+        if horizon < EventTimeMs::MAX {
+            while self.forget(|last| horizon > last.saturating_add(memory_ms), shared) {}
+        }
+    }
+
+    /// Forgets the window that is idle longest, if `is_over` says so of its last event.
+    fn forget(&mut self, is_over: impl Fn(EventTimeMs) -> bool, shared: &mut Shared) -> bool {
+        let Self { windows, due, idle } = self;
+        let last_event = |turn: &Turn| {
+            let slot = windows.find(spread(turn.hash), is_at(turn))?;
+            Some(slot.window.last_event())
+        };
+        let Some(turn) = idle.pop(is_over, last_event) else { return false };
+        let Ok(entry) = windows.find_entry(spread(turn.hash), is_at(&turn)) else { return false };
+        entry.remove().0.window.close(shared);
+        shared.stats.windows_forgotten += 1;
+        due.sweep(windows.len(), |turn| {
+            windows.find(spread(turn.hash), is_scheduled(turn)).is_some()
+        });
+        true
+    }
+
+    /// Forgets rules that are no longer deployed.
+    pub(super) fn forget_rules(&mut self, slots: &[u32], shared: &mut Shared) {
+        self.windows.iter_mut().for_each(|slot| slot.window.forget_rules(slots, shared));
+    }
+
+    /// Nothing waits for a time before this.
+    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
+        self.due.first()
+    }
+}
+
+/// Puts a window into the order of those in which something waits, if it waits for an earlier time
+/// than its place says.
+fn schedule(due: &mut Turns, window: &mut OpenWindow, hash: u64) {
+    let Some(time) = window.first_due() else { return };
+    if window.scheduled.is_none_or(|scheduled| time < scheduled) {
+        window.scheduled = Some(time);
+        due.push(Turn { time, instance: window.opened(), hash });
+    }
+}
+
+fn is_of(hash: u64, key: &WideKey) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == hash && slot.window.key == *key
+}
+
+/// Whether this is the window of an entry.
+fn is_at(turn: &Turn) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == turn.hash && slot.window.opened() == turn.instance
+}
+
+/// The same, and no earlier time has overtaken the entry.
+fn is_scheduled(turn: &Turn) -> impl Fn(&Slot) -> bool {
+    move |slot| is_at(turn)(slot) && slot.window.scheduled == Some(turn.time)
+}
