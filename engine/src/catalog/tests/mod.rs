@@ -11,7 +11,7 @@ use crate::log::{
     Deployment, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, Owner, PackageKey,
     RecordBody,
 };
-use crate::matcher::{Matcher, MatcherConfig};
+use crate::matcher::{Matcher, MatcherConfig, WideSetup};
 use crate::model::{
     Epoch, Event, EventId, EventTimeMs, Flags, Id, Op, PackedEvent, ServerTimeMs, SuppressReason,
     VisitId,
@@ -125,7 +125,13 @@ impl Life {
         let failed = Arc::clone(&has_failed);
         let on_fatal = Arc::new(move |_: &str| failed.store(true, Ordering::Relaxed));
         let config = PipelineConfig {
-            dataflow: DataflowConfig { workers, suppressor, on_fatal, ..DataflowConfig::default() },
+            dataflow: DataflowConfig {
+                workers,
+                wide: Some(WideSetup::empty(MatcherConfig::default())),
+                suppressor,
+                on_fatal,
+                ..DataflowConfig::default()
+            },
             watermark_delay_ms: 0,
             tick_interval: LONG,
         };

@@ -20,6 +20,23 @@ fn a_rule_sees_what_comes_behind_its_deployment() {
     check_replay(&disk);
 }
 
+/// Also where its window has an event that waits for the horizon since before.
+#[test]
+fn a_rule_on_a_site_sees_what_comes_behind_its_deployment() {
+    let on_site = |query: &str| format!("{query}'''\nwindow = '''site");
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let pair = "sequence with maxspan=1h [ A where true ] [ B where true ]";
+    life.deploy(key(SHOP, None), &[("pair", &on_site(pair))]);
+    life.event(1, "A");
+    life.deploy(key(BLOG, None), &[("each", &on_site(EACH))]);
+    life.event(2, "B").event(3, "A");
+    life.clock.advance(130_000);
+    life.event(4, "C");
+    assert_eq!(life.end(), ["com.example.shop/pair a 2: 1 2", "com.example.blog/each a 3: 3"]);
+    check_replay(&disk);
+}
+
 /// Events of the epoch in which a record stands meet what was before, on either side of it.
 #[test]
 fn a_record_takes_effect_behind_its_epoch() {
