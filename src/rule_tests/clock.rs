@@ -18,9 +18,6 @@ use beckon_rules::plan::{RulePlan, RuleSet};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// A Monday, 10:00 UTC.
-const START_DEFAULT_MS: i64 = 1_704_103_200_000;
-
 /// What the rule `plan` does in a test, in the order of time.
 ///
 /// # Errors
@@ -32,7 +29,7 @@ pub(super) fn run(
     config: MatcherConfig,
 ) -> anyhow::Result<Vec<Acted>> {
     let start_ms = match &test.start {
-        None => START_DEFAULT_MS,
+        None => start_default_ms(plan)?,
         Some(text) => text
             .node
             .parse::<Timestamp>()
@@ -54,6 +51,13 @@ pub(super) fn run(
     clock.end_epoch(EventTimeMs::MAX, Vec::new());
     clock.acted.sort();
     Ok(clock.acted)
+}
+
+/// A Monday, 10:00 in the rule's time zone (in UTC, if it names none).
+fn start_default_ms(plan: &RulePlan) -> anyhow::Result<i64> {
+    let monday = jiff::civil::date(2024, 1, 1).at(10, 0, 0, 0);
+    let start = monday.in_tz(plan.timezone.as_deref().unwrap_or("UTC"))?;
+    Ok(start.timestamp().as_millisecond())
 }
 
 struct Clock {

@@ -1,7 +1,8 @@
 //! Runs the `[[test]]` tables of rules: each on a fresh engine of its own, with no other rule.
 //!
 //! All events of a test are of one visit unless they say `visitID`. The clock starts on a Monday,
-//! 10:00 UTC, or at `start`, and is nobody's: a test of a day takes no longer than one of a second.
+//! 10:00 in the rule's time zone, or at `start`, and is nobody's: a test of a day takes no longer than
+//! one of a second.
 
 mod clock;
 mod event;

@@ -40,6 +40,33 @@ fn the_templates_do_what_they_say() {
 }
 
 #[test]
+fn the_clock_starts_at_ten_where_the_rule_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let package = folder.path().join("com.example.tokyo");
+    std::fs::create_dir(&package).expect("a folder");
+    let rule = r#"
+        name = "opens"
+        query = "A where true"
+        schedule = "Mo 10:00-10:01"
+        timezone = "Asia/Tokyo"
+        action = { type = "notify", channel = "desk" }
+        [[test]]
+        name = "ten on a Monday in Tokyo"
+        events = [ { at = "0s", eventName = "A" } ]
+        expect = [ { at = "0s", action = "notify" } ]
+        [[test]]
+        name = "a minute later it is closed"
+        events = [ { at = "1m", eventName = "A" } ]
+        expect = []
+    "#;
+    std::fs::write(package.join("opens.toml"), rule).expect("written");
+    let checked = rules_dir::check(folder.path(), &Schema::event()).expect("a folder of packages");
+    let rules = checked.rules.as_ref().expect("rules without errors");
+    let report = run(&checked.packages, rules, MatcherConfig::default(), "");
+    assert_eq!((report.tests.len(), report.failures().count()), (2, 0));
+}
+
+#[test]
 fn times_are_told_in_the_units_of_rule_files() {
     let cases = [(0, "0s"), (1_500, "1500ms"), (90_000, "90s"), (90_000_000, "25h")];
     for (at_ms, expected) in cases {
