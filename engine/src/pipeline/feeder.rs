@@ -3,7 +3,7 @@
 use super::progress::{Ending, Progress};
 use super::{PipelineError, Stopped};
 use crate::catalog::Catalog;
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, DataflowStats};
 use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
 use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent};
 use std::sync::Arc;
@@ -112,15 +112,20 @@ impl Feeder {
         self.dataflow.submit_with(input, change)
     }
 
-    /// How long the log may be silent: not long while open visits wait for a change of the rules to
-    /// reach them, partition by partition.
+    /// How long the log may be silent.
     fn patience(&self) -> Duration {
-        let is_changing = self.catalog.as_ref().is_some_and(|it| it.is_leaving(self.last));
-        let stats = self.dataflow.stats();
-        if is_changing && stats.stage.visits_open + stats.wide.windows_open > 0 {
+        if self.is_changing() {
             return CHANGE_INTERVAL.min(self.tick_interval);
         }
         self.tick_interval
+    }
+
+    /// Whether open visits and windows wait for a change of the rules to reach them, partition by
+    /// partition.
+    fn is_changing(&self) -> bool {
+        let is_leaving = self.catalog.as_ref().is_some_and(|it| it.is_leaving(self.last));
+        let is_open = |stats: DataflowStats| stats.stage.visits_open + stats.wide.windows_open > 0;
+        is_leaving && is_open(self.dataflow.stats())
     }
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a
@@ -131,7 +136,8 @@ impl Feeder {
         let silent_ms = i64::try_from(self.silent.as_millis()).unwrap_or(i64::MAX);
         let watermark = self.marks.watermark.saturating_add(silent_ms);
         let is_due = stats.wide.due.is_some_and(|due| due <= watermark);
-        if stats.stage.visits_open > 0 || stats.stage.next_timer_ms.is_some() || is_due {
+        let is_visited = stats.stage.visits_open > 0 || stats.stage.next_timer_ms.is_some();
+        if is_visited || is_due || self.is_changing() {
             self.progress.count_tick();
             self.log.tick();
         }

@@ -37,6 +37,31 @@ fn a_rule_on_a_site_sees_what_comes_behind_its_deployment() {
     check_replay(&disk);
 }
 
+/// No visit is open: the feeder asks for the epochs all the same, until none waits for the change.
+#[test]
+fn removing_a_rule_on_a_site_frees_its_window() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let pair = format!("{PAIR}'''\nstate_max = 9\nwindow = '''site");
+    life.deploy(key(SHOP, None), &[("pair", &pair)]);
+    life.event(1, "A").event(1, "VisitEnded");
+    life.clock.advance(130_000);
+    life.event(2, "C").event(2, "VisitEnded");
+    life.settle();
+    let open = |life: &Life| {
+        let stats = life.pipeline.stats().dataflow;
+        (stats.stage.visits_open, stats.wide.windows_open, stats.wide.events_waiting)
+    };
+    assert_eq!(open(&life), (0, 1, 0), "a partial match");
+    life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
+    while open(&life) != (0, 0, 0) {
+        std::thread::yield_now();
+    }
+    assert_eq!(life.pipeline.stats().dataflow.wide.stage.state_bytes, 0);
+    assert_eq!(life.end(), [""; 0]);
+    check_replay(&disk);
+}
+
 /// Events of the epoch in which a record stands meet what was before, on either side of it.
 #[test]
 fn a_record_takes_effect_behind_its_epoch() {

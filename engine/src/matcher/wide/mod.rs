@@ -251,7 +251,7 @@ impl Wide {
         }
         leaving.sweep(|partition, slots| {
             if let Some(partition) = &mut partitions[partition] {
-                partition.forget_rules(slots, shared);
+                partition.forget_rules(slots, horizon, shared);
             }
         });
     }

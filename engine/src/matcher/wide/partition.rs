@@ -109,9 +109,17 @@ impl Partition {
         true
     }
 
-    /// Forgets rules that are no longer deployed.
-    pub(super) fn forget_rules(&mut self, slots: &[u32], shared: &mut Shared) {
+    /// Forgets rules that are no longer deployed, and windows in which nothing is left.
+    pub(super) fn forget_rules(
+        &mut self,
+        slots: &[u32],
+        horizon: EventTimeMs,
+        shared: &mut Shared,
+    ) {
         self.windows.iter_mut().for_each(|slot| slot.window.forget_rules(slots, shared));
+        for slot in self.windows.extract_if(|slot| slot.window.is_empty(horizon)) {
+            slot.window.close(shared);
+        }
     }
 
     /// Nothing waits for a time before this.
