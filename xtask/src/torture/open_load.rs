@@ -28,7 +28,8 @@ pub(super) struct Outcome {
     pub(super) refusals: Mutex<BTreeMap<String, u64>>,
     pub(super) batches_acknowledged: AtomicU64,
     pub(super) batches_refused: AtomicU64,
-    pub(super) batches_unanswered: AtomicU64,
+    /// Batches without an answer, by what was found instead.
+    pub(super) unanswered: Mutex<BTreeMap<String, u64>>,
 }
 
 /// Running load; it ends when it is asked to.
@@ -111,9 +112,13 @@ impl Client {
             let text = answer.body_mut().read_to_string()?;
             Ok((answer, text))
         });
-        let Ok((answer, text)) = answered else {
-            outcome.batches_unanswered.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+        let (answer, text) = match answered {
+            Ok(answered) => answered,
+            Err(error) => {
+                let mut unanswered = outcome.unanswered.lock().expect("no client panics");
+                *unanswered.entry(error.to_string()).or_default() += 1;
+                return Ok(());
+            }
         };
         let parsed: Value = serde_json::from_str(&text)?;
         match answer.status().as_u16() {
