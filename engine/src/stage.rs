@@ -31,6 +31,8 @@ pub struct RuleChange {
     pub rules: Arc<Prepared>,
     /// Slots whose rule is no longer deployed. No rule gets one of them before its state is gone.
     pub retired: Arc<[u32]>,
+    /// Slots whose rule is new, sorted: it begins with what open visits did before.
+    pub fresh: Arc<[u32]>,
     /// The same rules, as the suppression takes them.
     pub suppress: Arc<SuppressRules>,
     /// What is paused.
@@ -89,6 +91,10 @@ pub struct StageStats {
     pub events_unreadable: u64,
     /// Matches asserted.
     pub matches: u64,
+    /// Visits whose events were tried on new rules.
+    pub backfills: u64,
+    /// Of those, visits that had more events than they keep.
+    pub backfills_partial: u64,
     /// Matches taken back.
     pub matches_retracted: u64,
 }
@@ -113,6 +119,8 @@ impl StageStats {
             hits_over_limit: self.hits_over_limit + other.hits_over_limit,
             events_unreadable: self.events_unreadable + other.events_unreadable,
             matches: self.matches + other.matches,
+            backfills: self.backfills + other.backfills,
+            backfills_partial: self.backfills_partial + other.backfills_partial,
             matches_retracted: self.matches_retracted + other.matches_retracted,
         }
     }

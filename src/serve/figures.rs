@@ -37,7 +37,7 @@ fn engine_gauges(engine: &PipelineStats) -> [Figure; 6] {
     ]
 }
 
-fn engine_counters(engine: &PipelineStats) -> [Figure; 19] {
+fn engine_counters(engine: &PipelineStats) -> [Figure; 21] {
     let DataflowStats { stage, wide, suppress, .. } = engine.dataflow;
     let both = stage.sum(&wide.stage);
     [
@@ -67,6 +67,8 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 19] {
         ("engine_absences_refused", "Over pending_absences_max", both.absences_refused),
         ("engine_hits_over_limit", "Over rule_hits_max", both.hits_over_limit),
         ("engine_events_unreadable", "Bytes that are no event", stage.events_unreadable),
+        ("engine_backfills", "Visits that new rules were tried on", stage.backfills),
+        ("engine_backfills_partial", "Over visit_events_max", stage.backfills_partial),
         ("engine_matches", "Matches asserted", both.matches),
         ("engine_matches_retracted", "Matches taken back", both.matches_retracted),
         ("engine_visitors_forgotten", "Over visitors_max", suppress.visitors_forgotten),

@@ -24,14 +24,14 @@ mod slots;
 mod tests;
 
 use crate::log::{Control, Standing};
-use crate::matcher::Prepared;
+use crate::matcher::{CHANGE_EPOCHS, Prepared};
 use crate::model::Epoch;
 use crate::stage::RuleChange;
 use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use beckon_rules::schema::Schema;
-use slots::Slots;
+use slots::{Arranged, Slots};
 use std::sync::Arc;
 
 pub use compiler::{Compiled, Compiler};
@@ -44,6 +44,7 @@ pub struct Catalog {
     suppress: SuppressConfig,
     standing: Standing,
     slots: Slots,
+    changing_until: Epoch,
     /// What the workers have.
     current: RuleChange,
 }
@@ -59,10 +60,12 @@ impl Catalog {
             suppress: Arc::new(SuppressRules::new(&rules, &suppress)?),
             rules: Arc::new(Prepared::new(Arc::new(rules))),
             retired: Arc::default(),
+            fresh: Arc::default(),
             paused: Arc::default(),
         };
         let (standing, slots) = (Standing::default(), Slots::default());
-        Ok(Self { compiler, suppress, standing, slots, current })
+        let changing_until = Epoch(0);
+        Ok(Self { compiler, suppress, standing, slots, changing_until, current })
     }
 
     /// Takes the records of an epoch; what all workers take behind its end, if anything changes.
@@ -72,30 +75,34 @@ impl Catalog {
         }
         let before = self.standing.clone();
         controls.iter().for_each(|control| self.standing.apply(control));
-        let mut change = RuleChange { retired: Arc::default(), ..self.current.clone() };
+        let none: Arc<[u32]> = Arc::default();
+        let mut change =
+            RuleChange { retired: Arc::clone(&none), fresh: none, ..self.current.clone() };
         if self.standing.packages != before.packages {
             let compiled = self.compiler.compile(&self.standing.packages);
             for key in &compiled.broken {
                 tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
             }
             let RuleSet { fields, rules, types } = &*compiled.rules;
-            let (rules, retired) = self.slots.arrange(epoch, rules);
+            let Arranged { rules, retired, fresh } = self.slots.arrange(epoch, rules);
             let rules = RuleSet { fields: fields.clone(), rules, types: types.clone() };
             let suppress = SuppressRules::new(&rules, &self.suppress);
             change.suppress =
                 Arc::new(suppress.expect("compiling and `new` checked the schedules"));
             change.rules = Arc::new(Prepared::new(Arc::new(rules)));
             change.retired = retired.into();
+            change.fresh = fresh.into();
+            self.changing_until = Epoch(epoch.0 + CHANGE_EPOCHS);
         }
         change.paused = Arc::new(self.standing.paused.clone());
         self.current = change.clone();
         Some(Arc::new(change))
     }
 
-    /// Whether windows may still hold state of a rule that is no longer deployed, at this epoch.
+    /// Whether a deployment may not have reached all open visits behind this epoch.
     #[must_use]
-    pub fn is_leaving(&self, epoch: Epoch) -> bool {
-        self.slots.is_leaving(epoch)
+    pub fn is_changing(&self, epoch: Epoch) -> bool {
+        epoch < self.changing_until
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which rule has which slot.
 
 use crate::log::PackageKey;
-use crate::matcher::LEAVING_EPOCHS;
+use crate::matcher::CHANGE_EPOCHS;
 use crate::model::Epoch;
 use beckon_rules::plan::{RulePlan, RuleVersion};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,6 +9,17 @@ use std::sync::Arc;
 
 /// What a rule keeps its slot by.
 type RuleKey = (PackageKey, Arc<str>, RuleVersion);
+
+/// Rules in their slots.
+#[derive(Debug)]
+pub(super) struct Arranged {
+    /// With a vacant rule in every slot that has none.
+    pub(super) rules: Vec<Arc<RulePlan>>,
+    /// Slots whose rule runs no more.
+    pub(super) retired: Vec<u32>,
+    /// Slots whose rule is new, sorted.
+    pub(super) fresh: Vec<u32>,
+}
 
 /// The slots of all rules that run, and of those whose state is not gone yet.
 #[derive(Debug, Default)]
@@ -22,13 +33,8 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Puts the rules that run behind the end of an epoch into their slots. The list has a vacant
-    /// rule in every other slot; the second one tells those whose rule runs no more.
-    pub(super) fn arrange(
-        &mut self,
-        epoch: Epoch,
-        rules: &[Arc<RulePlan>],
-    ) -> (Vec<Arc<RulePlan>>, Vec<u32>) {
+    /// Puts the rules that run behind the end of an epoch into their slots.
+    pub(super) fn arrange(&mut self, epoch: Epoch, rules: &[Arc<RulePlan>]) -> Arranged {
         while let Some((_, slot)) = self.leaving.front().filter(|(gone_by, _)| *gone_by <= epoch) {
             self.free.insert(*slot);
             self.leaving.pop_front();
@@ -40,17 +46,24 @@ impl Slots {
             retired.extend((!stays).then_some(*slot));
             stays
         });
-        let gone_by = Epoch(epoch.0 + LEAVING_EPOCHS);
+        let gone_by = Epoch(epoch.0 + CHANGE_EPOCHS);
         self.leaving.extend(retired.iter().map(|slot| (gone_by, *slot)));
         let vacant = Arc::new(RulePlan::vacant());
-        let placed: Vec<_> =
-            by_key.into_iter().map(|(key, plan)| (self.slot(key), Arc::clone(plan))).collect();
+        let mut fresh = Vec::new();
+        let mut placed = Vec::new();
+        for (key, plan) in by_key {
+            let is_fresh = !self.by_rule.contains_key(&key);
+            let slot = self.slot(key);
+            fresh.extend(is_fresh.then_some(slot));
+            placed.push((slot, Arc::clone(plan)));
+        }
+        fresh.sort_unstable();
         let count = usize::try_from(self.count).expect("32 bits");
         let mut arranged = vec![vacant; count];
         for (slot, plan) in placed {
             arranged[usize::try_from(slot).expect("32 bits")] = plan;
         }
-        (arranged, retired)
+        Arranged { rules: arranged, retired, fresh }
     }
 
     fn slot(&mut self, key: RuleKey) -> u32 {
@@ -61,11 +74,6 @@ impl Slots {
                 *count - 1
             })
         })
-    }
-
-    /// Whether the state of a rule that runs no more may be there behind this epoch.
-    pub(super) fn is_leaving(&self, epoch: Epoch) -> bool {
-        self.leaving.back().is_some_and(|(gone_by, _)| *gone_by > epoch)
     }
 }
 

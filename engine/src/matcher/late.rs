@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// Tries a kept event once more, on those rules that are asked for.
-    fn retry(
+    pub(super) fn retry(
         &mut self,
         (visit, ordinal): (&Visit, Ordinal),
         is_asked: impl Fn(u32) -> bool,
@@ -188,6 +188,7 @@ impl Shared {
         for mut one in found.drain(..) {
             visit.settle_visitor(&mut one);
             one.fact.is_visit_open = is_visit_open;
+            one.fact.is_backfilled = self.changes.is_backfilled(&one);
             self.stats.matches += 1;
             out.push(Effect::Match(one.fact.clone(), 1));
             if is_visit_open {

@@ -1,16 +1,17 @@
-//! Rules that are no longer deployed: their state leaves one virtual partition an epoch.
+//! Rules of other windows than the visit that are no longer deployed: their state leaves one virtual
+//! partition an epoch. (What deployments do to visits is in `changes`.)
 //!
 //! Nothing reads that state meanwhile: no event hits a rule that is not there, and matches of one that
 //! wait for a time are passed over. Dropping all of it at once would be a stall that grows with the
-//! number of open visits. What the partitions say depends on none of this, so nothing depends on when
+//! number of windows. What the partitions say depends on none of this, so nothing depends on when
 //! a partition's turn comes.
 
 use crate::model::PARTITIONS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Epochs behind the one in which a rule was removed, until no visit holds state of it.
-pub const LEAVING_EPOCHS: u64 = PARTITIONS as u64;
+/// Epochs behind the one of a deployment, until it has reached all windows.
+pub const CHANGE_EPOCHS: u64 = PARTITIONS as u64;
 
 /// Slots whose state leaves, and the partition whose turn comes.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ struct Turn {
 }
 
 /// Rules on their way out. A deployment has an epoch of its own, so there are at most
-/// [`LEAVING_EPOCHS`] turns.
+/// [`CHANGE_EPOCHS`] turns.
 #[derive(Debug, Default)]
 pub(super) struct Leaving(VecDeque<Turn>);
 

@@ -30,6 +30,7 @@ impl Shared {
         let visit = partition.insert(*hash, Visit::open(site, view, logged.seq));
         self.stats.visits_open += 1;
         self.stats.state_bytes += visit.bytes();
+        visit.changes = self.changes.count();
         visit.visitor = view.visitor();
         visit.events = 1;
         out.push(Effect::Visit(visit.row(VisitChange::Opened { resumed }).into()));
@@ -72,6 +73,7 @@ impl Shared {
     /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more.
     pub(super) fn closed(&mut self, ended: Ended, reason: CloseReason, out: &mut Vec<Effect>) {
         let Ended { mut visit, is_one_forgotten } = ended;
+        self.catch_up(&mut visit, false, out);
         self.correct(&mut visit, out);
         self.fire(&mut visit, EventTimeMs::MAX, false, out);
         self.stats.visits_open -= 1;

@@ -31,6 +31,7 @@
 //! of some events at once before it takes them one by one, so that the waits overlap.
 
 mod action;
+mod changes;
 mod closed;
 mod config;
 mod fields;
@@ -60,21 +61,21 @@ pub(crate) mod testing;
 mod tests;
 
 pub use config::MatcherConfig;
-pub use leaving::LEAVING_EPOCHS;
+pub use leaving::CHANGE_EPOCHS;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 pub use wide::{Router, Wide, WideInput, WideSetup, WideStats};
 
 use crate::model::{
-    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LoggedEvent,
-    PARTITIONS, PartitionId, WindowKey, system, window_hash,
+    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
+    LoggedEvent, PARTITIONS, PartitionId, WindowKey, system, window_hash,
 };
 use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
+use changes::Changes;
 use fields::{Buffers, Captures};
 use index::Hit;
 use late::DirtyVisit;
-use leaving::Leaving;
 use names::Names;
 use partition::Partition;
 use sequence::Trial;
@@ -94,8 +95,6 @@ pub struct Matcher {
     first_idle: Vec<EventTimeMs>,
     /// By partition: no match waits for a time before this.
     first_due: Vec<EventTimeMs>,
-    /// Rules that are no longer deployed.
-    leaving: Leaving,
 }
 
 /// Events that [`Stage::events`] looks at together.
@@ -111,6 +110,9 @@ struct Shared {
     watermark: EventTimeMs,
     /// What lies before it is final.
     horizon: EventTimeMs,
+    /// The last record of the last epoch.
+    last_seq: LogSeq,
+    changes: Changes,
     /// Visits to be looked at again when the epoch ends, each once.
     dirty: Vec<DirtyVisit>,
     stats: StageStats,
@@ -138,6 +140,8 @@ impl Matcher {
             sites: Names::default(),
             watermark: EventTimeMs::MIN,
             horizon: EventTimeMs::MIN,
+            last_seq: LogSeq(0),
+            changes: Changes::default(),
             dirty: Vec::new(),
             stats: StageStats::default(),
             hits: Vec::new(),
@@ -150,7 +154,6 @@ impl Matcher {
             partitions: (0..PARTITIONS).map(|_| None).collect(),
             first_idle: never.clone(),
             first_due: never,
-            leaving: Leaving::default(),
         }
     }
 
@@ -223,6 +226,7 @@ impl Stage for Matcher {
         self.correct(out);
         let shared = &mut self.shared;
         let is_end = mark.watermark == EventTimeMs::MAX;
+        shared.last_seq = mark.last_seq;
         shared.watermark = shared.watermark.max(mark.watermark);
         shared.horizon =
             shared.horizon.max(config::horizon(mark.watermark, shared.config.lateness_ms));
@@ -239,20 +243,13 @@ impl Stage for Matcher {
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
-        let bytes = &mut shared.stats.state_bytes;
-        self.leaving.sweep(|partition, slots| {
-            let partition = partitions[partition].as_deref_mut();
-            for visit in partition.into_iter().flat_map(Partition::visits_mut) {
-                let before = visit.bytes();
-                slots.iter().for_each(|slot| visit.forget(*slot));
-                *bytes = (*bytes + visit.bytes()).saturating_sub(before);
-            }
-        });
+        self.shared.spread(&mut self.partitions, &mut self.first_due, out);
     }
 
     fn deploy(&mut self, change: &RuleChange) {
-        self.shared.prepared = Arc::clone(&change.rules);
-        self.leaving.add(&change.retired);
+        let Shared { prepared, changes, last_seq, watermark, .. } = &mut self.shared;
+        *prepared = Arc::clone(&change.rules);
+        changes.add(change, *last_seq, *watermark);
     }
 
     fn stats(&self) -> StageStats {
@@ -330,7 +327,10 @@ impl Shared {
             return out.push(Effect::Event(arrival.row(Fate::BeforeHorizon, visit.as_deref())));
         }
         let visit = match partition.find(hash, view.site, &id) {
-            Some(visit) => visit,
+            Some(visit) => {
+                self.catch_up(visit, true, out);
+                visit
+            }
             None => self.open(&arrival, partition, out),
         };
         visit.events += 1;

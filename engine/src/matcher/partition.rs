@@ -131,9 +131,12 @@ impl Partition {
         }
     }
 
-    /// All open visits, in no order.
-    pub(super) fn visits_mut(&mut self) -> impl Iterator<Item = &mut Visit> {
-        self.visits.iter_mut().map(|slot| &mut *slot.visit)
+    /// Gives all open visits to `revise`, in no order.
+    pub(super) fn revise_all(&mut self, mut revise: impl FnMut(&mut Visit)) {
+        for Slot { hash, visit } in &mut self.visits {
+            revise(visit);
+            reschedule(&mut self.due, visit, *hash);
+        }
     }
 
     /// No match of an open visit waits for a time before this.

@@ -33,6 +33,8 @@ pub(super) struct Visit {
     pub(super) windows: Windows,
     /// Its place in the order of visits with a match that waits for a time.
     pub(super) scheduled: Option<EventTimeMs>,
+    /// Deployments that it has seen.
+    pub(super) changes: u64,
     late: Option<Box<Late>>,
 }
 
@@ -68,6 +70,7 @@ impl Visit {
             kept: KeptEvents::default(),
             windows: Windows::default(),
             scheduled: None,
+            changes: 0,
             late: None,
         }
     }

@@ -204,6 +204,8 @@ pub enum SuppressReason {
     Limit,
     /// An invitation for a visit that is over.
     VisitEnded,
+    /// It was complete before its rule was deployed.
+    Backfilled,
 }
 
 impl SuppressReason {
@@ -220,6 +222,7 @@ impl SuppressReason {
             Self::Priority => "priority",
             Self::Limit => "limit",
             Self::VisitEnded => "visit_ended",
+            Self::Backfilled => "backfilled",
         }
     }
 }

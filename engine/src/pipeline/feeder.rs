@@ -123,9 +123,9 @@ impl Feeder {
     /// Whether open visits and windows wait for a change of the rules to reach them, partition by
     /// partition.
     fn is_changing(&self) -> bool {
-        let is_leaving = self.catalog.as_ref().is_some_and(|it| it.is_leaving(self.last));
+        let is_under_way = self.catalog.as_ref().is_some_and(|it| it.is_changing(self.last));
         let is_open = |stats: DataflowStats| stats.stage.visits_open + stats.wide.windows_open > 0;
-        is_leaving && is_open(self.dataflow.stats())
+        is_under_way && is_open(self.dataflow.stats())
     }
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a

@@ -2,7 +2,8 @@
 //!
 //! Plain Rust: `(signed facts of an epoch, its clock) -> rows of the actions table`. The reasons for
 //! which a match is recorded and does not act, in this order: its rule is disabled, its package is
-//! paused, the visitor is in the control group, it is outside of opening hours, its action went
+//! paused, the match was complete before its rule was deployed (unless the rule acts on those), the
+//! visitor is in the control group, it is outside of opening hours, its action went
 //! before (`once`: by action id), the rule acted for the visitor less than `cooldown` ago, the
 //! limits of invitations, another invitation or content of the visitor went in this epoch, the visit
 //! that is to be invited is over. A visitor's matches of one epoch are decided one after the other:

@@ -28,6 +28,7 @@ struct Rule {
     holdout: f64,
     schedule: Option<Schedule>,
     cooldown_ms: Option<i64>,
+    backfill_acts: bool,
 }
 
 impl SuppressRules {
@@ -64,6 +65,9 @@ impl SuppressRules {
         }
         if is_paused(fact, paused) {
             return Some(SuppressReason::Paused);
+        }
+        if fact.is_backfilled && !rule.is_some_and(|rule| rule.backfill_acts) {
+            return Some(SuppressReason::Backfilled);
         }
         let rule = rule?;
         let is_control = || self.is_control.unwrap_or_else(|| share(fact, visitor) < rule.holdout);
@@ -102,6 +106,7 @@ impl Rule {
             holdout: plan.holdout,
             schedule: schedule.transpose()?,
             cooldown_ms: plan.cooldown_ms,
+            backfill_acts: plan.backfill_acts,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::catalog::slots::Slots;
 use crate::catalog::{FolderPackage, NotDeployed};
-use crate::matcher::LEAVING_EPOCHS;
+use crate::matcher::CHANGE_EPOCHS;
 
 const SHOP: &str = "com.example.shop";
 const WRONG: &str = "any where nothing == 1";
@@ -128,14 +128,14 @@ fn a_slot_is_given_again_once_its_state_is_gone() {
     };
     let mut slots = Slots::default();
     let mut arrange = |epoch, queries: &[(&str, &str)]| {
-        let (arranged, retired) = slots.arrange(Epoch(epoch), &rules(queries).rules);
-        let names: Vec<_> = arranged.iter().map(|rule| rule.name.to_string()).collect();
-        (names.join(" "), retired)
+        let arranged = slots.arrange(Epoch(epoch), &rules(queries).rules);
+        let names: Vec<_> = arranged.rules.iter().map(|rule| rule.name.to_string()).collect();
+        (names.join(" "), arranged.retired, arranged.fresh)
     };
-    assert_eq!(arrange(1, &[("a", EACH), ("b", EACH)]), ("a b".into(), vec![]));
-    assert_eq!(arrange(2, &[("a", PAIR), ("b", EACH)]), (" b a".into(), vec![0]));
-    let last = 2 + LEAVING_EPOCHS;
-    assert_eq!(arrange(last - 1, &[("a", PAIR), ("c", EACH)]), ("  a c".into(), vec![1]));
+    assert_eq!(arrange(1, &[("a", EACH), ("b", EACH)]), ("a b".into(), vec![], vec![0, 1]));
+    assert_eq!(arrange(2, &[("a", PAIR), ("b", EACH)]), (" b a".into(), vec![0], vec![2]));
+    let last = 2 + CHANGE_EPOCHS;
+    assert_eq!(arrange(last - 1, &[("a", PAIR), ("c", EACH)]), ("  a c".into(), vec![1], vec![3]));
     let all = [("a", PAIR), ("c", EACH), ("d", EACH), ("e", EACH)];
-    assert_eq!(arrange(last, &all), ("d  a c e".into(), vec![]));
+    assert_eq!(arrange(last, &all), ("d  a c e".into(), vec![], vec![0, 4]));
 }

@@ -206,7 +206,7 @@ impl Life {
         let mut said = Vec::new();
         loop {
             match reader.next(Duration::ZERO) {
-                Ok(Some(output)) => said.extend(output.actions.iter().map(|row| {
+                Ok(Some(output)) => said.extend(sorted(output.actions.iter().map(|row| {
                     let fact = &row.fact;
                     let events: Vec<_> = fact.events.iter().map(|id| number(&id.0)).collect();
                     let why = fact.suppressed.map_or("", SuppressReason::as_str);
@@ -220,12 +220,23 @@ impl Life {
                         events.join(" ")
                     );
                     line.trim_end().to_owned()
-                })),
+                }))),
                 Ok(None) | Err(OutboxError::Closed) => return said,
                 Err(error) => panic!("{error}"),
             }
         }
     }
+}
+
+fn sorted(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort();
+    lines
+}
+
+/// Without the matches that were complete before their rule was deployed.
+fn later(said: &[String]) -> Vec<&str> {
+    said.iter().map(String::as_str).filter(|line| !line.ends_with("backfilled")).collect()
 }
 
 fn number(id: &Id) -> String {

@@ -270,6 +270,7 @@ impl Run {
         let change = RuleChange {
             rules: Arc::new(Prepared::new(Arc::clone(rules))),
             retired: retired.into(),
+            fresh: Arc::default(),
             suppress: Arc::new(suppress.expect("a time zone")),
             paused: Arc::default(),
         };

@@ -171,7 +171,7 @@ fn every_window_runs() {
 /// What does not run yet is refused by name.
 #[test]
 fn what_does_not_run_is_refused() {
-    let rule = rule_with("A where true", "backfill = \"act\"");
+    let rule = rule_with("A where true", "window = \"user\"\nbackfill = \"act\"");
     let package = package("com.example", &[("a.toml", rule)]);
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     assert!(rules.is_none());
