@@ -7,6 +7,7 @@
 //! `ORACLE_CASES` runs more than the 2,000 of the ordinary tests.
 
 mod acting;
+mod deploy;
 mod rules;
 mod stream;
 mod suppress;
