@@ -33,7 +33,7 @@ const REASONS_MIN: [(SuppressReason, usize); 9] = [
     (SuppressReason::Cooldown, 900),
     (SuppressReason::Limit, 900),
     (SuppressReason::Priority, 1_000),
-    (SuppressReason::VisitEnded, 100),
+    (SuppressReason::VisitEnded, 40),
 ];
 
 /// What does not stand in rule files.
