@@ -46,6 +46,8 @@ struct Site {
     is_replay: bool,
     /// The server's clock goes so many times as fast as that of the events.
     pace: i64,
+    /// The marks are at multiples of this, so that a time is over to the millisecond.
+    grid_ms: i64,
 }
 
 fn site() -> impl Strategy<Value = Site> {
@@ -60,13 +62,15 @@ fn site() -> impl Strategy<Value = Site> {
         prop::sample::select(ZONES),
         prop::bool::weighted(0.2),
         prop::sample::select(&[1_i64, 100][..]),
+        prop::sample::select(&[1_i64, 1_000, 60_000, 3_600_000][..]),
     )
-        .prop_map(|(paused, limits, zone, is_replay, pace)| Site {
+        .prop_map(|(paused, limits, zone, is_replay, pace, grid_ms)| Site {
             paused,
             limits,
             zone,
             is_replay,
             pace,
+            grid_ms,
         })
 }
 
@@ -98,7 +102,8 @@ impl Site {
         for EpochInput { mark, .. } in &mut epochs {
             if mark.watermark < EventTimeMs::MAX {
                 let gone_ms = (mark.watermark.0 - stream::START_MS).max(0);
-                now_ms = stream::START_MS + self.pace * gone_ms;
+                let gone_ms = self.pace * gone_ms;
+                now_ms = stream::START_MS + gone_ms - gone_ms % self.grid_ms;
             }
             mark.now = ServerTimeMs(now_ms);
         }
