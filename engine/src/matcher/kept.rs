@@ -19,13 +19,11 @@ use std::ops::Range;
 /// Ids of events that left, before they are looked through.
 const SPILLED_MIN: usize = 16;
 
+/// Ordinals at which they are given anew: far from the end of their 32 bits.
+const ORDINALS_MAX: Ordinal = 1 << 31;
+
 /// An event's place among those of its visit.
 pub(super) type Ordinal = u32;
-
-/// The place of an event when another was put in at `from`.
-pub(super) fn shift(ordinal: &mut Ordinal, from: Ordinal) {
-    *ordinal += Ordinal::from(*ordinal >= from);
-}
 
 /// Kept events, and ids of older ones.
 #[derive(Debug, Default)]
@@ -186,10 +184,13 @@ impl KeptEvents {
 
     /// Moves the events that stay to the front once a quarter of the buffer is gone.
     fn compact(&mut self) {
-        let gone = usize::try_from(self.gone).expect("32 bits");
-        if gone < self.slots.len() / 4 {
-            return;
+        if usize::try_from(self.gone).expect("32 bits") >= self.slots.len() / 4 {
+            self.drop_gone();
         }
+    }
+
+    fn drop_gone(&mut self) {
+        let gone = usize::try_from(self.gone).expect("32 bits");
         let cut = self.slots.get(gone).map_or_else(|| count(self.bytes.len()), |slot| slot.start);
         self.bytes.drain(..usize::try_from(cut).expect("32 bits"));
         self.slots.drain(..gone);
@@ -202,6 +203,28 @@ impl KeptEvents {
         }
         self.base += self.gone;
         self.gone = 0;
+    }
+
+    /// Whether ordinals are nearly used up: a window without an end may have more events.
+    pub(super) fn is_worn(&self) -> bool {
+        self.end() >= ORDINALS_MAX
+    }
+
+    /// Gives all events small ordinals again, in the same order; `named` are those that a partial
+    /// match names, sorted. The result tells the new ordinal of one of them, or of a kept event.
+    pub(super) fn renumber(&mut self, named: &[Ordinal]) -> impl Fn(Ordinal) -> Ordinal + use<> {
+        self.sweep(named);
+        self.drop_gone();
+        let old: Vec<Ordinal> = self.spilled.iter().map(|(ordinal, _)| *ordinal).collect();
+        let (first, new_first) = (self.base, count(old.len()));
+        for ((ordinal, _), new) in self.spilled.iter_mut().zip(0..) {
+            *ordinal = new;
+        }
+        self.base = new_first;
+        move |ordinal| match ordinal.checked_sub(first) {
+            Some(place) => new_first + place,
+            None => count(old.partition_point(|known| *known < ordinal)),
+        }
     }
 
     /// Whether it is time for [`KeptEvents::sweep`].
@@ -321,6 +344,22 @@ mod tests {
             assert_eq!(kept.view.id(), EventId(Id::Bits(u128::from(kept.seq.0))));
             assert_eq!(kept.identity, user(&kept.seq.0.to_string()));
         }
+    }
+
+    #[test]
+    fn ordinals_that_are_used_up_are_given_anew() {
+        let mut kept = KeptEvents { base: ORDINALS_MAX - 3, ..KeptEvents::default() };
+        for seq in 1..=5 {
+            assert_eq!(kept.is_worn(), seq > 3);
+            keep(&mut kept, &Sample::new("A", 0), seq, 2);
+        }
+        let [first, last] = [ORDINALS_MAX - 3, ORDINALS_MAX + 1];
+        let renumbered = kept.renumber(&[first, ORDINALS_MAX - 1]);
+        let new = [first, ORDINALS_MAX - 1, last - 1, last].map(renumbered);
+        assert_eq!(new, [0, 1, 2, 3]);
+        let ids = new.map(|ordinal| kept.id(ordinal));
+        assert_eq!(ids, [1, 3, 4, 5].map(|bits| Some(EventId(Id::Bits(bits)))));
+        assert_eq!((kept.range(), kept.is_worn()), (2..4, false));
     }
 
     #[test]

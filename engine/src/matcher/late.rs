@@ -59,7 +59,7 @@ impl Shared {
         }
         let bytes = logged.event.as_bytes();
         visit.kept.insert(place, bytes, logged.seq, &visit.identity);
-        visit.windows.shift(place);
+        visit.windows.ordinals_mut().filter(|it| **it >= place).for_each(|it| *it += 1);
         let entry = self.prepared.index.entry(view.name);
         entry.extractor().stamp(&mut captures, &visit.identity);
         self.prepared.select((&self.prepared.index, entry), (view, &captures), &mut self.hits);

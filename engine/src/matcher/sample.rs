@@ -5,7 +5,7 @@
 //! by looking for a perfect matching of steps and events (Kuhn's algorithm), and then fixing the
 //! earliest event of each step that leaves one for the rest. A key is done when it had its sample.
 
-use super::kept::{Ordinal, shift};
+use super::kept::Ordinal;
 use super::waiting::RuleKey;
 use super::windows::BoundEvent;
 use crate::model::EventTimeMs;
@@ -99,10 +99,9 @@ impl SampleState {
         Some(filled)
     }
 
-    /// Events from this place on move up by one.
-    pub(super) fn shift(&mut self, from: Ordinal) {
-        let candidates = self.steps.iter_mut().flatten();
-        candidates.for_each(|candidate| shift(&mut candidate.ordinal, from));
+    /// The ordinals of its events, to be changed in the same order.
+    pub(super) fn ordinals_mut(&mut self) -> impl Iterator<Item = &mut Ordinal> {
+        self.steps.iter_mut().flatten().map(|candidate| &mut candidate.ordinal)
     }
 
     /// Its events.

@@ -212,9 +212,9 @@ impl Waiting {
         self.samples.extend(from.samples.iter().filter(|it| it.of.rule == rule).cloned());
     }
 
-    /// Events from this place on move up by one.
-    pub(super) fn shift(&mut self, from: Ordinal) {
-        self.samples.iter_mut().for_each(|sample| sample.shift(from));
+    /// The ordinals of events that samples name, to be changed in the same order.
+    pub(super) fn ordinals_mut(&mut self) -> impl Iterator<Item = &mut Ordinal> {
+        self.samples.iter_mut().flat_map(SampleState::ordinals_mut)
     }
 
     /// Events that samples name.

@@ -7,7 +7,7 @@
 //!
 //! A partial match without join keys or bound events is 56 bytes.
 
-use super::kept::{Ordinal, shift};
+use super::kept::Ordinal;
 use super::keys::Key;
 use super::waiting::{Held, Waiting};
 use crate::model::{EventTimeMs, Identity, PackedEvent};
@@ -181,13 +181,10 @@ impl Windows {
         }
     }
 
-    /// Events from this place on move up by one.
-    pub(super) fn shift(&mut self, from: Ordinal) {
-        let events = self.partials.iter_mut().flat_map(|partial| &mut partial.events);
-        events.for_each(|ordinal| shift(ordinal, from));
-        if let Some(waiting) = &mut self.waiting {
-            waiting.shift(from);
-        }
+    /// The ordinals that partial matches and samples name, to be changed in the same order.
+    pub(super) fn ordinals_mut(&mut self) -> impl Iterator<Item = &mut Ordinal> {
+        let partials = self.partials.iter_mut().flat_map(|partial| &mut partial.events);
+        partials.chain(self.waiting.iter_mut().flat_map(|waiting| waiting.ordinals_mut()))
     }
 
     /// Drops the partial matches of a rule and key: `until` came.

@@ -165,6 +165,10 @@ impl OpenWindow {
                 state.kept.sweep(&state.windows.named());
             }
         }
+        if state.kept.is_worn() {
+            let renumbered = state.kept.renumber(&state.windows.named());
+            state.windows.ordinals_mut().for_each(|ordinal| *ordinal = renumbered(*ordinal));
+        }
         let ordinal = state.kept.push(row.event.as_bytes(), row.seq, &row.identity);
         state.site = Arc::clone(sites.entry(view.site, || view.site.into()));
         (state.id, state.instance, state.visitor) = (view.visit(), instance, visitor);
