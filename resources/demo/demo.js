@@ -247,7 +247,9 @@ function actionItem(action) {
   const ids = Array.isArray(action.events) ? action.events : [];
   const matched = Array.isArray(action.events) ? ids.length : action.events;
   const data = action.data ?? {};
-  const does = action.suppressed ? `held back: ${action.suppressed}` : action.kind;
+  const acts = action.suppressed ? `held back: ${action.suppressed}` : action.kind;
+  const corrections = { retract: "taken back", correct: "corrected" };
+  const does = corrections[action.op] ?? acts;
   const item = element(
     "li",
     action.suppressed || action.kind === "none" || action.op === "retract" ? "idle" : "",
@@ -255,7 +257,7 @@ function actionItem(action) {
       "div",
       "head",
       element("span", "rule", action.rule),
-      element("span", "tag", action.op === "retract" ? "taken back" : does),
+      element("span", "tag", does),
       visitTag(action.visit),
       timeElement(action.timestamp_ms),
     ),
