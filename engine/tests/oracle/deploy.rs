@@ -76,8 +76,6 @@ fn changing(
         suppressor.set_rules(&first.suppress);
         Arc::clone(&first.rules)
     });
-    let outputs = Arc::new(Mutex::new(Vec::new()));
-    let collected = Arc::clone(&outputs);
     let config = matcher_config(500);
     let make = move |_| -> Box<dyn Stage> {
         Box::new(match &prepared {
@@ -85,20 +83,14 @@ fn changing(
             None => Matcher::new(Arc::default(), config),
         })
     };
-    let dataflow = Dataflow::start(
-        DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
-        Arc::new(make),
-        Box::new(move |output| collected.lock().expect("no panic").push(output)),
-    )
-    .expect("the dataflow starts");
-    for (index, epoch) in epochs.iter().enumerate() {
-        let controls = rules.iter().filter_map(|rule| rule.control(index, epochs.len()));
-        let change = catalog.apply(epoch.mark.epoch, &controls.collect::<Vec<_>>());
-        dataflow.submit_with(epoch.clone(), change).expect("the dataflow runs");
-    }
-    dataflow.finish().expect("the dataflow ends");
-    let mut outputs = outputs.lock().expect("no panic");
-    std::mem::take(&mut *outputs)
+    let dataflow = DataflowConfig { workers, suppressor, ..DataflowConfig::default() };
+    outputs(dataflow, Arc::new(make), |dataflow| {
+        for (index, epoch) in epochs.iter().enumerate() {
+            let controls = rules.iter().filter_map(|rule| rule.control(index, epochs.len()));
+            let change = catalog.apply(epoch.mark.epoch, &controls.collect::<Vec<_>>());
+            dataflow.submit_with(epoch.clone(), change).expect("the dataflow runs");
+        }
+    })
 }
 
 /// What it should have said.

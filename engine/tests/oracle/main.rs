@@ -13,7 +13,7 @@ mod stream;
 mod suppress;
 mod way;
 
-use beckon_engine::dataflow::{Dataflow, DataflowConfig};
+use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
 use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::{
     ActionFact, ActionRow, EpochInput, EpochOutput, EventRow, Flags, LogSeq, MatchId, Op,
@@ -78,23 +78,32 @@ fn suppressor(rules: &RuleSet) -> Suppressor {
 /// What the engine says, epoch by epoch.
 fn engine(
     rules: &Arc<RuleSet>,
-    config: MatcherConfig,
+    (config, suppressor): (MatcherConfig, Suppressor),
     epochs: &[EpochInput],
     workers: usize,
 ) -> Vec<EpochOutput> {
+    let wide = WideSetup::new(rules, config);
+    let rules = Arc::clone(rules);
+    let make: MakeStage = Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config)));
+    let dataflow = DataflowConfig { workers, suppressor, wide, ..DataflowConfig::default() };
+    outputs(dataflow, make, |dataflow| {
+        for epoch in epochs {
+            dataflow.submit(epoch.clone()).expect("the dataflow runs");
+        }
+    })
+}
+
+/// What a dataflow says of all that it is fed.
+fn outputs(
+    config: DataflowConfig,
+    make: MakeStage,
+    feed: impl FnOnce(&Dataflow),
+) -> Vec<EpochOutput> {
     let outputs = Arc::new(Mutex::new(Vec::new()));
-    let (collected, rules) = (Arc::clone(&outputs), Arc::clone(rules));
-    let suppressor = suppressor(&rules);
-    let wide = WideSetup::new(&rules, config);
-    let dataflow = Dataflow::start(
-        DataflowConfig { workers, suppressor, wide, ..DataflowConfig::default() },
-        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config))),
-        Box::new(move |output| collected.lock().expect("no panic").push(output)),
-    )
-    .expect("the dataflow starts");
-    for epoch in epochs {
-        dataflow.submit(epoch.clone()).expect("the dataflow runs");
-    }
+    let collected = Arc::clone(&outputs);
+    let deliver = Box::new(move |output| collected.lock().expect("no panic").push(output));
+    let dataflow = Dataflow::start(config, make, deliver).expect("the dataflow starts");
+    feed(&dataflow);
     dataflow.finish().expect("the dataflow ends");
     let mut outputs = outputs.lock().expect("no panic");
     std::mem::take(&mut *outputs)
@@ -207,11 +216,11 @@ proptest! {
         let config = matcher_config(kept_max);
         let rules = compiled(&texts);
         let epochs = stream::epochs(&drafts);
-        let one = engine(&rules, config, &epochs, 1);
+        let one = engine(&rules, (config, suppressor(&rules)), &epochs, 1);
         let expected = reference(&rules, config, &epochs);
         tally(&expected);
         prop_assert_eq!(net(&one), expected);
-        let two = engine(&rules, config, &epochs, 2);
+        let two = engine(&rules, (config, suppressor(&rules)), &epochs, 2);
         let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
         prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
     }

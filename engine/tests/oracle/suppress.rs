@@ -4,10 +4,8 @@
 //! them; that the matches are the right ones is the business of the other tests.
 
 use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules};
-use super::{cases, matcher_config, packages, stream};
-use beckon_engine::dataflow::{Dataflow, DataflowConfig};
+use super::{cases, engine, matcher_config, packages, stream};
 use beckon_engine::log::PauseKey;
-use beckon_engine::matcher::Matcher;
 use beckon_engine::model::{
     ActionFact, ActionRow, EpochInput, EpochMark, EpochOutput, EventTimeMs, Id, MatchId, Op,
     ServerTimeMs, SuppressReason, window_hash,
@@ -278,30 +276,6 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
     lines
 }
 
-/// What the engine says, epoch by epoch.
-fn engine(
-    rules: &Arc<RuleSet>,
-    site: Site,
-    epochs: &[EpochInput],
-    workers: usize,
-) -> Vec<EpochOutput> {
-    let outputs = Arc::new(Mutex::new(Vec::new()));
-    let (collected, suppressor) = (Arc::clone(&outputs), site.suppressor(rules));
-    let rules = Arc::clone(rules);
-    let dataflow = Dataflow::start(
-        DataflowConfig { workers, suppressor, ..DataflowConfig::default() },
-        Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher_config(500)))),
-        Box::new(move |output| collected.lock().expect("no panic").push(output)),
-    )
-    .expect("the dataflow starts");
-    for epoch in epochs {
-        dataflow.submit(epoch.clone()).expect("the dataflow runs");
-    }
-    dataflow.finish().expect("the dataflow ends");
-    let mut outputs = outputs.lock().expect("no panic");
-    std::mem::take(&mut *outputs)
-}
-
 #[test]
 fn suppression_says_what_the_model_says() {
     let mut runner = TestRunner::new(ProptestConfig {
@@ -319,15 +293,19 @@ fn suppression_says_what_the_model_says() {
         };
         let compiled = packages(&PACKAGES.map(of));
         let epochs = site.clocked(stream::epochs(&drafts));
-        let one = engine(&compiled, site, &epochs, 1);
-        let [said, wanted] = compare(site, &rules, &one);
+        let said = |workers| {
+            let setup = (matcher_config(500), site.suppressor(&compiled));
+            engine(&compiled, setup, &epochs, workers)
+        };
+        let one = said(1);
+        let [lines, wanted] = compare(site, &rules, &one);
         for line in wanted.iter().flatten() {
             if let (_, Op::Suppress, Some(reason)) = line {
                 *seen.lock().expect("no panic").entry(*reason).or_default() += 1;
             }
         }
-        prop_assert_eq!(said, wanted);
-        let two = engine(&compiled, site, &epochs, 2);
+        prop_assert_eq!(lines, wanted);
+        let two = said(2);
         let rows = |outputs: Vec<EpochOutput>| -> Vec<Vec<ActionRow>> {
             outputs.into_iter().map(|output| output.actions).collect()
         };
