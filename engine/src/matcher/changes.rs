@@ -141,16 +141,10 @@ impl Shared {
         let held_bytes = visit.bytes();
         let mut windows = std::mem::take(&mut visit.windows);
         let mut found = std::mem::take(&mut self.found);
-        for ordinal in visit.kept.range() {
-            let is_fresh = |rule: u32| fresh.binary_search(&rule).is_ok();
-            self.retry((visit, ordinal), is_fresh, &mut windows, &mut found);
-        }
-        for held in windows.take_due(self.watermark) {
-            self.pass(held, &mut windows, &mut found);
-        }
+        self.retry_all(visit, fresh, &mut windows, &mut found);
         visit.windows = windows;
-        self.count_bytes(held_bytes, visit);
         self.assert(visit, &mut found, is_visit_open, out);
+        self.count_bytes(held_bytes, visit);
         self.found = found;
     }
 }

@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// Tries a kept event once more, on those rules that are asked for.
-    pub(super) fn retry(
+    fn retry(
         &mut self,
         (visit, ordinal): (&Visit, Ordinal),
         is_asked: impl Fn(u32) -> bool,
@@ -130,8 +130,36 @@ impl Shared {
         *buffers = captures.into_buffers();
     }
 
+    /// Tries all kept events once more on some rules (sorted), and finds what is due by now.
+    pub(super) fn retry_all(
+        &mut self,
+        visit: &Visit,
+        rules: &[u32],
+        windows: &mut Windows,
+        found: &mut Vec<Found>,
+    ) {
+        let is_asked = |rule: u32| rules.binary_search(&rule).is_ok();
+        for ordinal in visit.kept.range() {
+            self.retry((visit, ordinal), is_asked, windows, found);
+        }
+        self.pass_due(self.watermark, windows, found);
+    }
+
+    /// The matches that waited for a time before the watermark are found, in the order in which they
+    /// were decided.
+    pub(super) fn pass_due(
+        &self,
+        watermark: EventTimeMs,
+        windows: &mut Windows,
+        found: &mut Vec<Found>,
+    ) {
+        for held in windows.take_due(watermark) {
+            self.pass(held, windows, found);
+        }
+    }
+
     /// A match that waited is found, if its rule may still fire.
-    pub(super) fn pass(&self, held: Held, windows: &mut Windows, found: &mut Vec<Found>) {
+    fn pass(&self, held: Held, windows: &mut Windows, found: &mut Vec<Found>) {
         let rule = usize::try_from(held.of.rule).expect("an index of the rules");
         let plan = &self.prepared.rules.rules[rule];
         // Otherwise its rule was removed, and the state of that is not swept yet.
@@ -154,13 +182,7 @@ impl Shared {
         let mut windows = std::mem::take(&mut visit.windows);
         rules.iter().for_each(|rule| windows.reset(*rule, base.as_ref()));
         let mut found = settled.clone();
-        let is_asked = |rule: u32| rules.binary_search(&rule).is_ok();
-        for ordinal in visit.kept.range() {
-            self.retry((visit, ordinal), is_asked, &mut windows, &mut found);
-        }
-        for held in windows.take_due(self.watermark) {
-            self.pass(held, &mut windows, &mut found);
-        }
+        self.retry_all(visit, &rules, &mut windows, &mut found);
         visit.windows = windows;
         let horizon = self.horizon;
         let late = visit.late_mut();
@@ -168,9 +190,9 @@ impl Shared {
         let Corrections { retracted, mut asserted } = late.standing.correct(&rules, found, horizon);
         self.stats.matches_retracted += retracted.len() as u64;
         out.extend(retracted.into_iter().map(|one| Effect::Match(one.fact, -1)));
-        self.count_bytes(held_bytes, visit);
         self.assert(visit, &mut asserted, true, out);
         visit.late_mut().settle(settled);
+        self.count_bytes(held_bytes, visit);
     }
 
     /// Asserts matches. While the visit is open they stand until they are final.
@@ -181,23 +203,18 @@ impl Shared {
         is_visit_open: bool,
         out: &mut Vec<Effect>,
     ) {
-        if found.is_empty() {
-            return;
-        }
-        let held_bytes = visit.bytes();
         for mut one in found.drain(..) {
             visit.settle_visitor(&mut one);
             one.fact.is_visit_open = is_visit_open;
             one.fact.is_backfilled = self.changes.is_backfilled(&one);
             self.stats.matches += 1;
-            out.push(Effect::Match(one.fact.clone(), 1));
             if is_visit_open {
                 let standing = &mut visit.late_mut().standing;
-                let is_over = standing.push(one, self.horizon, self.config.rule_hits_max);
+                let is_over = standing.push(one.clone(), self.horizon, self.config.rule_hits_max);
                 self.stats.hits_over_limit += u64::from(is_over);
             }
+            out.push(Effect::Match(one.fact, 1));
         }
-        self.count_bytes(held_bytes, visit);
     }
 
     /// The state of a visit had so many bytes before.

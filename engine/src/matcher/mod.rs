@@ -415,8 +415,8 @@ impl Shared {
             visit.windows = windows;
         }
         *buffers = captures.into_buffers();
-        self.count_bytes(before, visit);
         self.assert(visit, &mut found, true, out);
+        self.count_bytes(before, visit);
         self.found = found;
         out.push(Effect::Event(row));
     }
@@ -445,12 +445,10 @@ impl Shared {
         let held_bytes = visit.bytes();
         let mut windows = std::mem::take(&mut visit.windows);
         let mut found = std::mem::take(&mut self.found);
-        for held in windows.take_due(watermark) {
-            self.pass(held, &mut windows, &mut found);
-        }
+        self.pass_due(watermark, &mut windows, &mut found);
         visit.windows = windows;
-        self.count_bytes(held_bytes, visit);
         self.assert(visit, &mut found, is_visit_open, out);
+        self.count_bytes(held_bytes, visit);
         self.found = found;
     }
 }

@@ -92,7 +92,7 @@ impl Partition {
     pub(super) fn pop_idle(&mut self, is_due: impl Fn(EventTimeMs) -> bool) -> Option<Ended> {
         let Self { visits, idle, closed, .. } = self;
         let idle = idle.pop(is_due, |idle| last_event(visits, idle))?;
-        let entry = visits.find_entry(spread(idle.hash), is_at(&idle)).ok()?;
+        let entry = visits.find_entry(spread(idle.hash), is_at(idle.hash, idle.instance)).ok()?;
         let is_one_forgotten = closed.insert(idle.hash);
         Some(Ended { visit: entry.remove().0.visit, is_one_forgotten })
     }
@@ -112,8 +112,8 @@ impl Partition {
         instance: Instance,
         revise: impl FnOnce(&mut Visit),
     ) {
-        let is_asked = |slot: &Slot| slot.hash == hash && slot.visit.instance == instance;
-        if let Some(Slot { visit, .. }) = self.visits.find_mut(spread(hash), is_asked) {
+        let found = self.visits.find_mut(spread(hash), is_at(hash, instance));
+        if let Some(Slot { visit, .. }) = found {
             revise(visit);
             reschedule(&mut self.due, visit, hash);
         }
@@ -171,18 +171,20 @@ fn is_of(hash: u64, site: &str, id: &VisitId) -> impl Fn(&Slot) -> bool {
     move |slot| slot.hash == hash && slot.visit.id == *id && *slot.visit.site == *site
 }
 
-/// Whether this is the visit of an entry.
-fn is_at(turn: &Turn) -> impl Fn(&Slot) -> bool {
-    move |slot| slot.hash == turn.hash && slot.visit.instance == turn.instance
+/// Whether this is the visit of an instance.
+fn is_at(hash: u64, instance: Instance) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == hash && slot.visit.instance == instance
 }
 
 /// The same, and no earlier time has overtaken the entry.
 fn is_scheduled(turn: &Turn) -> impl Fn(&Slot) -> bool {
-    move |slot| is_at(turn)(slot) && slot.visit.scheduled == Some(turn.time)
+    move |slot| is_at(turn.hash, turn.instance)(slot) && slot.visit.scheduled == Some(turn.time)
 }
 
 fn last_event(visits: &HashTable<Slot>, turn: &Turn) -> Option<EventTimeMs> {
-    visits.find(spread(turn.hash), is_at(turn)).map(|slot| slot.visit.last_event())
+    visits
+        .find(spread(turn.hash), is_at(turn.hash, turn.instance))
+        .map(|slot| slot.visit.last_event())
 }
 
 #[cfg(test)]
