@@ -18,6 +18,10 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u32>,
 }
 
+/// The code of a [`Refusal`], kept with its response so that it is counted and logged in one place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusalCode(pub(crate) &'static str);
+
 #[derive(Serialize)]
 struct Body<'a> {
     error: Inner<'a>,
@@ -61,6 +65,7 @@ impl IntoResponse for Refusal {
         let body =
             Body { error: Inner { code: self.code, message: &self.message, help: self.help } };
         let mut response = json(self.status, &body);
+        response.extensions_mut().insert(RefusalCode(self.code));
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

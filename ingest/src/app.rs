@@ -5,7 +5,7 @@ use crate::client::{Proxies, ProxyError};
 use crate::dead_letters::DeadLetters;
 use crate::limits::{LimitError, Limits};
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Loads, Metrics};
 use crate::normalise::{Normaliser, QueryPolicy};
 use crate::rate::{Rates, sender_of};
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
@@ -131,7 +131,13 @@ impl App {
         let limits = config.limits.clone();
         limits.check()?;
         let demo = config.demo_site.as_deref().map(WriteKey::demo).map(Arc::new);
-        let metrics = Metrics::new(parts.registry, &parts.log, &parts.dead_letters);
+        let memory = Memory::new(limits.in_flight_bytes_max);
+        let loads = Loads {
+            engine: Arc::clone(&parts.engine),
+            memory: memory.clone(),
+            limits: limits.clone(),
+        };
+        let metrics = Metrics::new(parts.registry, &parts.log, &parts.dead_letters, loads);
         Ok(Self {
             sites: Sites::new(&config.sites).map_err(ServerError::Sites)?,
             normaliser: Normaliser::new(config.query_parameters.clone()),
@@ -139,7 +145,7 @@ impl App {
             log: parts.log,
             clock: parts.clock,
             engine: parts.engine,
-            memory: Memory::new(limits.in_flight_bytes_max),
+            memory,
             metrics,
             tokens: parts.tokens,
             dead_letters: parts.dead_letters,

@@ -3,7 +3,10 @@
 //! **Invariant:** a label's value is a name of the code or of the configuration (route, status,
 //! reason, key), never a text that a client chose.
 
+use crate::app::EngineView;
 use crate::dead_letters::{Counters, DeadLetters};
+use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::normalise::RejectReason;
 use beckon_engine::log::{Log, LogStats};
 use prometheus_client::collector::Collector;
@@ -20,6 +23,12 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    code: &'static str,
     status: u16,
 }
 
@@ -58,6 +67,7 @@ pub(crate) struct EventCounts {
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RouteLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
     request_seconds: Histogram,
     events: Family<SiteResult, Counter>,
     rejections: Family<ReasonLabels, Counter>,
@@ -83,10 +93,12 @@ impl Metrics {
         mut registry: Registry,
         log: &Arc<dyn Log>,
         letters: &Arc<DeadLetters>,
+        loads: Loads,
     ) -> Self {
         let seconds = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
         let metrics = Self {
             requests: Family::default(),
+            refusals: Family::default(),
             request_seconds: Histogram::new(seconds),
             events: Family::default(),
             rejections: Family::default(),
@@ -104,6 +116,7 @@ impl Metrics {
         metrics.register(registry.sub_registry_with_prefix("beckon"));
         registry.register_collector(Box::new(LogCollector(Arc::clone(log))));
         registry.register_collector(Box::new(LetterCollector(Arc::clone(letters))));
+        registry.register_collector(Box::new(loads));
         for reason in RejectReason::ALL {
             let labels = ReasonLabels { reason: reason.as_str() };
             metrics.rejections.get_or_create(&labels).inc_by(0);
@@ -112,8 +125,14 @@ impl Metrics {
     }
 
     fn register(&self, to: &mut Registry) {
-        let Self { requests, request_seconds, events, rejections, dropped_fields, .. } = self;
+        let Self { requests, refusals, request_seconds, events, .. } = self;
+        let Self { rejections, dropped_fields, .. } = self;
         to.register("http_requests", "Requests by route and status", requests.clone());
+        to.register(
+            "requests_refused",
+            "Requests answered with an error, by its code",
+            refusals.clone(),
+        );
         to.register_with_unit(
             "http_request_duration",
             "Time to answer, the wait for the disk included",
@@ -140,6 +159,10 @@ impl Metrics {
     pub(crate) fn request(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RouteLabels { route, status }).inc();
         self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn refused(&self, code: &'static str, status: u16) {
+        self.refusals.get_or_create(&RefusalLabels { code, status }).inc();
     }
 
     pub(crate) fn body(&self, bytes: usize) {
@@ -211,6 +234,33 @@ impl Collector for LogCollector {
             ("beckon_log_sync_nanos", "Nanoseconds spent in sync since start", sync_nanos),
         ];
         encode_all(&mut encoder, &gauges, &counters)
+    }
+}
+
+/// What requests are refused by while it is over its bound, read when somebody asks.
+#[derive(Debug)]
+pub(crate) struct Loads {
+    pub(crate) engine: Arc<dyn EngineView>,
+    pub(crate) memory: Memory,
+    pub(crate) limits: Limits,
+}
+
+impl Collector for Loads {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Limits { engine_lag_records_max, in_flight_bytes_max, .. } = self.limits;
+        let in_flight_bytes = self.memory.taken_bytes() as u64;
+        let in_flight_bytes_max = in_flight_bytes_max as u64;
+        let gauges = [
+            (
+                "beckon_engine_lag_records",
+                "Log records that the engine is behind",
+                self.engine.lag_records(),
+            ),
+            ("beckon_engine_lag_records_max", "Over it: 503 engine_behind", engine_lag_records_max),
+            ("beckon_in_flight_bytes", "Memory of bodies, in whole KiB", in_flight_bytes),
+            ("beckon_in_flight_bytes_max", "Over it: 503 too_many_bytes", in_flight_bytes_max),
+        ];
+        encode_all(&mut encoder, &gauges, &[])
     }
 }
 

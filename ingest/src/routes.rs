@@ -4,7 +4,7 @@
 //! without its [`Access`]. A route behind a token is wrapped here, so that no handler can forget
 //! the check. None is open because no token exists.
 
-use crate::answer::Refusal;
+use crate::answer::{Refusal, RefusalCode};
 use crate::app::App;
 use crate::demo;
 use crate::events::{self, peer_of};
@@ -125,6 +125,9 @@ async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Nex
     let response = next.run(request).await;
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     app.metrics.request(route, status, took);
+    if let Some(RefusalCode(code)) = response.extensions().get() {
+        app.metrics.refused(code, status);
+    }
     let micros = took.as_micros();
     if response.status().is_server_error() {
         tracing::warn!(%method, route, status, micros, "request");

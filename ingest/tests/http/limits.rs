@@ -134,9 +134,16 @@ async fn bodies_share_their_memory() {
     second.await.expect("an answer").check_error(503, "too_many_bytes");
     let said = post("").by_server().header("content-length", "6000");
     said.send_unread(&bench).await.check_error(503, "too_many_bytes");
+    let lines = [
+        "beckon_in_flight_bytes 6144",
+        "beckon_in_flight_bytes_max 8192",
+        r#"beckon_requests_refused_total{code="too_many_bytes",status="503"} 2"#,
+    ];
+    bench.check_figures(&lines).await;
     bench.log.release();
     assert_eq!(first.await.expect("an answer").results(), ["ok"]);
     assert_eq!(post(event("")).by_server().send(&bench).await.results(), ["ok"]);
+    bench.check_figures(&["beckon_in_flight_bytes 0"]).await;
 }
 
 #[tokio::test]
@@ -150,6 +157,38 @@ async fn an_engine_far_behind_is_503() {
     let replay = post("{}").path("/v1/dead-letters/replay");
     let replay = replay.bearer(&bench.token(Scope::EventsReplay));
     replay.send(&bench).await.check_error(503, "engine_behind");
+    let lines = [
+        "beckon_engine_lag_records 11",
+        "beckon_engine_lag_records_max 10",
+        r#"beckon_requests_refused_total{code="engine_behind",status="503"} 3"#,
+    ];
+    bench.check_figures(&lines).await;
+}
+
+#[tokio::test]
+async fn who_is_refused_is_counted_by_the_reason() {
+    let limits = Limits {
+        batch_events_max: 1,
+        body_bytes_max: 1_000,
+        key_requests_per_second_max: 2,
+        ..Limits::default()
+    };
+    let bench = limited(limits);
+    check(&bench, batch(2), 413, "too_many_events").await;
+    check(&bench, " ".repeat(1_001), 413, "body_too_large").await;
+    for _ in 0..2 {
+        check(&bench, "nonsense".into(), 400, "not_json").await;
+    }
+    check(&bench, event(""), 429, "too_many_requests").await;
+    post(event("")).bearer("guessed").send(&bench).await.check_error(401, "key_unknown");
+    let lines = [
+        r#"beckon_requests_refused_total{code="too_many_events",status="413"} 1"#,
+        r#"beckon_requests_refused_total{code="body_too_large",status="413"} 1"#,
+        r#"beckon_requests_refused_total{code="not_json",status="400"} 2"#,
+        r#"beckon_requests_refused_total{code="too_many_requests",status="429"} 1"#,
+        r#"beckon_requests_refused_total{code="key_unknown",status="401"} 1"#,
+    ];
+    bench.check_figures(&lines).await;
 }
 
 #[tokio::test]

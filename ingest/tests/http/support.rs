@@ -205,6 +205,17 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Whether `/metrics` has each of these lines.
+    pub(crate) async fn check_figures(&self, lines: &[&str]) {
+        let token = self.token(Scope::MetricsRead);
+        let text = get("/metrics").bearer(&token).send(self).await.text;
+        for line in lines {
+            assert!(text.lines().any(|there| there == *line), "{line} not in {text}");
+        }
+    }
+}
+
 pub(crate) fn config() -> ServerConfig {
     let key = |name: &str, key: &str, kind: KeyKind| KeyConfig {
         name: name.into(),
