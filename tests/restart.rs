@@ -18,6 +18,7 @@ fn open(folder: &Path) -> EmbeddedLog {
         clock: Arc::new(SystemClock::new()),
         config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
         named: Named::default(),
+        base: None,
         on_fatal: Arc::new(|reason| panic!("{reason}")),
     })
     .expect("the log opens")

@@ -82,6 +82,7 @@ fn open(dir: &std::path::Path) -> EmbeddedLog {
         clock: Arc::new(SystemClock::new()),
         config: LogConfig::default(),
         named: Named::default(),
+        base: None,
         on_fatal: Arc::new(|what| panic!("{what}")),
     })
     .expect("the log opens")

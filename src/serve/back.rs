@@ -169,6 +169,7 @@ fn open_log(
             dedup_ids_max: section.dedup_ids_max,
         },
         named,
+        base: None,
         on_fatal: Arc::new(fatal),
     })?;
     if log.cut_bytes() > 0 {

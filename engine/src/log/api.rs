@@ -147,6 +147,22 @@ pub enum LogError {
         /// What is named, and how far the log goes.
         what: Box<str>,
     },
+    /// The first segments are not there, and no snapshot stands for them.
+    #[error(
+        "segments {first} to {last} are missing, so the log begins with epoch {begins}, and {base}; \
+         restore the snapshots or those segments from a copy, or move the whole data folder away \
+         to start anew"
+    )]
+    Missing {
+        /// The first that is missing.
+        first: Box<str>,
+        /// The last that is missing.
+        last: Box<str>,
+        /// The first epoch of the first segment that is there.
+        begins: Epoch,
+        /// How far the base goes.
+        base: Box<str>,
+    },
     /// A control record that this version cannot read.
     #[error("epoch {0}: {1}")]
     Control(Epoch, ControlError),

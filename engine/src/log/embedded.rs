@@ -2,7 +2,7 @@
 
 use super::api::{Acknowledge, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, Refused};
 use super::reader::FileReader;
-use super::recover::{Named, recover};
+use super::recover::{LogBase, Named, recover};
 use super::segment::io_error;
 use super::state::{Shared, Work};
 use super::writer::GroupWriter;
@@ -31,6 +31,8 @@ pub struct OpenLog {
     pub config: LogConfig,
     /// How far it must reach.
     pub named: Named,
+    /// What stood behind an epoch: from the newest snapshot.
+    pub base: Option<LogBase>,
     /// See [`OnFatal`].
     pub on_fatal: OnFatal,
 }
@@ -55,8 +57,8 @@ impl EmbeddedLog {
     /// Opens the log, checks and repairs it, and starts its thread.
     ///
     /// # Errors
-    /// [`LogError::Locked`], [`LogError::Damaged`], [`LogError::Lost`], or what the file system
-    /// says.
+    /// [`LogError::Locked`], [`LogError::Damaged`], [`LogError::Lost`], [`LogError::Missing`], or
+    /// what the file system says.
     pub fn open(open: OpenLog) -> Result<Self, LogError> {
         let fail = |source| io_error(&open.dir, source);
         open.disk.create_dir_all(&open.dir).map_err(fail)?;
@@ -68,8 +70,7 @@ impl EmbeddedLog {
                 io_error(&lock_path, source)
             }
         })?;
-        let ids_max = open.config.dedup_ids_max;
-        let mut recovered = recover(&*open.disk, &open.dir, open.named, ids_max)?;
+        let mut recovered = recover(&open)?;
         let (disk, clock) = (Arc::clone(&open.disk), Arc::clone(&open.clock));
         let writer = GroupWriter::new(disk, open.dir.clone(), clock, &open.config, &mut recovered);
         let mut writer = writer.map_err(fail)?;

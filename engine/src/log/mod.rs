@@ -52,7 +52,7 @@ pub use control::{Control, ControlError, Deployment, Owner, PackageKey, PauseKey
 pub use dedup::{DedupIndex, dedup_key};
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use inspect::{Inspected, inspect};
-pub use recover::Named;
+pub use recover::{LogBase, Named};
 
 /// Bounds of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

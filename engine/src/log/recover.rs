@@ -1,6 +1,7 @@
 //! Opens what an earlier process left: checks all of it, cuts a torn end, refuses damage.
 //!
-//! Steps, each before the next: the segments follow each other from the first on; every group of
+//! Steps, each before the next: the segments follow each other, from the first on or from one that
+//! the base reaches (what is before it was removed, [`LogBase`] says what it did); every group of
 //! every segment is whole and follows the one before; where the last segment stops being whole,
 //! [`look_behind`] says whether the rest may be torn (the process died in the one write that was
 //! under way) or is damaged; the cut must not take what a durable cursor or manifest names; the
@@ -11,7 +12,8 @@
 use super::api::{CommitMark, LogError};
 use super::control::{Control, Standing};
 use super::dedup::{DedupIndex, dedup_key};
-use super::format::{BodyView, HEADER_BYTES, HeaderFlaw, VERSION};
+use super::embedded::OpenLog;
+use super::format::{BodyView, HEADER_BYTES, Header, HeaderFlaw, VERSION};
 use super::scan::{Behind, GroupScan, GroupView, ScanError, Stop, look_behind, read_header};
 use super::segment::{SegmentInfo, io_error, segment_name, segment_numbers, segment_path};
 use crate::disk::{Disk, DiskFile};
@@ -30,6 +32,15 @@ pub struct Named {
     pub seq_max: LogSeq,
 }
 
+/// What stands behind an epoch, of which recovery needs no earlier segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBase {
+    /// The epoch; the log must reach it.
+    pub epoch: Epoch,
+    /// What the control records up to it leave standing.
+    pub standing: Standing,
+}
+
 /// A log that can be appended to.
 #[derive(Debug)]
 pub(super) struct Recovered {
@@ -44,36 +55,36 @@ pub(super) struct Recovered {
     pub(super) cut_bytes: u64,
 }
 
-/// Checks and repairs the log in `dir`, which is locked.
-pub(super) fn recover(
-    disk: &dyn Disk,
-    dir: &Path,
-    named: Named,
-    dedup_ids_max: usize,
-) -> Result<Recovered, LogError> {
-    let numbers = segment_numbers(disk, dir)?;
+/// Checks and repairs the log in `open.dir`, which is locked.
+pub(super) fn recover(open: &OpenLog) -> Result<Recovered, LogError> {
+    let numbers = segment_numbers(&*open.disk, &open.dir)?;
+    let (base, standing) = match &open.base {
+        Some(base) => (base.epoch, base.standing.clone()),
+        None => (Epoch(0), Standing::default()),
+    };
     let mut recovery = Recovery {
-        disk,
-        dir,
+        disk: &*open.disk,
+        dir: &open.dir,
+        base,
         recovered: Recovered {
             segments: Vec::new(),
             file: None,
             last: None,
-            dedup: DedupIndex::new(dedup_ids_max),
-            standing: Standing::default(),
+            dedup: DedupIndex::new(open.config.dedup_ids_max),
+            standing,
             cut_bytes: 0,
         },
         last_group: None,
     };
     for (position, number) in numbers.iter().enumerate() {
-        let expected = 1 + position as u64;
+        let expected = numbers[0] + position as u64;
         if *number != expected {
             let name = segment_name(expected);
             return Err(damaged(&name, 0, "it is missing, and later segments are there"));
         }
         recovery.segment(*number, position + 1 == numbers.len())?;
     }
-    recovery.check_named(named)?;
+    recovery.check_named(open.named)?;
     recovery.finish()?;
     Ok(recovery.recovered)
 }
@@ -85,6 +96,8 @@ fn damaged(segment: &str, offset: u64, what: &str) -> LogError {
 struct Recovery<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
+    /// What is standing includes all up to this epoch.
+    base: Epoch,
     recovered: Recovered,
     /// The last whole group, where it is in the last segment: its place and bytes.
     last_group: Option<(u64, Vec<u8>)>,
@@ -110,16 +123,12 @@ impl Recovery<'_> {
             }
             Err(HeaderFlaw::Damaged) => return Err(damaged(&name, 0, "its header is damaged")),
         };
-        let last = self.recovered.last;
-        let starts = last.map_or((Epoch(1), LogSeq(1)), |it| (it.epoch.next(), it.last_seq.next()));
-        if (header.first_epoch, header.first_seq) != starts {
-            return Err(damaged(&name, 0, "its header does not follow the segment before"));
-        }
+        self.check_start(number, &header)?;
         self.last_group = None;
         let mut scan = GroupScan::new(file, &header);
         let flaw = loop {
             match scan.next_group(end) {
-                Ok(Some(group)) => self.recovered.take(&group, &mut self.last_group)?,
+                Ok(Some(group)) => self.recovered.take(&group, self.base, &mut self.last_group)?,
                 Ok(None) => break None,
                 Err(ScanError::Io(source)) => return Err(fail(source)),
                 Err(ScanError::Flawed(stop, what)) => break Some((stop, what)),
@@ -138,6 +147,31 @@ impl Recovery<'_> {
         self.recovered.segments.push(info);
         self.recovered.file = Some(file);
         Ok(())
+    }
+
+    /// Whether a segment begins where it must.
+    fn check_start(&self, number: u64, header: &Header) -> Result<(), LogError> {
+        let starts = match self.recovered.last {
+            Some(last) => (last.epoch.next(), last.last_seq.next()),
+            None if number == 1 => (Epoch(1), LogSeq(1)),
+            None if header.first_epoch <= self.base.next() => return Ok(()),
+            None => {
+                return Err(LogError::Missing {
+                    first: segment_name(1).into(),
+                    last: segment_name(number - 1).into(),
+                    begins: header.first_epoch,
+                    base: match self.base {
+                        Epoch(0) => "no snapshot is there to go on from".into(),
+                        base => format!("the newest snapshot goes up to epoch {base} only").into(),
+                    },
+                });
+            }
+        };
+        if (header.first_epoch, header.first_seq) == starts {
+            Ok(())
+        } else {
+            Err(damaged(&segment_name(number), 0, "its header does not follow the segment before"))
+        }
     }
 
     /// Refuses what is not torn.
@@ -163,7 +197,8 @@ impl Recovery<'_> {
     fn check_named(&self, named: Named) -> Result<(), LogError> {
         let last = self.recovered.last;
         let (epoch, seq) = last.map_or((Epoch(0), LogSeq(0)), |last| (last.epoch, last.last_seq));
-        if named.epoch_max <= epoch && named.seq_max <= seq {
+        let epoch_max = named.epoch_max.max(self.base);
+        if epoch_max <= epoch && named.seq_max <= seq {
             return Ok(());
         }
         let segment = self.recovered.segments.last();
@@ -171,9 +206,9 @@ impl Recovery<'_> {
             segment: segment_name(segment.map_or(1, |segment| segment.number)).into(),
             offset: segment.map_or(0, |segment| segment.bytes),
             what: format!(
-                "epoch {} and record {}, which a cursor or manifest names; its last whole group is \
-                 epoch {epoch} with record {seq}",
-                named.epoch_max, named.seq_max
+                "epoch {epoch_max} and record {}, which a cursor, manifest or snapshot names; its \
+                 last whole group is epoch {epoch} with record {seq}",
+                named.seq_max
             )
             .into(),
         })
@@ -202,6 +237,7 @@ impl Recovered {
     fn take(
         &mut self,
         group: &GroupView<'_>,
+        base: Epoch,
         last_group: &mut Option<(u64, Vec<u8>)>,
     ) -> Result<(), LogError> {
         self.last = Some(group.mark);
@@ -213,12 +249,13 @@ impl Recovered {
                         self.dedup.insert(dedup_key(event.site, &event.id()), group.mark.now);
                     }
                 }
-                BodyView::Control(bytes) => {
+                BodyView::Control(bytes) if group.mark.epoch > base => {
                     let control = Control::decode(bytes)
                         .map_err(|error| LogError::Control(group.mark.epoch, error))?;
                     self.standing.apply(&control);
                 }
                 BodyView::Event { is_keyed: false, .. }
+                | BodyView::Control(_)
                 | BodyView::Tombstone
                 | BodyView::Commit { .. } => {}
             }

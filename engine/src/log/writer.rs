@@ -66,7 +66,7 @@ impl GroupWriter {
                 let last = recovered.last;
                 let epoch = last.map_or(Epoch(1), |last| last.epoch.next());
                 let seq = last.map_or(LogSeq(1), |last| last.last_seq.next());
-                let number = recovered.segments.len() as u64 + 1;
+                let number = recovered.segments.last().map_or(1, |segment| segment.number + 1);
                 let made = create_segment(&*disk, &dir, number, (epoch, seq, clock.now()))?;
                 recovered.segments.push(made.1);
                 made

@@ -123,6 +123,7 @@ impl Setup {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
             named: Named::default(),
+            base: None,
             // The test hears of it by what is refused; a second panic of the log's thread would abort.
             on_fatal: Arc::new(|_| ()),
         });

@@ -95,6 +95,7 @@ impl Life {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
             named: Named::default(),
+            base: None,
             on_fatal: Arc::new(|_| ()),
         });
         let log = Arc::new(log.expect("the log is recovered"));

@@ -1,5 +1,6 @@
 //! Tests of the embedded log, on a simulated disk and on a real one.
 
+mod base;
 mod bounds;
 mod compat;
 mod crash;
@@ -52,6 +53,7 @@ fn setup_with(disk: Arc<dyn Disk>, dir: PathBuf) -> Setup {
         clock: Arc::clone(&clock) as _,
         config: small_config(),
         named: Named::default(),
+        base: None,
         on_fatal: Arc::new(move |_| {
             on_fatal.fetch_add(1, Ordering::Relaxed);
         }),

@@ -51,6 +51,7 @@ fn live(disk: &SimDisk, sink: &mut Taken, sent: &mut BTreeMap<u64, LogSeq>) -> O
             ..LogConfig::default()
         },
         named: cursors.named().ok()?,
+        base: None,
         on_fatal: Arc::new(|_| {}),
     };
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(open).ok()?);

@@ -36,6 +36,7 @@ fn start(disk: &SimDisk, clock: &Arc<ManualClock>, workers: usize) -> Life {
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         config,
         named: Named::default(),
+        base: None,
         on_fatal: Arc::new(|reason| panic!("the log failed: {reason}")),
     });
     let log = Arc::new(log.expect("the log is recovered"));
