@@ -1,4 +1,5 @@
-//! Beckon's engine: event model, log, matcher, reference evaluator, dataflow, outbox.
+//! Beckon's engine: event model, log, matcher, reference evaluator, dataflow, snapshots,
+//! outbox.
 //!
 //! Knows no HTTP and no sink. `dataflow` is the only place that names timely or differential.
 
@@ -13,6 +14,7 @@ pub mod model;
 pub mod outbox;
 pub mod pipeline;
 pub mod reference;
+pub mod snapshot;
 pub mod stage;
 pub mod suppress;
 #[cfg(test)]

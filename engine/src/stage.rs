@@ -6,7 +6,10 @@
 
 use crate::log::PauseKey;
 use crate::matcher::Prepared;
-use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
+use crate::model::{
+    ActionFact, Epoch, EpochMark, EventRow, EventTimeMs, LogSeq, LoggedEvent, PartitionId, VisitRow,
+};
+use crate::snapshot::Unreadable;
 use crate::suppress::SuppressRules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -24,6 +27,15 @@ pub enum Effect {
     Match(Box<ActionFact>, i64),
 }
 
+/// When a rule began: behind the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleBegin {
+    /// The last record before.
+    pub seq: LogSeq,
+    /// The watermark of that time.
+    pub watermark: EventTimeMs,
+}
+
 /// What changes for all workers at the end of an epoch: what people decided in it.
 #[derive(Clone, Debug)]
 pub struct RuleChange {
@@ -33,6 +45,8 @@ pub struct RuleChange {
     pub retired: Arc<[u32]>,
     /// Slots whose rule is new, sorted: it begins with what open visits did before.
     pub fresh: Arc<[u32]>,
+    /// When the rules began, by slot; none where nothing was before.
+    pub begins: Arc<[Option<RuleBegin>]>,
     /// The same rules, as the suppression takes them.
     pub suppress: Arc<SuppressRules>,
     /// What is paused.
@@ -53,6 +67,26 @@ pub trait Stage: 'static {
     fn end_epoch(&mut self, mark: &EpochMark, out: &mut Vec<Effect>);
     /// Takes other rules behind the end of an epoch.
     fn deploy(&mut self, change: &RuleChange);
+    /// Appends the state of a virtual partition behind the end of the last epoch; nothing where there
+    /// is none. The same state gives the same bytes. (A stage that is never restored needs neither
+    /// this nor the next two.)
+    fn save(&self, _partition: PartitionId, _out: &mut Vec<u8>) {}
+    /// Takes back what was saved behind the end of an epoch; up to there input for the partition is
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`Unreadable`], where another version saved it.
+    fn restore(
+        &mut self,
+        _partition: PartitionId,
+        _saved: Epoch,
+        _bytes: &[u8],
+    ) -> Result<(), Unreadable> {
+        Ok(())
+    }
+    /// Goes on behind the end of an epoch, with the rules of that time, once the partitions are
+    /// restored.
+    fn resume(&mut self, _ended: &EpochMark, _rules: &RuleChange) {}
     /// What the stage holds and has counted.
     fn stats(&self) -> StageStats;
 }

@@ -25,8 +25,8 @@ mod tests;
 
 use crate::log::{Control, Standing};
 use crate::matcher::{CHANGE_EPOCHS, Prepared};
-use crate::model::Epoch;
-use crate::stage::RuleChange;
+use crate::model::{Epoch, EpochMark};
+use crate::stage::{RuleBegin, RuleChange};
 use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
@@ -61,6 +61,7 @@ impl Catalog {
             rules: Arc::new(Prepared::new(Arc::new(rules))),
             retired: Arc::default(),
             fresh: Arc::default(),
+            begins: Arc::default(),
             paused: Arc::default(),
         };
         let (standing, slots) = (Standing::default(), Slots::default());
@@ -69,7 +70,11 @@ impl Catalog {
     }
 
     /// Takes the records of an epoch; what all workers take behind its end, if anything changes.
-    pub fn apply(&mut self, epoch: Epoch, controls: &[Arc<Control>]) -> Option<Arc<RuleChange>> {
+    pub fn apply(
+        &mut self,
+        mark: &EpochMark,
+        controls: &[Arc<Control>],
+    ) -> Option<Arc<RuleChange>> {
         if controls.is_empty() {
             return None;
         }
@@ -79,24 +84,29 @@ impl Catalog {
         let mut change =
             RuleChange { retired: Arc::clone(&none), fresh: none, ..self.current.clone() };
         if self.standing.packages != before.packages {
-            let compiled = self.compiler.compile(&self.standing.packages);
-            for key in &compiled.broken {
-                tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
-            }
-            let RuleSet { fields, rules, types } = &*compiled.rules;
-            let Arranged { rules, retired, fresh } = self.slots.arrange(epoch, rules);
-            let rules = RuleSet { fields: fields.clone(), rules, types: types.clone() };
-            let suppress = SuppressRules::new(&rules, &self.suppress);
-            change.suppress =
-                Arc::new(suppress.expect("compiling and `new` checked the schedules"));
-            change.rules = Arc::new(Prepared::new(Arc::new(rules)));
-            change.retired = retired.into();
-            change.fresh = fresh.into();
-            self.changing_until = Epoch(epoch.0 + CHANGE_EPOCHS);
+            self.compile(mark.epoch, &mut change);
+            change.begins = begins(&change, mark);
+            self.changing_until = Epoch(mark.epoch.0 + CHANGE_EPOCHS);
         }
         change.paused = Arc::new(self.standing.paused.clone());
         self.current = change.clone();
         Some(Arc::new(change))
+    }
+
+    /// Puts what stands compiled into slots.
+    fn compile(&mut self, epoch: Epoch, change: &mut RuleChange) {
+        let compiled = self.compiler.compile(&self.standing.packages);
+        for key in &compiled.broken {
+            tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
+        }
+        let RuleSet { fields, rules, types } = &*compiled.rules;
+        let Arranged { rules, retired, fresh } = self.slots.arrange(epoch, rules);
+        let rules = RuleSet { fields: fields.clone(), rules, types: types.clone() };
+        let suppress = SuppressRules::new(&rules, &self.suppress);
+        change.suppress = Arc::new(suppress.expect("compiling and `new` checked the schedules"));
+        change.rules = Arc::new(Prepared::new(Arc::new(rules)));
+        change.retired = retired.into();
+        change.fresh = fresh.into();
     }
 
     /// Whether a deployment may not have reached all open visits behind this epoch.
@@ -104,6 +114,19 @@ impl Catalog {
     pub fn is_changing(&self, epoch: Epoch) -> bool {
         epoch < self.changing_until
     }
+}
+
+/// When each rule began, with those that are new behind the end of an epoch.
+fn begins(change: &RuleChange, ended: &EpochMark) -> Arc<[Option<RuleBegin>]> {
+    let mut begins = vec![None; change.rules.slots()];
+    for (begin, before) in begins.iter_mut().zip(change.begins.iter()) {
+        *begin = *before;
+    }
+    let now = RuleBegin { seq: ended.last_seq, watermark: ended.watermark };
+    for slot in change.fresh.iter() {
+        begins[usize::try_from(*slot).expect("32 bits")] = Some(now);
+    }
+    begins.into()
 }
 
 /// The schema of events as they come over HTTP.

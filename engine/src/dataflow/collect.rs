@@ -54,6 +54,10 @@ impl Collector {
     pub(super) fn deliver(&mut self, gathered: Gathered) {
         let output = gathered.into_output();
         let epoch = output.mark.epoch;
+        // Partitions that slept said nothing of it; all of it was said before.
+        if self.shared.is_said(epoch) {
+            return self.shared.delivered(epoch);
+        }
         if let Some(live) = &self.live {
             live.add_output(&output);
         }

@@ -6,6 +6,7 @@
 
 use super::collect::Collector;
 use super::live::Tally;
+use super::restore::RestoreError;
 use super::shared::{Feed, Shared, Taken};
 use super::stage_operator::{self, Row, Runner};
 use super::{Deliver, WorkerIndex, live, suppress_operator, wide_operator};
@@ -38,27 +39,23 @@ pub(super) struct Parts {
     pub(super) live: Option<LiveHandle>,
 }
 
-/// Builds one worker's part and says that it is built.
-pub(super) fn build(worker: &mut Worker, parts: Parts) {
+/// Builds one worker's part, with what it goes on from, and says that it is built.
+pub(super) fn build(worker: &mut Worker, parts: Parts) -> Result<(), RestoreError> {
     let Parts { shared, index, stage, deliver, live } = parts;
+    let tally = || live.as_ref().map(|live| Tally::new(live.config()));
+    let stage = Runner::new(stage, index, Arc::clone(&shared), tally())?;
+    let wide = shared
+        .wide()
+        .map(|setup| wide_operator::Runner::new(setup.stage(), index, Arc::clone(&shared)));
+    let wide = wide.transpose()?;
+    let suppressor = shared.suppressor();
+    let suppress = suppress_operator::Runner::new(suppressor, index, Arc::clone(&shared), tally())?;
     worker.dataflow_named::<Time, _, _>("beckon", |scope| {
         let input = feed(scope, &shared, index);
-        let tally = || live.as_ref().map(|live| Tally::new(live.config()));
-        let suppress = suppress_operator::Runner {
-            suppressor: shared.suppressor(),
-            index,
-            shared: Arc::clone(&shared),
-            tally: tally(),
-        };
-        let runner = Runner::new(stage, index, Arc::clone(&shared), tally());
-        let outputs = stage_operator::build(input, runner);
-        let found = match shared.wide() {
+        let outputs = stage_operator::build(input, stage);
+        let found = match wide {
             None => outputs.found,
-            Some(setup) => {
-                let (wide, shared) = (setup.stage(), Arc::clone(&shared));
-                let runner = wide_operator::Runner { wide, index, shared };
-                outputs.found.concat(wide_operator::build(outputs.wide, runner))
-            }
+            Some(wide) => outputs.found.concat(wide_operator::build(outputs.wide, wide)),
         };
         let suppressed = suppress_operator::build(found, suppress);
         if let Some(live) = &live {
@@ -67,6 +64,7 @@ pub(super) fn build(worker: &mut Worker, parts: Parts) {
         let collector = deliver.map(|deliver| Collector::new(deliver, live, shared));
         collect(outputs.rows, suppressed.actions, collector);
     });
+    Ok(())
 }
 
 fn feed<'scope>(

@@ -16,8 +16,10 @@
 //! changes are said at once.
 
 use super::graph::{Diff, Time};
+use super::saved_count::SavedCount;
 use crate::live::{LiveConfig, LiveHandle, LiveKey, LiveName, Minute, OTHER};
 use crate::model::{ActionRow, EpochMark, Op, PackedEvent, ServerTimeMs, ValueView, VisitChange};
+use crate::snapshot::{Unreadable, decode, encode};
 use crate::stage::Effect;
 use differential_dataflow::AsCollection;
 use differential_dataflow::operators::CountTotal;
@@ -112,9 +114,31 @@ impl Names {
         Some(live_name)
     }
 
+    /// Events of a name that were not said yet.
+    fn events(&self, name: &LiveName) -> i64 {
+        let slot = parts(name).and_then(|(kind, site, name)| {
+            self.table.find(hash(kind, site, name), |slot| slot.is(kind, site, name))
+        });
+        slot.map_or(0, |slot| slot.events)
+    }
+
     fn slot(&mut self, name: &LiveName) -> Option<&mut Slot> {
         let (kind, site, name) = parts(name)?;
         self.table.find_mut(hash(kind, site, name), |slot| slot.is(kind, site, name))
+    }
+
+    /// One minute more has the name.
+    fn restore(&mut self, name: &LiveName) {
+        let Some((kind, site, text)) = parts(name) else { return };
+        if self.slot(name).is_none() {
+            let slot = Slot { kind, site: site.into(), name: text.into(), events: 0, minutes: 0 };
+            self.names += usize::from(text != OTHER);
+            let place = hash(kind, site, text);
+            self.table.insert_unique(place, slot, |it| hash(it.kind, &it.site, &it.name));
+        }
+        if let Some(slot) = self.slot(name) {
+            slot.minutes += 1;
+        }
     }
 
     /// One minute less has the name; a name without any, and nothing to say, is free again.
@@ -146,8 +170,12 @@ pub(super) struct Tally {
     rules: BTreeMap<LiveName, i64>,
     /// Visits opened less those closed, not said yet.
     visits: BTreeMap<Arc<str>, i64>,
+    /// Open visits, as said.
+    open: BTreeMap<Arc<str>, i64>,
     /// What was said for each minute, to be taken back.
     said: BTreeMap<Minute, BTreeMap<LiveName, i64>>,
+    /// What was restored and not said yet.
+    restored: Vec<(LiveKey, i64)>,
 }
 
 impl Tally {
@@ -161,8 +189,53 @@ impl Tally {
             minute: Minute::default(),
             rules: BTreeMap::new(),
             visits: BTreeMap::new(),
+            open: BTreeMap::new(),
             said: BTreeMap::new(),
+            restored: Vec::new(),
         }
+    }
+
+    /// Appends all that was counted: net counts by key.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        let mut counts = BTreeMap::<LiveKey, i64>::new();
+        let mut add = |key, count| *counts.entry(key).or_default() += count;
+        for (minute, said) in &self.said {
+            said.iter()
+                .for_each(|(name, count)| add(LiveKey::InMinute(name.clone(), *minute), *count));
+        }
+        for name in &self.touched {
+            let events = self.names.events(name);
+            add(LiveKey::InMinute(name.clone(), self.minute), events);
+        }
+        for (name, count) in &self.rules {
+            add(LiveKey::InMinute(name.clone(), self.minute), *count);
+        }
+        for (site, count) in self.open.iter().chain(&self.visits) {
+            add(LiveKey::OpenVisits(Arc::clone(site)), *count);
+        }
+        let counts = counts.into_iter().filter(|(_, count)| *count != 0);
+        encode(&counts.map(SavedCount::from).collect::<Vec<_>>(), out);
+    }
+
+    /// Adds what another one had counted; it is said with the next epoch.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+        let counts: Vec<SavedCount> = decode(bytes)?;
+        for (key, count) in counts.into_iter().map(SavedCount::into_count) {
+            match &key {
+                LiveKey::OpenVisits(site) => {
+                    *self.open.entry(Arc::clone(site)).or_default() += count;
+                }
+                LiveKey::InMinute(name, minute) => {
+                    let said = self.said.entry(*minute).or_default();
+                    if !said.contains_key(name) {
+                        self.names.restore(name);
+                    }
+                    *said.entry(name.clone()).or_default() += count;
+                }
+            }
+            self.restored.push((key, count));
+        }
+        Ok(())
     }
 
     /// Lets `add` count what was said in an epoch, and gives every change of a count to `say` when it
@@ -174,6 +247,9 @@ impl Tally {
         add: impl FnOnce(&mut Self),
         mut say: impl FnMut(LiveKey, i64),
     ) {
+        for (key, count) in std::mem::take(&mut self.restored) {
+            say(key, count);
+        }
         let minute = Minute::of(mark.now);
         if minute != self.minute {
             self.say_changes(&mut say);
@@ -251,6 +327,7 @@ impl Tally {
         }
         for (site, change) in std::mem::take(&mut self.visits) {
             if change != 0 {
+                *self.open.entry(Arc::clone(&site)).or_default() += change;
                 say(LiveKey::OpenVisits(site), change);
             }
         }

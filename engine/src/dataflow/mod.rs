@@ -13,7 +13,8 @@
 //! complete, sorted by log sequence: arrival order inside an epoch is not log order. The suppression
 //! gets it when all stages have said all of it, and consolidates: a match found and taken back within
 //! an epoch is never said. Where people deployed rules in an epoch, each takes them behind its end, so
-//! the next epoch meets the same rules everywhere. The collector builds one [`EpochOutput`] for each epoch, in order, once the
+//! the next epoch meets the same rules
+//! everywhere; where a piece of a snapshot is asked for, the worker that has it takes it there. The collector builds one [`EpochOutput`] for each epoch, in order, once the
 //! frontier passed it.
 //!
 //! **Invariants.** Every submitted epoch is delivered exactly once, in order. The output is the same
@@ -29,6 +30,8 @@
 mod collect;
 mod graph;
 mod live;
+mod restore;
+mod saved_count;
 mod shared;
 mod stage_operator;
 mod suppress_operator;
@@ -40,6 +43,7 @@ mod worker;
 use crate::live::{LiveConfig, LiveHandle};
 use crate::matcher::{WideSetup, WideStats};
 use crate::model::{Epoch, EpochInput, EpochOutput};
+use crate::snapshot::{Cut, OnPiece, Restored};
 use crate::stage::{RuleChange, Stage, StageStats};
 use crate::suppress::{SuppressStats, Suppressor};
 use shared::Shared;
@@ -75,8 +79,21 @@ pub struct DataflowConfig {
     pub wide: Option<WideSetup>,
     /// What every worker's suppression starts as: rules and limits.
     pub suppressor: Suppressor,
+    /// Takes the pieces of snapshots that are asked for.
+    pub on_piece: OnPiece,
+    /// What it goes on from; `None`: from nothing.
+    pub restored: Option<Restored>,
     /// Told when a worker panics.
     pub on_fatal: OnFatal,
+}
+
+/// What is done behind the end of an epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Behind {
+    /// All workers take other rules.
+    pub change: Option<Arc<RuleChange>>,
+    /// Pieces of a snapshot are taken.
+    pub cuts: Vec<Cut>,
 }
 
 /// The most workers; state is divided into 256 virtual partitions, of which each has some.
@@ -92,6 +109,8 @@ impl Default for DataflowConfig {
             live: None,
             wide: None,
             suppressor: Suppressor::default(),
+            on_piece: Arc::new(|_| ()),
+            restored: None,
             on_fatal: Arc::new(|reason| tracing::error!(reason, "the dataflow stopped")),
         }
     }
@@ -206,19 +225,15 @@ impl Dataflow {
     /// # Errors
     /// [`Stopped`] when a worker failed (also while waiting), or for an epoch out of order.
     pub fn submit(&self, input: EpochInput) -> Result<(), Stopped> {
-        self.submit_with(input, None)
+        self.submit_with(input, Behind::default())
     }
 
-    /// The same; behind the end of the epoch all workers take the change.
+    /// The same, and says what is to be done behind the end of the epoch.
     ///
     /// # Errors
     /// As [`Dataflow::submit`].
-    pub fn submit_with(
-        &self,
-        input: EpochInput,
-        change: Option<Arc<RuleChange>>,
-    ) -> Result<(), Stopped> {
-        self.shared.submit(input, change)
+    pub fn submit_with(&self, input: EpochInput, behind: Behind) -> Result<(), Stopped> {
+        self.shared.submit(input, behind)
     }
 
     /// Delivers everything that was submitted and joins the workers; nothing is taken any more.

@@ -4,12 +4,13 @@
 //! its sum of events are what the bounds bound. Everything that waits here is woken by a delivery,
 //! by the end of building, or by a failure.
 
-use super::{DataflowConfig, DataflowStats, StartError, Stopped, WorkerIndex};
+use super::{Behind, DataflowConfig, DataflowStats, StartError, Stopped, WorkerIndex};
 use crate::matcher::{WideSetup, WideStats};
 use crate::model::{
     Epoch, EpochInput, EpochMark, LoggedEvent, PackedEvent, PartitionId, partition_of,
 };
-use crate::stage::{RuleChange, StageStats};
+use crate::snapshot::{Piece, Restored};
+use crate::stage::StageStats;
 use crate::suppress::{SuppressStats, Suppressor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -65,8 +66,8 @@ struct State {
     phase: Phase,
     queue: VecDeque<Routed>,
     in_flight: VecDeque<(Epoch, usize)>,
-    /// What changes behind the end of epochs in flight.
-    changes: BTreeMap<Epoch, Arc<RuleChange>>,
+    /// What is done behind the end of epochs in flight, where something is.
+    behind: BTreeMap<Epoch, Behind>,
     last_submitted: Option<Epoch>,
     activators: Vec<SyncActivator>,
     stages: Vec<StageStats>,
@@ -91,7 +92,7 @@ impl Shared {
             phase: Phase::Running,
             queue: VecDeque::new(),
             in_flight: VecDeque::new(),
-            changes: BTreeMap::new(),
+            behind: BTreeMap::new(),
             last_submitted: None,
             activators: Vec::new(),
             stages: vec![StageStats::default(); config.workers],
@@ -119,11 +120,7 @@ impl Shared {
     }
 
     /// Waits until there is room, then queues the epoch and wakes the feed.
-    pub(super) fn submit(
-        &self,
-        input: EpochInput,
-        change: Option<Arc<RuleChange>>,
-    ) -> Result<(), Stopped> {
+    pub(super) fn submit(&self, input: EpochInput, behind: Behind) -> Result<(), Stopped> {
         let routed = route(input, self.config.workers);
         let (epoch, events) = (routed.mark.epoch, routed.events.len());
         let mut state = self.lock();
@@ -138,7 +135,9 @@ impl Shared {
             return Err(Stopped::OutOfOrder { given: epoch, last });
         }
         state.last_submitted = Some(epoch);
-        state.changes.extend(change.map(|change| (epoch, change)));
+        if behind.change.is_some() || !behind.cuts.is_empty() {
+            state.behind.insert(epoch, behind);
+        }
         state.queue.push_back(routed);
         state.in_flight.push_back((epoch, events));
         let figures = &mut state.figures;
@@ -159,9 +158,29 @@ impl Shared {
         }
     }
 
-    /// What changes behind the end of an epoch that is not delivered yet.
-    pub(super) fn change_at(&self, epoch: Epoch) -> Option<Arc<RuleChange>> {
-        self.lock().changes.get(&epoch).cloned()
+    /// What is done behind the end of an epoch that is not delivered yet.
+    pub(super) fn behind(&self, epoch: Epoch) -> Behind {
+        self.lock().behind.get(&epoch).cloned().unwrap_or_default()
+    }
+
+    /// What the dataflow goes on from.
+    pub(super) fn restored(&self) -> Option<&Restored> {
+        self.config.restored.as_ref()
+    }
+
+    /// Whether an epoch was delivered before what is restored was saved.
+    pub(super) fn is_said(&self, epoch: Epoch) -> bool {
+        self.restored().is_some_and(|restored| epoch <= restored.through.epoch)
+    }
+
+    /// Whether a worker has a virtual partition: as timely routes by it.
+    pub(super) fn has(&self, worker: WorkerIndex, partition: PartitionId) -> bool {
+        usize::from(partition.0) % self.config.workers == worker.0
+    }
+
+    /// A piece of a snapshot was taken.
+    pub(super) fn give(&self, piece: Piece) {
+        (self.config.on_piece)(piece);
     }
 
     /// Notes that an epoch's output was taken.
@@ -178,7 +197,7 @@ impl Shared {
                 panic!("epoch {epoch} was delivered, but {oldest:?} is the oldest under way");
             }
         };
-        state.changes.remove(&epoch);
+        state.behind.remove(&epoch);
         state.figures.epochs_delivered += 1;
         state.figures.events_in_flight -= events;
         state.figures.last_delivered = Some(epoch);

@@ -8,11 +8,15 @@
 use super::WorkerIndex;
 use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
+use super::restore::{
+    Partitions, RestoreError, give_live, restore_live, restore_visits, save_visits,
+};
 use super::shared::{Feed, Shared};
 use super::wide_operator::ToWide;
 use crate::live::LiveKey;
 use crate::matcher::{Router, WideSetup};
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
+use crate::snapshot::{Part, Restored};
 use crate::stage::{Effect, Stage};
 use crate::suppress::visitor_partition;
 use serde::{Deserialize, Serialize};
@@ -115,6 +119,7 @@ pub(super) fn build<'scope>(
                 let mut session = to_wide.session(&ports.wide);
                 runner.send_on(mark, |sent| session.give(sent));
                 drop(session);
+                runner.give(&mark);
                 let mut rows = to_rows.session(&ports.rows);
                 let mut found = to_found.session(&ports.found);
                 let index = runner.index.0 as u64;
@@ -163,13 +168,21 @@ pub(super) struct Runner {
 impl Runner {
     /// `tally`: none where nobody watches live.
     pub(super) fn new(
-        stage: Box<dyn Stage>,
+        mut stage: Box<dyn Stage>,
         index: WorkerIndex,
         shared: Arc<Shared>,
-        tally: Option<Tally>,
-    ) -> Self {
-        let router = shared.wide().map(WideSetup::router);
-        Self { stage, index, shared, tally, router, effects: Vec::new() }
+        mut tally: Option<Tally>,
+    ) -> Result<Self, RestoreError> {
+        let mut router = shared.wide().map(WideSetup::router);
+        let visits = Partitions::new(&shared, index, Part::Visits);
+        let restored =
+            visits.restore(|piece| restore_visits(&mut *stage, router.as_mut(), &piece))?;
+        if let Some(Restored { base, rules, .. }) = restored {
+            stage.resume(base, rules);
+            router.iter_mut().for_each(|router| router.deploy(rules));
+        }
+        restore_live(&shared, index, Part::LiveEvents, tally.as_mut())?;
+        Ok(Self { stage, index, shared, tally, router, effects: Vec::new() })
     }
 
     /// Leaves the epoch's effects in `effects`; says the mark, and whether no visit is open.
@@ -179,7 +192,7 @@ impl Runner {
         events.sort_unstable_by_key(|event| event.seq);
         self.stage.events(&events, &mut self.effects);
         self.stage.end_epoch(&mark, &mut self.effects);
-        if let Some(change) = self.shared.change_at(mark.epoch) {
+        if let Some(change) = self.shared.behind(mark.epoch).change {
             self.stage.deploy(&change);
         }
         let stats = self.stage.stats();
@@ -191,16 +204,32 @@ impl Runner {
         let Some(router) = &mut self.router else { return };
         let mut inputs = Vec::new();
         router.route(&self.effects, &mut inputs);
-        if let Some(change) = self.shared.change_at(mark.epoch) {
+        if let Some(change) = self.shared.behind(mark.epoch).change {
             router.deploy(&change);
         }
         inputs.into_iter().map(ToWide::Input).for_each(&mut send);
         send(ToWide::Mark(self.index.0 as u64, mark));
     }
 
+    /// Gives a piece of a snapshot away, if one is asked for.
+    fn give(&self, mark: &EpochMark) {
+        let Self { stage, index, shared, tally, router, .. } = self;
+        let cuts = shared.behind(mark.epoch).cuts;
+        if cuts.is_empty() {
+            return;
+        }
+        Partitions::new(shared, *index, Part::Visits).give(mark, &cuts, |partition, out| {
+            save_visits(&**stage, router.as_ref(), (partition, out));
+        });
+        give_live(shared, (*index, Part::LiveEvents), (mark, &cuts), tally.as_ref());
+    }
+
     fn say_live(&mut self, mark: &EpochMark, is_quiet: bool, say: impl FnMut(LiveKey, i64)) {
         if let Some(tally) = &mut self.tally {
             let effects = &self.effects;
+            if self.shared.is_said(mark.epoch) {
+                return;
+            }
             tally.epoch(mark, is_quiet, |tally| effects.iter().for_each(|it| tally.add(it)), say);
         }
     }

@@ -4,13 +4,15 @@
 //! all stages what they found for this worker's visitors. Facts are consolidated first, so that a
 //! match found and taken back within the epoch is never said. What acts is counted live here.
 
-use super::WorkerIndex;
 use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
+use super::restore::{Partitions, RestoreError, give_live, restore_live};
 use super::shared::Shared;
 use super::stage_operator::{Found, STAMPED};
+use super::{Behind, WorkerIndex};
 use crate::live::LiveKey;
 use crate::model::{ActionFact, ActionRow, EpochMark};
+use crate::snapshot::{Part, Piece, Restored};
 use crate::suppress::Suppressor;
 use differential_dataflow::consolidation::consolidate;
 use std::collections::BTreeMap;
@@ -56,25 +58,43 @@ impl Pending {
 
 /// Runs complete epochs through a suppressor.
 pub(super) struct Runner {
-    pub(super) suppressor: Suppressor,
-    pub(super) index: WorkerIndex,
-    pub(super) shared: Arc<Shared>,
-    pub(super) tally: Option<Tally>,
+    suppressor: Suppressor,
+    index: WorkerIndex,
+    shared: Arc<Shared>,
+    tally: Option<Tally>,
 }
 
 impl Runner {
+    pub(super) fn new(
+        mut suppressor: Suppressor,
+        index: WorkerIndex,
+        shared: Arc<Shared>,
+        mut tally: Option<Tally>,
+    ) -> Result<Self, RestoreError> {
+        let visitors = Partitions::new(&shared, index, Part::Visitors);
+        let restored = visitors.restore(|Piece { cut, epoch, bytes }| {
+            suppressor.restore(cut.partition, epoch, &bytes)
+        })?;
+        if let Some(Restored { base, rules, .. }) = restored {
+            suppressor.resume(base, rules);
+        }
+        restore_live(&shared, index, Part::LiveActions, tally.as_mut())?;
+        Ok(Self { suppressor, index, shared, tally })
+    }
+
     fn run(&mut self, pending: Pending, say: impl FnMut(LiveKey, i64)) -> Vec<ActionRow> {
         let Pending { mark, mut facts } = pending;
         let (mark, is_quiet) =
             mark.expect("this worker's stage says the mark before the frontier passes");
         consolidate(&mut facts);
         let rows = self.suppressor.epoch(&mark, facts);
-        if let Some(change) = self.shared.change_at(mark.epoch) {
+        let Behind { change, cuts } = self.shared.behind(mark.epoch);
+        if let Some(change) = change {
             self.suppressor.set_rules(&change.suppress);
             self.suppressor.set_paused(&change.paused);
         }
         self.shared.set_suppress_stats(self.index, self.suppressor.stats());
-        if let Some(tally) = &mut self.tally {
+        if let Some(tally) = self.tally.as_mut().filter(|_| !self.shared.is_said(mark.epoch)) {
             tally.epoch(
                 &mark,
                 is_quiet,
@@ -82,6 +102,10 @@ impl Runner {
                 say,
             );
         }
+        let Self { suppressor, index, shared, tally } = self;
+        Partitions::new(shared, *index, Part::Visitors)
+            .give(&mark, &cuts, |partition, out| suppressor.save(partition, out));
+        give_live(shared, (*index, Part::LiveActions), (&mark, &cuts), tally.as_ref());
         rows
     }
 }

@@ -3,12 +3,14 @@
 //! Buffers an epoch until its frontier has passed: then all first stages have sent what belongs to
 //! this worker's windows. What it finds goes to the suppression beside what they found.
 
-use super::WorkerIndex;
 use super::graph::{Time, take_complete};
+use super::restore::{Partitions, RestoreError};
 use super::shared::Shared;
 use super::stage_operator::{Found, STAMPED};
+use super::{Behind, WorkerIndex};
 use crate::matcher::{Wide, WideInput};
 use crate::model::EpochMark;
+use crate::snapshot::{Part, Piece, Restored};
 use crate::stage::Effect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,20 +51,40 @@ struct Pending {
 
 /// Runs complete epochs through a second stage.
 pub(super) struct Runner {
-    pub(super) wide: Wide,
-    pub(super) index: WorkerIndex,
-    pub(super) shared: Arc<Shared>,
+    wide: Wide,
+    index: WorkerIndex,
+    shared: Arc<Shared>,
 }
 
 impl Runner {
+    pub(super) fn new(
+        mut wide: Wide,
+        index: WorkerIndex,
+        shared: Arc<Shared>,
+    ) -> Result<Self, RestoreError> {
+        let windows = Partitions::new(&shared, index, Part::Windows);
+        let restored = windows
+            .restore(|Piece { cut, epoch, bytes }| wide.restore(cut.partition, epoch, &bytes))?;
+        if let Some(Restored { base, rules, .. }) = restored {
+            wide.resume(base, rules);
+        }
+        Ok(Self { wide, index, shared })
+    }
+
     fn run(&mut self, pending: Pending) -> impl Iterator<Item = Found> {
         let Pending { mark, inputs } = pending;
         let mark = mark.expect("this worker's stage says the mark before the frontier passes");
         let mut effects = Vec::new();
         self.wide.epoch(&mark, inputs, &mut effects);
-        if let Some(change) = self.shared.change_at(mark.epoch) {
+        let Behind { change, cuts } = self.shared.behind(mark.epoch);
+        if let Some(change) = change {
             self.wide.deploy(&change);
         }
+        Partitions::new(&self.shared, self.index, Part::Windows).give(
+            &mark,
+            &cuts,
+            |partition, out| self.wide.save(partition, out),
+        );
         self.shared.set_wide_stats(self.index, self.wide.stats());
         effects.into_iter().filter_map(|effect| match effect {
             Effect::Match(fact, sign) => Some(Found::Fact(fact, sign)),

@@ -54,10 +54,10 @@ pub(super) fn start(
                 .flatten();
             let stage = make_stage(index);
             let (shared, live) = (Arc::clone(&shared), live.clone());
-            graph::build(
-                worker,
-                Parts { shared: Arc::clone(&shared), index, stage, deliver, live },
-            );
+            let parts = Parts { shared: Arc::clone(&shared), index, stage, deliver, live };
+            if let Err(error) = graph::build(worker, parts) {
+                shared.fail(&error.to_string());
+            }
             while shared.turn() && worker.step_or_park(None) {}
         }));
         if let Err(panic) = turned {

@@ -14,8 +14,8 @@ use super::Shared;
 use super::partition::Partition;
 use super::standing::Found;
 use super::visit::Visit;
-use crate::model::{EventTimeMs, LogSeq};
-use crate::stage::{Effect, RuleChange};
+use crate::model::EventTimeMs;
+use crate::stage::{Effect, RuleBegin, RuleChange};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -32,14 +32,6 @@ struct Change {
     next: usize,
 }
 
-/// When a rule began.
-#[derive(Clone, Copy, Debug)]
-struct Begin {
-    /// The last record before.
-    seq: LogSeq,
-    watermark: EventTimeMs,
-}
-
 /// Deployments: those under way, and when the rules began that came with one. A deployment has an
 /// epoch of its own, so at most [`CHANGE_EPOCHS`](super::CHANGE_EPOCHS) are under way.
 #[derive(Debug, Default)]
@@ -47,7 +39,7 @@ pub(super) struct Changes {
     count: u64,
     under_way: VecDeque<Change>,
     /// By slot.
-    begins: Vec<Option<Begin>>,
+    begins: Arc<[Option<RuleBegin>]>,
 }
 
 impl Changes {
@@ -56,17 +48,17 @@ impl Changes {
         self.count
     }
 
-    /// A deployment behind a record and a watermark.
-    pub(super) fn add(&mut self, change: &RuleChange, seq: LogSeq, watermark: EventTimeMs) {
+    /// Begins behind deployments that have reached all visits.
+    pub(super) fn resume(&mut self, change: &RuleChange) {
+        self.begins = Arc::clone(&change.begins);
+    }
+
+    /// A deployment.
+    pub(super) fn add(&mut self, change: &RuleChange) {
+        self.begins = Arc::clone(&change.begins);
         let (retired, fresh) = (Arc::clone(&change.retired), Arc::clone(&change.fresh));
         if retired.is_empty() && fresh.is_empty() {
             return;
-        }
-        for slot in fresh.iter().map(|slot| usize::try_from(*slot).expect("32 bits")) {
-            if self.begins.len() <= slot {
-                self.begins.resize(slot + 1, None);
-            }
-            self.begins[slot] = Some(Begin { seq, watermark });
         }
         self.count += 1;
         self.under_way.push_back(Change { number: self.count, retired, fresh, next: 0 });

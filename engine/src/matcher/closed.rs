@@ -20,6 +20,20 @@ impl ClosedVisits {
         Self { max, order: VecDeque::new(), known: HashTable::new() }
     }
 
+    /// Those that are remembered already, the one that ended first at the front.
+    pub(super) fn of(hashes: VecDeque<u64>, max: usize) -> Self {
+        let mut closed = Self::new(max);
+        for hash in hashes {
+            closed.insert(hash);
+        }
+        closed
+    }
+
+    /// The same.
+    pub(super) fn hashes(&self) -> &VecDeque<u64> {
+        &self.order
+    }
+
     pub(super) fn contains(&self, hash: u64) -> bool {
         self.known.find(spread(hash), |(known, _)| *known == hash).is_some()
     }

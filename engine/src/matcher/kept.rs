@@ -14,6 +14,7 @@
 
 use super::visit::{Order, order};
 use crate::model::{EventId, EventView, Identity, LogSeq};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Ids of events that left, before they are looked through.
@@ -26,9 +27,10 @@ const ORDINALS_MAX: Ordinal = 1 << 31;
 pub(super) type Ordinal = u32;
 
 /// Kept events, and ids of older ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct KeptEvents {
     /// Packed events, one behind the other.
+    #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
     slots: Vec<Slot>,
     /// Ordinal of the event at `slots[0]`.
@@ -44,7 +46,7 @@ pub(super) struct KeptEvents {
 }
 
 /// Where an event lies, and what the log says of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Slot {
     /// Where it begins in `bytes`.
     start: u32,

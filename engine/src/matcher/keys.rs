@@ -7,11 +7,12 @@
 
 use beckon_rules::plan::KeyPlan;
 use beckon_rules::program::{Datum, Fields};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One join key: its values, written so that equal keys are equal bytes, and their hash.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
     /// Of a key without values, 0.
     pub(super) hash: u64,

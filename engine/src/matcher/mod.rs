@@ -47,6 +47,7 @@ mod partition;
 mod prepared;
 mod reach;
 mod sample;
+mod saved;
 mod sequence;
 mod standing;
 mod turns;
@@ -67,9 +68,10 @@ pub use turns::{Turn, Turns};
 pub use wide::{Router, Wide, WideInput, WideSetup, WideStats};
 
 use crate::model::{
-    CloseReason, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity, LogSeq,
+    CloseReason, Epoch, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity,
     LoggedEvent, PARTITIONS, PartitionId, WindowKey, system, window_hash,
 };
+use crate::snapshot::{Asleep, Unreadable};
 use crate::stage::{Effect, RuleChange, Stage, StageStats};
 use beckon_rules::plan::RuleSet;
 use changes::Changes;
@@ -95,6 +97,8 @@ pub struct Matcher {
     first_idle: Vec<EventTimeMs>,
     /// By partition: no match waits for a time before this.
     first_due: Vec<EventTimeMs>,
+    /// Restored ones whose time has not come.
+    asleep: Asleep<Option<Box<Partition>>>,
 }
 
 /// Events that [`Stage::events`] looks at together.
@@ -110,8 +114,6 @@ struct Shared {
     watermark: EventTimeMs,
     /// What lies before it is final.
     horizon: EventTimeMs,
-    /// The last record of the last epoch.
-    last_seq: LogSeq,
     changes: Changes,
     /// Visits to be looked at again when the epoch ends, each once.
     dirty: Vec<DirtyVisit>,
@@ -140,7 +142,6 @@ impl Matcher {
             sites: Names::default(),
             watermark: EventTimeMs::MIN,
             horizon: EventTimeMs::MIN,
-            last_seq: LogSeq(0),
             changes: Changes::default(),
             dirty: Vec::new(),
             stats: StageStats::default(),
@@ -154,11 +155,15 @@ impl Matcher {
             partitions: (0..PARTITIONS).map(|_| None).collect(),
             first_idle: never.clone(),
             first_due: never,
+            asleep: Asleep::default(),
         }
     }
 
     fn arrival(&mut self, arrival: Arrival<'_>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, first_idle, first_due, .. } = self;
+        let Self { shared, partitions, first_idle, first_due, asleep } = self;
+        if asleep.has(PartitionId::of(arrival.hash)) {
+            return;
+        }
         let index = arrival.partition();
         first_idle[index] = first_idle[index].min(arrival.view.timestamp);
         let partition =
@@ -187,6 +192,20 @@ impl Matcher {
             };
             partition.fire_due(watermark, |visit| shared.fire(visit, watermark, true, out));
             *first = partition.first_due().unwrap_or(EventTimeMs::MAX);
+        }
+    }
+
+    /// Lets the restored partitions go on whose state is that behind the end of an epoch.
+    fn wake(&mut self, ended: Epoch) {
+        for (partition, state) in self.asleep.wake(ended) {
+            let index = usize::from(partition.0);
+            if let Some(state) = &state {
+                self.first_idle[index] = state.first_idle().unwrap_or(EventTimeMs::MAX);
+                self.first_due[index] = state.first_due().unwrap_or(EventTimeMs::MAX);
+                self.shared.stats.visits_open += state.len() as u64;
+                self.shared.stats.state_bytes += state.bytes();
+            }
+            self.partitions[index] = state;
         }
     }
 
@@ -226,7 +245,6 @@ impl Stage for Matcher {
         self.correct(out);
         let shared = &mut self.shared;
         let is_end = mark.watermark == EventTimeMs::MAX;
-        shared.last_seq = mark.last_seq;
         shared.watermark = shared.watermark.max(mark.watermark);
         shared.horizon =
             shared.horizon.max(config::horizon(mark.watermark, shared.config.lateness_ms));
@@ -244,12 +262,43 @@ impl Stage for Matcher {
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
         self.shared.spread(&mut self.partitions, &mut self.first_due, out);
+        self.wake(mark.epoch);
     }
 
     fn deploy(&mut self, change: &RuleChange) {
-        let Shared { prepared, changes, last_seq, watermark, .. } = &mut self.shared;
+        let Shared { prepared, changes, .. } = &mut self.shared;
         *prepared = Arc::clone(&change.rules);
-        changes.add(change, *last_seq, *watermark);
+        changes.add(change);
+    }
+
+    fn save(&self, partition: PartitionId, out: &mut Vec<u8>) {
+        if let Some(partition) = &self.partitions[usize::from(partition.0)] {
+            partition.save(out);
+        }
+    }
+
+    fn restore(
+        &mut self,
+        partition: PartitionId,
+        saved: Epoch,
+        bytes: &[u8],
+    ) -> Result<(), Unreadable> {
+        let Shared { config, sites, .. } = &mut self.shared;
+        let state = match bytes {
+            [] => None,
+            bytes => Some(Box::new(Partition::restore(bytes, config, sites)?)),
+        };
+        self.asleep.put(partition, saved, state);
+        Ok(())
+    }
+
+    fn resume(&mut self, ended: &EpochMark, rules: &RuleChange) {
+        let Shared { prepared, changes, watermark, horizon, config, .. } = &mut self.shared;
+        *prepared = Arc::clone(&rules.rules);
+        changes.resume(rules);
+        *watermark = ended.watermark;
+        *horizon = config::horizon(ended.watermark, config.lateness_ms);
+        self.wake(ended.epoch);
     }
 
     fn stats(&self) -> StageStats {

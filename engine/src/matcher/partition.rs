@@ -37,12 +37,28 @@ pub(super) struct Partition {
 
 impl Partition {
     pub(super) fn new(config: &MatcherConfig) -> Self {
-        Self {
-            visits: HashTable::new(),
-            idle: Turns::default(),
-            due: Turns::default(),
-            closed: ClosedVisits::new(config.partition_closed_max()),
-        }
+        Self::with(ClosedVisits::new(config.partition_closed_max()))
+    }
+
+    /// One without open visits.
+    pub(super) fn with(closed: ClosedVisits) -> Self {
+        let (idle, due) = (Turns::default(), Turns::default());
+        Self { visits: HashTable::new(), idle, due, closed }
+    }
+
+    /// The open visits with the hashes of their window keys, in no order.
+    pub(super) fn visits(&self) -> impl Iterator<Item = (u64, &Visit)> {
+        self.visits.iter().map(|slot| (slot.hash, &*slot.visit))
+    }
+
+    /// Those that ended.
+    pub(super) fn closed(&self) -> &ClosedVisits {
+        &self.closed
+    }
+
+    /// Bytes of the open visits, as far as they are counted.
+    pub(super) fn bytes(&self) -> u64 {
+        self.visits.iter().map(|slot| slot.visit.bytes()).sum()
     }
 
     /// How many are open.
@@ -67,6 +83,13 @@ impl Partition {
         let slot = Slot { hash, visit: Box::new(visit) };
         let entry = self.visits.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
         &mut entry.into_mut().visit
+    }
+
+    /// Adds a visit that was open when it was saved.
+    pub(super) fn insert_restored(&mut self, hash: u64, visit: Visit) {
+        let instance = visit.instance;
+        self.insert(hash, visit);
+        self.revise(hash, instance, |_| ());
     }
 
     /// Takes out a visit that ends; it is remembered.

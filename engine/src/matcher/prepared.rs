@@ -41,6 +41,12 @@ impl Prepared {
         }
     }
 
+    /// How many slots there are, with a rule or without.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.rules.rules.len()
+    }
+
     /// Writes the steps of an index that an event satisfies by itself to `hits`: sorted, each once,
     /// those of rules that see it.
     pub(super) fn select(

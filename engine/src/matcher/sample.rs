@@ -9,10 +9,11 @@ use super::kept::Ordinal;
 use super::waiting::RuleKey;
 use super::windows::BoundEvent;
 use crate::model::EventTimeMs;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// An event that may fill a step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Candidate {
     pub(super) ordinal: Ordinal,
     pub(super) time: EventTimeMs,
@@ -21,7 +22,7 @@ pub(super) struct Candidate {
 }
 
 /// A sample of one rule and key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SampleState {
     pub(super) of: RuleKey,
     /// It was found: there is no second.

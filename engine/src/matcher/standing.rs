@@ -8,9 +8,10 @@
 //! dropped when the next match of the visit is asserted.
 
 use crate::model::{ActionFact, EventTimeMs, LogSeq, MatchId};
+use serde::{Deserialize, Serialize};
 
 /// A match that a rule found in a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) rule: u32,
     /// Whether a deadline decided it and not its last event.
@@ -39,7 +40,7 @@ pub(super) struct Corrections {
 }
 
 /// The asserted matches of one visit that are not final.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Standing {
     matches: Vec<Found>,
     /// What is final beyond the horizon, by rule.

@@ -7,13 +7,14 @@ use super::windows::Windows;
 use crate::model::{
     EventTimeMs, EventView, Identity, Instance, LogSeq, VisitChange, VisitId, VisitRow, VisitorId,
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The order of events: timestamp, tie-breaker (none sorts first), log sequence.
 pub(super) type Order = (EventTimeMs, Option<i64>, LogSeq);
 
 /// An open visit.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Visit {
     pub(super) site: Arc<str>,
     pub(super) id: VisitId,
@@ -32,14 +33,16 @@ pub(super) struct Visit {
     pub(super) kept: KeptEvents,
     pub(super) windows: Windows,
     /// Its place in the order of visits with a match that waits for a time.
+    #[serde(skip)]
     pub(super) scheduled: Option<EventTimeMs>,
     /// Deployments that it has seen.
+    #[serde(skip)]
     pub(super) changes: u64,
     late: Option<Box<Late>>,
 }
 
 /// What it takes to correct what was said of a visit; most visits have nothing of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Late {
     /// What was under way before the oldest event that is kept, if one left.
     pub(super) base: Option<Windows>,

@@ -11,17 +11,18 @@ use super::standing::Found;
 use super::windows::{BoundEvent, Windows};
 use crate::model::{ActionFact, EventTimeMs, Instance};
 use beckon_rules::plan::{Fire, RulePlan};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A rule, and a join key of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RuleKey {
     pub(super) rule: u32,
     pub(super) key: Key,
 }
 
 /// A match whose positive steps are complete, and that waits for its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) of: RuleKey,
     /// Whether a deadline decides it and not its last event.
@@ -59,7 +60,7 @@ impl Held {
 }
 
 /// When the newest events happened that a missing event at the start asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Leading {
     of: RuleKey,
     newest: EventTimeMs,
@@ -68,7 +69,7 @@ struct Leading {
 }
 
 /// What waits in one window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Waiting {
     /// In the order in which they became complete.
     held: Vec<Held>,

@@ -11,10 +11,11 @@ use super::kept::Ordinal;
 use super::keys::Key;
 use super::waiting::{Held, Waiting};
 use crate::model::{EventTimeMs, Identity, PackedEvent};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// A sequence under way: its steps up to `step` are filled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Partial {
     rule: u32,
     step: u8,
@@ -27,7 +28,7 @@ pub(super) struct Partial {
 }
 
 /// What only some rules need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Detail {
     key: Box<[u8]>,
     bound: Vec<BoundEvent>,
@@ -35,7 +36,7 @@ struct Detail {
 }
 
 /// What a sequence with missing events remembers of one partial match.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Gap {
     /// When its last event happened.
     pub(super) last: EventTimeMs,
@@ -48,7 +49,7 @@ pub(super) struct Gap {
 }
 
 /// An event that later steps or the action read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct BoundEvent {
     /// The step that it filled.
     pub(super) step: u8,
@@ -124,7 +125,7 @@ impl Partial {
 }
 
 /// All rules of one window instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Windows {
     partials: Vec<Partial>,
     /// Rules that are done in this window, sorted.

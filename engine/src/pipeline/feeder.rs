@@ -3,7 +3,7 @@
 use super::progress::{Ending, Progress};
 use super::{PipelineError, Stopped};
 use crate::catalog::Catalog;
-use crate::dataflow::{Dataflow, DataflowStats};
+use crate::dataflow::{Behind, Dataflow, DataflowStats};
 use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
 use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent};
 use std::sync::Arc;
@@ -108,8 +108,8 @@ impl Feeder {
         let (input, controls) = self.marks.epoch(group);
         self.last = input.mark.epoch;
         let catalog = self.catalog.as_mut();
-        let change = catalog.and_then(|catalog| catalog.apply(input.mark.epoch, &controls));
-        self.dataflow.submit_with(input, change)
+        let change = catalog.and_then(|catalog| catalog.apply(&input.mark, &controls));
+        self.dataflow.submit_with(input, Behind { change, cuts: Vec::new() })
     }
 
     /// How long the log may be silent.

@@ -28,7 +28,11 @@ mod tests;
 mod visitor;
 
 use crate::log::PauseKey;
-use crate::model::{ActionFact, ActionRow, EpochMark, EventTimeMs, PartitionId, ServerTimeMs};
+use crate::model::{
+    ActionFact, ActionRow, Epoch, EpochMark, EventTimeMs, PartitionId, ServerTimeMs,
+};
+use crate::snapshot::{Asleep, Unreadable};
+use crate::stage::RuleChange;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use partition::Partition;
@@ -140,6 +144,8 @@ pub struct Suppressor {
     setup: Setup,
     now: ServerTimeMs,
     partitions: BTreeMap<PartitionId, Partition>,
+    /// Restored ones whose time has not come.
+    asleep: Asleep<Partition>,
 }
 
 /// The virtual partition of a fact's visitor: stable as that of a visit is.
@@ -173,11 +179,7 @@ impl Suppressor {
     /// Decides an epoch's facts: all of this worker's visitors, consolidated, in any order. Called
     /// for every epoch, with facts or without. The rows are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, facts: Vec<(ActionFact, i64)>) -> Vec<ActionRow> {
-        self.now = match self.setup.config.clock {
-            SuppressClock::Server => mark.now,
-            SuppressClock::Watermark if mark.watermark == EventTimeMs::MAX => self.now,
-            SuppressClock::Watermark => ServerTimeMs(mark.watermark.0),
-        };
+        self.take_time(mark);
         let mut visitors = BTreeMap::<(PartitionId, VisitorKey), Vec<_>>::new();
         for (fact, sign) in facts {
             let key = VisitorKey::of(&fact);
@@ -186,10 +188,62 @@ impl Suppressor {
         let turn = Turn { setup: &self.setup, now: self.now };
         let mut rows = Vec::new();
         for ((partition, key), facts) in visitors {
+            if self.asleep.has(partition) {
+                continue;
+            }
             let partition = self.partitions.entry(partition).or_default();
             partition.decide(turn, key, facts, &mut rows);
         }
+        self.wake(mark.epoch);
         rows
+    }
+
+    /// Appends the state of a virtual partition behind the end of the last epoch; nothing where there
+    /// is none. The same state gives the same bytes.
+    pub fn save(&self, partition: PartitionId, out: &mut Vec<u8>) {
+        if let Some(partition) = self.partitions.get(&partition) {
+            partition.save(out);
+        }
+    }
+
+    /// Takes back what was saved behind the end of an epoch; up to there facts for the partition are
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`Unreadable`], where another version saved it.
+    pub fn restore(
+        &mut self,
+        partition: PartitionId,
+        saved: Epoch,
+        bytes: &[u8],
+    ) -> Result<(), Unreadable> {
+        let state = match bytes {
+            [] => Partition::default(),
+            bytes => Partition::restore(bytes)?,
+        };
+        self.asleep.put(partition, saved, state);
+        Ok(())
+    }
+
+    /// Goes on behind the end of an epoch, with the rules of that time, once the partitions are
+    /// restored.
+    pub fn resume(&mut self, ended: &EpochMark, rules: &RuleChange) {
+        self.set_rules(&rules.suppress);
+        self.set_paused(&rules.paused);
+        self.take_time(ended);
+        self.wake(ended.epoch);
+    }
+
+    fn take_time(&mut self, mark: &EpochMark) {
+        self.now = match self.setup.config.clock {
+            SuppressClock::Server => mark.now,
+            SuppressClock::Watermark if mark.watermark == EventTimeMs::MAX => self.now,
+            SuppressClock::Watermark => ServerTimeMs(mark.watermark.0),
+        };
+    }
+
+    fn wake(&mut self, ended: Epoch) {
+        self.partitions.extend(self.asleep.wake(ended));
     }
 
     /// What the stage holds and has counted.

@@ -3,6 +3,7 @@
 use super::visitor::{Visitor, VisitorKey};
 use super::{SuppressStats, Turn};
 use crate::model::{ActionFact, ActionRow};
+use crate::snapshot::{Unreadable, decode, encode};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,28 @@ impl Partition {
             self.visitors.remove(&oldest);
             self.visitors_forgotten += 1;
         }
+    }
+
+    /// Appends its visitors, the one that waits longest first.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        let visitors: Vec<(&VisitorKey, &Visitor)> = self
+            .by_place
+            .values()
+            .filter_map(|key| Some((key, &self.visitors.get(key)?.visitor)))
+            .collect();
+        encode(&visitors, out);
+    }
+
+    /// A partition as it was saved.
+    pub(super) fn restore(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let visitors: Vec<(VisitorKey, Visitor)> = decode(bytes)?;
+        let mut partition = Self::default();
+        for ((key, visitor), place) in visitors.into_iter().zip(0..) {
+            partition.by_place.insert(place, key.clone());
+            partition.visitors.insert(key, Remembered { place, visitor });
+            partition.next_place = place + 1;
+        }
+        Ok(partition)
     }
 
     pub(super) fn stats(&self) -> SuppressStats {

@@ -6,6 +6,7 @@ use crate::model::{
     SuppressReason, VisitId, VisitorId, window_hash,
 };
 use beckon_rules::plan::ActionKind;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,13 +16,13 @@ pub const STANDING_MAX: usize = 64;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A visitor of a site; where none is known, the visit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct VisitorKey {
     site: Arc<str>,
     who: Who,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Who {
     Visitor(VisitorId),
     Visit(VisitId),
@@ -45,7 +46,7 @@ impl VisitorKey {
 }
 
 /// One visitor's decisions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Visitor {
     actions: BTreeMap<ActionId, Action>,
     /// The keys of `actions`, oldest first.
@@ -59,7 +60,7 @@ pub(super) struct Visitor {
 }
 
 /// What became of an action id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Action {
     has_acted: bool,
     /// Its matches that hold, oldest first, and why they do not act.

@@ -6,9 +6,9 @@
 
 use super::*;
 use beckon_engine::catalog::{Catalog, Compiler, event_compiler};
+use beckon_engine::dataflow::Behind;
 use beckon_engine::log::{Control, Deployment, Owner, PackageKey};
 use beckon_engine::model::Epoch;
-use beckon_engine::stage::Stage;
 use beckon_rules::plan::Window;
 use proptest::sample::Index;
 
@@ -59,6 +59,15 @@ impl Lone {
     }
 }
 
+/// The end of what was before the first epoch.
+const BEFORE: EpochMark = EpochMark {
+    epoch: Epoch(0),
+    first_seq: LogSeq(1),
+    last_seq: LogSeq(0),
+    now: ServerTimeMs(0),
+    watermark: EventTimeMs::MIN,
+};
+
 /// What the engine says, epoch by epoch, while rules come and go.
 fn changing(
     rules: &[Lone],
@@ -70,7 +79,7 @@ fn changing(
     let mut catalog = Catalog::new(Arc::clone(compiler), suppress).expect("a time zone");
     let first = rules.iter().filter(|rule| matches!(rule.turn, Turn::Goes(_)));
     let first: Vec<_> = first.map(|rule| Arc::new(rule.comes())).collect();
-    let first = catalog.apply(Epoch(0), &first);
+    let first = catalog.apply(&BEFORE, &first);
     let mut suppressor = suppressor(&RuleSet::default());
     let prepared = first.map(|first| {
         suppressor.set_rules(&first.suppress);
@@ -87,8 +96,9 @@ fn changing(
     outputs(dataflow, Arc::new(make), |dataflow| {
         for (index, epoch) in epochs.iter().enumerate() {
             let controls = rules.iter().filter_map(|rule| rule.control(index, epochs.len()));
-            let change = catalog.apply(epoch.mark.epoch, &controls.collect::<Vec<_>>());
-            dataflow.submit_with(epoch.clone(), change).expect("the dataflow runs");
+            let change = catalog.apply(&epoch.mark, &controls.collect::<Vec<_>>());
+            let behind = Behind { change, cuts: Vec::new() };
+            dataflow.submit_with(epoch.clone(), behind).expect("the dataflow runs");
         }
     })
 }

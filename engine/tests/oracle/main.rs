@@ -9,6 +9,7 @@
 mod acting;
 mod deploy;
 mod rules;
+mod snapshots;
 mod stream;
 mod suppress;
 mod way;
@@ -16,13 +17,14 @@ mod way;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
 use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::{
-    ActionFact, ActionRow, EpochInput, EpochOutput, EventRow, Flags, LogSeq, MatchId, Op,
-    PackedEvent, VisitChange, WindowKey as FactWindow,
+    ActionFact, ActionRow, EpochInput, EpochMark, EpochOutput, EventRow, EventTimeMs, Flags,
+    LogSeq, MatchId, Op, PackedEvent, ServerTimeMs, VisitChange, WindowKey as FactWindow,
 };
 use beckon_engine::reference::{
     Recorded, Reference, ReferenceConfig, ReferenceMatch, ReferenceOutput, ReferenceVisit,
     WindowKey,
 };
+use beckon_engine::stage::Stage;
 use beckon_engine::suppress::{SuppressConfig, Suppressor};
 use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted, runs_now};
 use beckon_rules::plan::RuleSet;

@@ -21,6 +21,7 @@
 
 mod partition;
 mod route;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -37,6 +38,7 @@ use crate::model::{
     EpochMark, EventRow, EventTimeMs, Flags, Instance, PARTITIONS, PartitionId, VisitorId,
     WindowKey,
 };
+use crate::snapshot::Asleep;
 use crate::stage::{Effect, RuleChange, StageStats};
 use beckon_rules::plan::{RuleSet, Window};
 use partition::Partition;
@@ -200,6 +202,8 @@ pub struct Wide {
     partitions: Vec<Option<Box<Partition>>>,
     /// Rules that are no longer deployed.
     leaving: Leaving,
+    /// Restored partitions whose time has not come.
+    asleep: Asleep<Option<Box<Partition>>>,
 }
 
 /// What all windows of a worker use.
@@ -228,16 +232,19 @@ impl Wide {
             buffers: Buffers::default(),
         };
         let partitions = (0..PARTITIONS).map(|_| None).collect();
-        Self { shared, partitions, leaving: Leaving::default() }
+        Self { shared, partitions, leaving: Leaving::default(), asleep: Asleep::default() }
     }
 
     /// Takes all that an epoch sent to this worker's windows, in any order, and ends it: what lies
     /// before the mark's horizon is tried. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, leaving } = self;
+        let Self { shared, partitions, leaving, asleep } = self;
         inputs.sort_by_cached_key(WideInput::order);
         for input in inputs {
             let hash = input.key().stable_hash();
+            if asleep.has(PartitionId::of(hash)) {
+                continue;
+            }
             let partition = &mut partitions[usize::from(PartitionId::of(hash).0)];
             let partition = partition.get_or_insert_with(Box::default);
             match input {
@@ -254,6 +261,7 @@ impl Wide {
                 partition.forget_rules(slots, horizon, shared);
             }
         });
+        self.wake(mark.epoch);
     }
 
     /// Takes other rules behind the end of an epoch. Events that wait are tried on those rules only

@@ -51,8 +51,20 @@ impl Partition {
                 break;
             }
         }
-        let Some(window) = OpenWindow::open(key, &event.row, shared) else { return };
-        if is_forgotten {
+        if let Some(window) = OpenWindow::open(key, &event.row, shared) {
+            self.insert(hash, window);
+        }
+    }
+
+    /// The windows with the hashes of their keys, in no order.
+    pub(super) fn windows(&self) -> impl Iterator<Item = (u64, &OpenWindow)> {
+        self.windows.iter().map(|slot| (slot.hash, &*slot.window))
+    }
+
+    /// Adds a window.
+    pub(super) fn insert(&mut self, hash: u64, mut window: OpenWindow) {
+        schedule(&mut self.due, &mut window, hash);
+        if window.key.is_forgotten() {
             let (time, instance) = (window.last_event(), window.opened());
             self.idle.push(Turn { time, instance, hash });
         }

@@ -4,10 +4,14 @@ use super::super::fields::Buffers;
 use super::super::index::Hit;
 use super::super::prepared::Prepared;
 use super::{WideEvent, WideInput, WideKey};
-use crate::model::{EventRow, Fate, Instance, VisitChange, VisitorId, WindowKey};
+use crate::model::{
+    EventRow, EventView, Fate, Instance, PartitionId, VisitChange, VisitorId, WindowKey,
+    partition_of,
+};
 use crate::stage::{Effect, RuleChange};
 use beckon_rules::plan::Window;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -22,9 +26,11 @@ pub struct Router {
 }
 
 /// An open visit.
-#[derive(Debug)]
-struct Sender {
-    instance: Instance,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sender {
+    pub(super) instance: Instance,
+    /// That of the visit.
+    pub(super) partition: PartitionId,
     visitor: Option<VisitorId>,
     /// The windows that have events of it.
     keys: SmallVec<[WideKey; 1]>,
@@ -51,6 +57,17 @@ impl Router {
         }
     }
 
+    /// The open visits, in no order.
+    pub(super) fn senders(&self) -> impl Iterator<Item = &Sender> {
+        self.visits.iter()
+    }
+
+    /// Adds a visit that was open when it was saved.
+    pub(super) fn insert_restored(&mut self, sender: Sender) {
+        let place = spread(sender.instance);
+        self.visits.insert_unique(place, sender, |sender| spread(sender.instance));
+    }
+
     /// Takes other rules behind the end of an epoch.
     pub fn deploy(&mut self, change: &RuleChange) {
         self.prepared = Arc::clone(&change.rules);
@@ -68,7 +85,7 @@ impl Router {
         let Some(index) = &prepared.wide else { return };
         let Some(instance) = row.instance.filter(|_| is_of_visit(row.fate)) else { return };
         let Ok(view) = row.event.view() else { return };
-        let sender = sender_of(visits, instance);
+        let sender = sender_of(visits, instance, &view);
         let visitor = view.visitor();
         if visitor.is_some() && visitor != sender.visitor {
             sender.visitor.clone_from(&visitor);
@@ -97,13 +114,20 @@ impl Router {
     }
 }
 
-fn sender_of(visits: &mut HashTable<Sender>, instance: Instance) -> &mut Sender {
+fn sender_of<'s>(
+    visits: &'s mut HashTable<Sender>,
+    instance: Instance,
+    view: &EventView<'_>,
+) -> &'s mut Sender {
     let entry = visits.entry(
         spread(instance),
         |sender| sender.instance == instance,
         |sender| spread(sender.instance),
     );
-    let new = || Sender { instance, visitor: None, keys: SmallVec::new() };
+    let new = || {
+        let partition = partition_of(view.site, &view.visit());
+        Sender { instance, partition, visitor: None, keys: SmallVec::new() }
+    };
     entry.or_insert_with(new).into_mut()
 }
 

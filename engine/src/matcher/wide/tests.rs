@@ -271,6 +271,7 @@ impl Run {
             rules: Arc::new(Prepared::new(Arc::clone(rules))),
             retired: retired.into(),
             fresh: Arc::default(),
+            begins: Arc::default(),
             suppress: Arc::new(suppress.expect("a time zone")),
             paused: Arc::default(),
         };

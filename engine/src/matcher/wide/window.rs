@@ -6,11 +6,12 @@ use super::super::visit::Visit;
 use super::{Shared, WideEvent, WideKey};
 use crate::model::{EventRow, EventTimeMs, Instance, LogSeq};
 use crate::stage::{Effect, StageStats};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An event's place in the order of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Place {
     pub(super) time: EventTimeMs,
     pub(super) tie: Option<i64>,
@@ -20,17 +21,18 @@ pub(super) struct Place {
 }
 
 /// An event that waits for the horizon.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     event: WideEvent,
     is_visit_open: bool,
 }
 
 /// A window in which something is under way, or waits, or fired once.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OpenWindow {
     pub(super) key: WideKey,
     /// Its place in the order of windows in which something waits.
+    #[serde(skip)]
     pub(super) scheduled: Option<EventTimeMs>,
     opened: Instance,
     last_event: EventTimeMs,
@@ -237,13 +239,18 @@ impl OpenWindow {
             && self.tried.is_none_or(|tried| tried.time < horizon)
     }
 
+    /// Events that wait in it, and bytes, as far as they are counted.
+    pub(super) fn held(&self) -> (u64, u64) {
+        let waiting: u64 = self.waiting.values().map(|waiting| bytes(&waiting.event)).sum();
+        (self.waiting.len() as u64, self.state.bytes() + waiting)
+    }
+
     /// Takes itself out of the figures.
     pub(super) fn close(self, shared: &mut Shared) {
+        let (waiting, held) = self.held();
         let stats = &mut shared.stats;
         stats.windows_open -= 1;
-        stats.events_waiting -= self.waiting.len() as u64;
-        let waiting: u64 = self.waiting.values().map(|waiting| bytes(&waiting.event)).sum();
-        let held = self.state.bytes() + waiting;
+        stats.events_waiting -= waiting;
         stats.stage.state_bytes = stats.stage.state_bytes.saturating_sub(held);
     }
 }
