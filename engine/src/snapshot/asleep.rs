@@ -30,8 +30,13 @@ impl<P> Asleep<P> {
 
     /// Takes out the partitions that wake behind the end of an epoch, in order.
     pub(crate) fn wake(&mut self, ended: Epoch) -> Vec<(PartitionId, P)> {
-        let woken = self.0.extract_if(.., |_, (until, _)| *until <= ended);
-        woken.map(|(partition, (_, state))| (partition, state)).collect()
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.0).into_iter();
+        let (woken, asleep) = all.partition::<Vec<_>, _>(|(_, (until, _))| *until <= ended);
+        self.0 = asleep.into_iter().collect();
+        woken.into_iter().map(|(partition, (_, state))| (partition, state)).collect()
     }
 }
 
