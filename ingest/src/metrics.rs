@@ -210,6 +210,7 @@ impl Collector for LogCollector {
         let LogStats {
             bytes,
             segments,
+            digests_missing,
             queued_bytes,
             records,
             groups,
@@ -222,6 +223,7 @@ impl Collector for LogCollector {
         let gauges = [
             ("beckon_log_bytes", "Bytes of the log on disk", bytes),
             ("beckon_log_segments", "Segments of the log", segments),
+            ("beckon_log_digests_missing", "Sealed segments that a restart reads", digests_missing),
             ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
             ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),
             ("beckon_dedup_window_ms", "Age of the oldest remembered id", dedup_window_ms),

@@ -220,6 +220,8 @@ pub struct LogStats {
     pub bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// Segments that have a next one and no digest on disk; a restart reads them.
+    pub digests_missing: u64,
     /// Bytes that wait to be written.
     pub queued_bytes: u64,
     /// Records appended since start.

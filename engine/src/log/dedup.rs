@@ -6,11 +6,13 @@
 //! There are 256 tables, by a byte of the key, so that a table that grows moves its own few
 //! thousand positions and never all of them at once.
 //!
-//! Nothing of it is on disk of its own: recovery reads every record anyway, and inserts the keys
-//! in the order in which they were inserted before.
+//! Recovery gets the keys in the order in which they were appended ([`DedupIds`], of digests and of
+//! segments that were read), takes the last `dedup_ids_max` of them, and fills the tables on two
+//! threads. A key that was appended twice (with fewer ids held than now) is held where it came last.
 
 use crate::model::{EventId, Id, ServerTimeMs};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
@@ -18,6 +20,106 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 const TABLES: usize = 256;
 /// Times that are kept to say how old the oldest key is.
 const TIMES: usize = 1024;
+
+/// Keys of one run at least, but for the last.
+const RUN_KEYS_MIN: u32 = 16;
+/// Keys that are sorted by table at once: what they touch stays in the cache.
+const BLOCK_KEYS: usize = 1 << 20;
+/// With fewer keys a second thread costs more than it saves.
+const SHARED_KEYS_MIN: usize = 1 << 16;
+
+/// Keys in the order in which they were appended, and when they came: to within a few keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DedupIds {
+    keys: Vec<u128>,
+    /// So many keys, and when the first of them came.
+    runs: Vec<(u32, ServerTimeMs)>,
+}
+
+impl DedupIds {
+    /// Appends a key.
+    pub fn push(&mut self, key: u128, now: ServerTimeMs) {
+        self.keys.push(key);
+        match self.runs.last_mut() {
+            Some((keys, time)) if *time == now || *keys < RUN_KEYS_MIN => *keys += 1,
+            _ => self.runs.push((1, now)),
+        }
+    }
+
+    pub(super) fn keys(&self) -> &[u128] {
+        &self.keys
+    }
+
+    pub(super) fn runs(&self) -> &[(u32, ServerTimeMs)] {
+        &self.runs
+    }
+
+    /// Room for so many keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.keys.reserve_exact(keys);
+    }
+
+    /// Appends a key whose run is still to come.
+    pub(super) fn push_key(&mut self, key: u128) {
+        self.keys.push(key);
+    }
+
+    /// Appends the runs of the keys that were appended without, if they are those keys'.
+    #[must_use]
+    pub(super) fn push_runs(&mut self, runs: Vec<(u32, ServerTimeMs)>) -> bool {
+        let before = self.runs.len();
+        self.runs.extend(runs);
+        let are_theirs =
+            self.runs.iter().map(|(keys, _)| index(*keys)).sum::<usize>() == self.keys.len();
+        if !are_theirs {
+            self.runs.truncate(before);
+        }
+        are_theirs
+    }
+
+    /// Takes away keys that were appended without their run.
+    pub(super) fn truncate_keys(&mut self, keys: usize) {
+        self.keys.truncate(keys);
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        self.keys.extend_from_slice(&other.keys);
+        self.runs.extend_from_slice(&other.runs);
+    }
+
+    pub(super) fn keep_last(&mut self, keys: usize) {
+        let gone = self.keys.len().saturating_sub(keys);
+        if gone == 0 {
+            return;
+        }
+        self.keys.drain(..gone);
+        self.shorten_runs(0..gone);
+    }
+
+    /// Takes out the keys at these places, which ascend.
+    fn remove(&mut self, places: &[u32]) {
+        let mut gone = places.iter().map(|at| index(*at)).peekable();
+        let mut at = 0;
+        self.keys.retain(|_| {
+            let is_gone = gone.next_if_eq(&at).is_some();
+            at += 1;
+            !is_gone
+        });
+        self.shorten_runs(places.iter().map(|at| index(*at)));
+    }
+
+    fn shorten_runs(&mut self, places: impl Iterator<Item = usize>) {
+        let mut places = places.peekable();
+        let mut end = 0;
+        for (keys, _) in &mut self.runs {
+            end += index(*keys);
+            while places.next_if(|at| *at < end).is_some() {
+                *keys -= 1;
+            }
+        }
+        self.runs.retain(|(keys, _)| *keys > 0);
+    }
+}
 
 /// The key of an event: XXH3 of 128 bits over its id, seeded by the XXH3 of its site.
 ///
@@ -59,6 +161,57 @@ impl DedupIndex {
             inserted: 0,
             times: VecDeque::new(),
         }
+    }
+
+    /// An index of the last of `ids`.
+    #[must_use]
+    pub fn of(keys_max: usize, mut ids: DedupIds) -> Self {
+        let mut index = Self::new(keys_max);
+        ids.keep_last(index.keys_max);
+        loop {
+            let twice = index.fill(&ids.keys);
+            if twice.is_empty() {
+                break;
+            }
+            ids.remove(&twice);
+        }
+        let step = index.time_step();
+        let mut end = 0;
+        for (keys, time) in &ids.runs {
+            let start = end;
+            end += u64::from(*keys);
+            let mut noted = start.next_multiple_of(step);
+            while noted < end {
+                index.times.push_back((noted, *time));
+                noted += step;
+            }
+        }
+        index.inserted = ids.keys.len() as u64;
+        index.keys = ids.keys;
+        index
+    }
+
+    /// Fills new tables; gives the places of keys that come again later.
+    fn fill(&mut self, keys: &[u128]) -> Vec<u32> {
+        self.tables = (0..TABLES).map(|_| HashTable::new()).collect();
+        let (low, high) = self.tables.split_at_mut(TABLES / 2);
+        if keys.len() < SHARED_KEYS_MIN {
+            let mut twice = fill_tables(low, 0, keys);
+            twice.extend(fill_tables(high, TABLES / 2, keys));
+            twice.sort_unstable();
+            return twice;
+        }
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| fill_tables(low, 0, keys));
+            let mut twice = fill_tables(high, TABLES / 2, keys);
+            twice.extend(other.join().expect("it does not panic"));
+            twice.sort_unstable();
+            twice
+        })
+    }
+
+    fn time_step(&self) -> u64 {
+        (self.keys_max / TIMES + 1) as u64
     }
 
     /// Inserts a key; `false` when it is held already.
@@ -105,8 +258,7 @@ impl DedupIndex {
     }
 
     fn note_time(&mut self, now: ServerTimeMs) {
-        let step = self.keys_max / TIMES + 1;
-        if self.inserted.is_multiple_of(step as u64) {
+        if self.inserted.is_multiple_of(self.time_step()) {
             self.times.push_back((self.inserted, now));
         }
         self.inserted += 1;
@@ -114,6 +266,86 @@ impl DedupIndex {
         while self.times.get(1).is_some_and(|(inserted, _)| *inserted <= gone) {
             self.times.pop_front();
         }
+    }
+}
+
+/// Fills the tables from number `first` on with the places of their keys; gives those of keys that
+/// come again later.
+///
+/// The keys come in blocks, and each block goes table by table: in the order of the keys each
+/// insertion would be at another place of 100 MB.
+fn fill_tables(tables: &mut [HashTable<u32>], first: usize, keys: &[u128]) -> Vec<u32> {
+    let hash_at = |at: &u32| hash_of(keys[index(*at)]);
+    let mut sorted = TableOrder { first, starts: vec![0; tables.len() + 1], places: Vec::new() };
+    sorted.count(keys);
+    for (table, keys) in tables.iter_mut().zip(sorted.lengths()) {
+        table.reserve(keys, hash_at);
+    }
+    let mut twice = Vec::new();
+    for (number, block) in keys.chunks(BLOCK_KEYS).enumerate() {
+        sorted.sort(number * BLOCK_KEYS, block);
+        for (table, places) in tables.iter_mut().zip(sorted.by_table()) {
+            for at in places {
+                let key = keys[index(*at)];
+                match table.entry(hash_of(key), |held| keys[index(*held)] == key, hash_at) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(*at);
+                    }
+                    Entry::Occupied(mut held) => {
+                        twice.push(std::mem::replace(held.get_mut(), *at));
+                    }
+                }
+            }
+        }
+    }
+    twice
+}
+
+/// The places of keys by their table (a counting sort), of the tables from `first` on.
+struct TableOrder {
+    first: usize,
+    /// Where each table's places start, and where the last one's end.
+    starts: Vec<usize>,
+    places: Vec<u32>,
+}
+
+impl TableOrder {
+    fn table(&self, key: u128) -> Option<usize> {
+        table_of(key).checked_sub(self.first).filter(|table| *table + 1 < self.starts.len())
+    }
+
+    /// Sets the starts.
+    fn count(&mut self, keys: &[u128]) {
+        let mut counts = [0; TABLES];
+        keys.iter().for_each(|key| counts[table_of(*key)] += 1);
+        let mut end = 0;
+        self.starts[0] = 0;
+        for (start, count) in self.starts[1..].iter_mut().zip(&counts[self.first..]) {
+            end += count;
+            *start = end;
+        }
+    }
+
+    /// Takes the place of the block before: `keys` from place `offset` on.
+    fn sort(&mut self, offset: usize, keys: &[u128]) {
+        self.count(keys);
+        self.places.resize(self.starts[self.starts.len() - 1], 0);
+        let mut next = self.starts.clone();
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(table) = self.table(*key) {
+                let place = u32::try_from(offset + at).expect("keys_max fits 32 bits");
+                self.places[next[table]] = place;
+                next[table] += 1;
+            }
+        }
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.starts.windows(2).map(|ends| ends[1] - ends[0])
+    }
+
+    fn by_table(&self) -> impl Iterator<Item = &[u32]> {
+        self.starts.windows(2).map(|ends| &self.places[ends[0]..ends[1]])
     }
 }
 
@@ -210,6 +442,78 @@ mod tests {
         }
         let positions = index.tables.iter().map(HashTable::len).sum::<usize>();
         assert_eq!(positions, KEYS_MAX, "a position for each key");
+    }
+
+    /// Times that tell which key it was, some of them equal.
+    fn time_of(number: u64) -> ServerTimeMs {
+        ServerTimeMs(i64::try_from(number / 7 * 7).expect("small"))
+    }
+
+    #[test]
+    fn an_index_of_many_keys_is_as_if_they_had_been_inserted() {
+        for keys in [0, 1, 999, 1_000, 1_001, 5_000, 150_000] {
+            for keys_max in [1, 1_000, 100_000] {
+                let mut ids = DedupIds::default();
+                let mut inserted = DedupIndex::new(keys_max);
+                for number in 0..keys {
+                    let key = dedup_key("shop", &bits(number));
+                    ids.push(key, time_of(number));
+                    inserted.insert(key, time_of(number));
+                }
+                let mut loaded = DedupIndex::of(keys_max, ids);
+                assert_eq!(loaded.held(), inserted.held());
+                let (at, now) = (time_of(keys), time_of(keys + 10));
+                let windows = [&loaded, &inserted].map(|index| index.window_ms(at));
+                let slack = (keys_max / TIMES) as u64 + u64::from(RUN_KEYS_MIN) + 7;
+                assert!(windows[0].abs_diff(windows[1]) <= slack, "{windows:?} of {keys}");
+                for number in (0..keys + 2_000).rev() {
+                    let key = dedup_key("shop", &bits(number));
+                    let is_new = inserted.insert(key, now);
+                    assert_eq!(loaded.insert(key, now), is_new, "{number} of {keys}, {keys_max}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_came_twice_is_held_where_it_came_last() {
+        let keys_max = 100_000;
+        for keys in [50, SHARED_KEYS_MIN as u64 + 50] {
+            let mut ids = DedupIds::default();
+            let numbers = (0..keys).chain([3, 20, 21]);
+            let key = |number| dedup_key("shop", &bits(number));
+            numbers.for_each(|number| ids.push(key(number), time_of(number)));
+            let mut index = DedupIndex::of(keys_max, ids);
+            let positions = index.tables.iter().map(HashTable::len).sum::<usize>();
+            assert_eq!((index.held() as u64, positions as u64), (keys, keys));
+            let room = keys_max as u64 - keys;
+            for number in 0..room + 10 {
+                assert!(index.insert(key(1_000_000 + number), time_of(number)), "new");
+            }
+            let oldest = (0..keys).filter(|number| ![3, 20, 21].contains(number)).skip(10);
+            for number in oldest.chain([3, 20, 21]).collect::<Vec<_>>() {
+                assert!(!index.insert(key(number), ServerTimeMs(0)), "{number} is held");
+            }
+            assert!(index.insert(key(0), ServerTimeMs(0)), "the oldest went first");
+        }
+    }
+
+    #[test]
+    fn runs_keep_to_their_keys() {
+        let mut ids = DedupIds::default();
+        (0..100).for_each(|number| ids.push(u128::from(number), time_of(number)));
+        let all = ids.runs.iter().map(|(keys, _)| *keys).sum::<u32>();
+        assert_eq!(all, 100);
+        ids.remove(&[0, 1, 50, 99]);
+        ids.keep_last(60);
+        assert_eq!(ids.keys.len(), 60);
+        assert_eq!(ids.runs.iter().map(|(keys, _)| *keys).sum::<u32>(), 60);
+        let mut start = 0;
+        for (keys, time) in &ids.runs {
+            let first = u64::try_from(ids.keys[start]).expect("small");
+            assert!((0..=first).contains(&u64::try_from(time.0).expect("positive")));
+            start += index(*keys);
+        }
     }
 
     #[test]

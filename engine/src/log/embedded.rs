@@ -1,6 +1,7 @@
 //! The log in files of this machine: opening, the thread, and the trait.
 
 use super::api::{Acknowledge, CommitMark, Log, LogError, LogReader, LogStats, NewRecord, Refused};
+use super::keeper::Keeper;
 use super::reader::FileReader;
 use super::recover::{LogBase, Named, recover};
 use super::segment::io_error;
@@ -47,7 +48,7 @@ impl std::fmt::Debug for OpenLog {
 #[derive(Debug)]
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     cut_bytes: u64,
     standing: Standing,
     _lock: Box<dyn DiskLock>,
@@ -74,15 +75,28 @@ impl EmbeddedLog {
         let (disk, clock) = (Arc::clone(&open.disk), Arc::clone(&open.clock));
         let writer = GroupWriter::new(disk, open.dir.clone(), clock, &open.config, &mut recovered);
         let mut writer = writer.map_err(fail)?;
-        let (segments, last) = (recovered.segments, recovered.last);
-        let shared = Arc::new(Shared::new(open, segments, last, writer.dedup_held()));
-        let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || run(&for_thread, &mut writer))
-            .map_err(|source| io_error(&shared.open().dir, source))?;
+        let shared = Arc::new(Shared::new(open, &recovered, writer.dedup_held()));
         let (cut_bytes, standing) = (recovered.cut_bytes, recovered.standing);
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), cut_bytes, standing, _lock: lock })
+        let threads = Mutex::default();
+        let log = Self { shared, threads, cut_bytes, standing, _lock: lock };
+        let shared = Arc::clone(&log.shared);
+        log.spawn("log", move || run(&shared, &mut writer))?;
+        let mut keeper = Keeper::new(Arc::clone(&log.shared));
+        log.spawn("log-keeper", move || keeper.run())?;
+        Ok(log)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        let thread = thread.map_err(|source| io_error(&self.shared.open().dir, source))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Waits until nothing is under way beside the log's thread.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        self.shared.settle();
     }
 
     /// Bytes of a torn group that opening cut off; none of them was acknowledged.
@@ -104,8 +118,8 @@ fn run(shared: &Shared, writer: &mut GroupWriter) {
     while let Some(work) = shared.take_work() {
         let appends = work.appends.iter().map(|append| append.records.as_slice());
         match writer.write_group(appends, work.empty) {
-            Ok(written) => {
-                shared.publish(&work, &written, writer);
+            Ok(mut written) => {
+                shared.publish(&work, &mut written, writer);
                 for (append, answer) in work.appends.into_iter().zip(written.answers) {
                     (append.done)(Ok(answer));
                 }
@@ -164,12 +178,17 @@ impl Log for EmbeddedLog {
 
     fn close(&self) {
         self.shared.begin_close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-            && thread.join().is_err()
-        {
-            tracing::error!("the log's thread panicked");
+        let taken =
+            || std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = taken();
+        // From an acknowledgement: the log's thread, for which the keeper waits, is still needed.
+        if threads.iter().any(|thread| thread.thread().id() == std::thread::current().id()) {
+            return;
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
+            }
         }
     }
 

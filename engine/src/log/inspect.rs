@@ -6,7 +6,7 @@
 use super::api::{CommitMark, LogError};
 use super::format::{HEADER_BYTES, HeaderFlaw};
 use super::scan::{Behind, GroupScan, ScanError, look_behind, read_header};
-use super::segment::{io_error, segment_name, segment_numbers, segment_path};
+use super::segment::{Numbers, io_error, segment_name, segment_path};
 use crate::disk::Disk;
 use crate::model::{Epoch, LogSeq, ServerTimeMs};
 use std::path::Path;
@@ -60,7 +60,7 @@ pub fn inspect(
     dir: &Path,
     mut each: impl FnMut(Inspected),
 ) -> Result<(), LogError> {
-    let numbers = segment_numbers(disk, dir)?;
+    let numbers = Numbers::list(disk, dir)?.segments;
     let last = numbers.last().copied();
     for number in numbers {
         inspect_segment(disk, dir, (number, last == Some(number)), &mut each)?;

@@ -25,6 +25,10 @@
 //! ends the log: all that waits is told [`Refused::Closed`], and `on_fatal` is called so that the
 //! process ends and recovery finds out what is on disk. A failed sync is never tried again.
 //!
+//! **Digests.** Once a segment has a next one, the keeper's thread writes beside it what recovery
+//! would learn from it (`0000000001.ids`, layout in `digest.rs`): a restart reads those and the last
+//! segment. A digest that is missing or damaged makes a restart slower and nothing else.
+//!
 //! **Bounds**: see [`LogConfig`]; each has a test at the bound.
 
 mod api;
@@ -32,9 +36,11 @@ mod api;
 pub(crate) mod conformance;
 mod control;
 mod dedup;
+mod digest;
 mod embedded;
 mod format;
 mod inspect;
+mod keeper;
 mod reader;
 mod recover;
 mod scan;
@@ -49,7 +55,7 @@ pub use api::{
     NewRecord, RecordBody, Refused,
 };
 pub use control::{Control, ControlError, Deployment, Owner, PackageKey, PauseKey, Standing};
-pub use dedup::{DedupIndex, dedup_key};
+pub use dedup::{DedupIds, DedupIndex, dedup_key};
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use inspect::{Inspected, inspect};
 pub use recover::{LogBase, Named};
@@ -72,7 +78,7 @@ pub struct LogConfig {
     pub append_queue_bytes_max: usize,
     /// A group takes no further append above this size.
     pub group_bytes_max: usize,
-    /// Deduplication ids held; 22 to 28 bytes each. The oldest go first.
+    /// Deduplication ids held; 22 to 28 bytes each, and 16 on disk. The oldest go first.
     pub dedup_ids_max: usize,
 }
 

@@ -1,9 +1,10 @@
 //! Opens what an earlier process left: checks all of it, cuts a torn end, refuses damage.
 //!
 //! Steps, each before the next: the segments follow each other, from the first on or from one that
-//! the base reaches (what is before it was removed, [`LogBase`] says what it did); every group of
-//! every segment is whole and follows the one before; where the last segment stops being whole,
-//! [`look_behind`] says whether the rest may be torn (the process died in the one write that was
+//! the base reaches (what is before it was removed, [`LogBase`] says what it did); a segment whose
+//! digest stands for it (`digest.rs`) is not read, its digest is taken; every group of every other
+//! segment is whole and follows the one before; where the last segment, which is always read,
+//! stops being whole, [`look_behind`] says whether the rest may be torn (the process died in the one write that was
 //! under way) or is damaged; the cut must not take what a durable cursor or manifest names; the
 //! file is cut; the last whole group is written again and synced. The last step is for a group
 //! whose sync failed or never came: it may be whole in the page cache and nowhere else, and the
@@ -11,17 +12,18 @@
 
 use super::api::{CommitMark, LogError};
 use super::control::{Control, Standing};
-use super::dedup::{DedupIndex, dedup_key};
+use super::dedup::{DedupIds, DedupIndex};
+use super::digest::{About, Digest, DigestFlaw, LoggedControl};
 use super::embedded::OpenLog;
-use super::format::{BodyView, HEADER_BYTES, Header, HeaderFlaw, VERSION};
-use super::scan::{Behind, GroupScan, GroupView, ScanError, Stop, look_behind, read_header};
-use super::segment::{SegmentInfo, io_error, segment_name, segment_numbers, segment_path};
+use super::format::{HEADER_BYTES, Header, HeaderFlaw, VERSION};
+use super::scan::{Behind, GroupScan, ScanError, Stop, look_behind, read_header};
+use super::segment::{
+    Numbers, SegmentInfo, damaged, digest_name, digest_path, io_error, segment_name, segment_path,
+};
 use crate::disk::{Disk, DiskFile};
-use crate::model::{Epoch, EventView, LogSeq};
+use crate::model::{Epoch, LogSeq};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-
-const RESTORE: &str = "restore the segment from a copy, or move the whole data folder away to \
-                       start anew; `beckon log inspect` shows what is readable";
 
 /// What durable cursors and manifests name: the log must reach at least that far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,17 +49,21 @@ pub(super) struct Recovered {
     pub(super) segments: Vec<SegmentInfo>,
     /// The last segment.
     pub(super) file: Option<Box<dyn DiskFile>>,
+    /// What it holds.
+    pub(super) digest: Option<Digest>,
     pub(super) last: Option<CommitMark>,
     pub(super) dedup: DedupIndex,
     /// What the control records leave standing.
     pub(super) standing: Standing,
+    /// The segments whose digest is on disk.
+    pub(super) digests: BTreeSet<u64>,
     /// Bytes that were cut off.
     pub(super) cut_bytes: u64,
 }
 
 /// Checks and repairs the log in `open.dir`, which is locked.
 pub(super) fn recover(open: &OpenLog) -> Result<Recovered, LogError> {
-    let numbers = segment_numbers(&*open.disk, &open.dir)?;
+    let mut numbers = Numbers::list(&*open.disk, &open.dir)?;
     let (base, standing) = match &open.base {
         Some(base) => (base.epoch, base.standing.clone()),
         None => (Epoch(0), Standing::default()),
@@ -69,28 +75,28 @@ pub(super) fn recover(open: &OpenLog) -> Result<Recovered, LogError> {
         recovered: Recovered {
             segments: Vec::new(),
             file: None,
+            digest: None,
             last: None,
             dedup: DedupIndex::new(open.config.dedup_ids_max),
             standing,
+            digests: BTreeSet::new(),
             cut_bytes: 0,
         },
+        ids: IdSources::new(open.config.dedup_ids_max),
         last_group: None,
     };
-    for (position, number) in numbers.iter().enumerate() {
-        let expected = numbers[0] + position as u64;
-        if *number != expected {
-            let name = segment_name(expected);
-            return Err(damaged(&name, 0, "it is missing, and later segments are there"));
-        }
-        recovery.segment(*number, position + 1 == numbers.len())?;
+    recovery.check_numbers(&mut numbers)?;
+    recovery.take_removed(&numbers)?;
+    let last = numbers.segments.last().copied();
+    for number in &numbers.segments {
+        recovery.segment(*number, Some(*number) == last)?;
     }
     recovery.check_named(open.named)?;
+    recovery.remove_stale(&numbers)?;
     recovery.finish()?;
+    let ids = recovery.load_ids()?;
+    recovery.recovered.dedup = DedupIndex::of(open.config.dedup_ids_max, ids);
     Ok(recovery.recovered)
-}
-
-fn damaged(segment: &str, offset: u64, what: &str) -> LogError {
-    LogError::Damaged { segment: segment.into(), offset, what: what.into(), advice: RESTORE.into() }
 }
 
 struct Recovery<'a> {
@@ -99,54 +105,228 @@ struct Recovery<'a> {
     /// What is standing includes all up to this epoch.
     base: Epoch,
     recovered: Recovered,
+    ids: IdSources,
     /// The last whole group, where it is in the last segment: its place and bytes.
     last_group: Option<(u64, Vec<u8>)>,
 }
 
 impl Recovery<'_> {
-    fn segment(&mut self, number: u64, is_last: bool) -> Result<(), LogError> {
+    /// Whether the segments follow each other. A last one without a whole header goes: nothing is
+    /// written behind a header before the header is on disk.
+    fn check_numbers(&mut self, numbers: &mut Numbers) -> Result<(), LogError> {
+        let first = numbers.segments.first().copied().unwrap_or(1);
+        for (number, expected) in numbers.segments.iter().zip(first..) {
+            if *number != expected {
+                let name = segment_name(expected);
+                return Err(damaged(&name, 0, "it is missing, and later segments are there"));
+            }
+        }
+        let Some(last) = numbers.segments.last() else { return Ok(()) };
+        let path = segment_path(self.dir, *last);
+        let fail = |source| io_error(&path, source);
+        let file = self.disk.open(&path).map_err(fail)?;
+        let end = file.bytes().map_err(fail)?;
+        let header = read_header(&*file).map_err(fail)?;
+        if header == Err(HeaderFlaw::Damaged) && end <= HEADER_BYTES as u64 {
+            self.recovered.cut_bytes += end;
+            self.disk.remove(&path).map_err(fail)?;
+            self.disk.sync_dir(self.dir).map_err(|source| io_error(self.dir, source))?;
+            numbers.segments.pop();
+        }
+        Ok(())
+    }
+
+    /// Takes the digests of removed segments, as far back as they follow each other.
+    fn take_removed(&mut self, numbers: &Numbers) -> Result<(), LogError> {
+        let Some(first) = numbers.segments.first() else { return Ok(()) };
+        let (_, mut header) = self.open_segment(*first)?;
+        let mut found = Vec::new();
+        for number in numbers.digests.iter().rev().skip_while(|number| *number >= first) {
+            let about = About::read(self.disk, self.dir, *number).and_then(|about| {
+                let ends = (about.last.epoch.next(), about.last.last_seq.next());
+                let follows = ends == (header.first_epoch, header.first_seq);
+                if follows { Ok(about) } else { Err(DigestFlaw::Other) }
+            });
+            match about {
+                Ok(about) => {
+                    header = about.header;
+                    found.push((*number, about));
+                }
+                Err(flaw) => {
+                    let digest = digest_name(*number);
+                    tracing::warn!(digest, %flaw, "the event ids of a removed segment are lost");
+                    break;
+                }
+            }
+        }
+        for (number, about) in found.into_iter().rev() {
+            self.recovered.digests.insert(number);
+            self.ids.push(IdSource::Digest(number, about));
+        }
+        Ok(())
+    }
+
+    fn open_segment(&self, number: u64) -> Result<(Box<dyn DiskFile>, Header), LogError> {
         let name = segment_name(number);
         let path = segment_path(self.dir, number);
         let fail = |source| io_error(&path, source);
         let file = self.disk.open(&path).map_err(fail)?;
-        let end = file.bytes().map_err(fail)?;
-        let header = match read_header(&*file).map_err(fail)? {
-            Ok(header) => header,
+        match read_header(&*file).map_err(fail)? {
+            Ok(header) => Ok((file, header)),
             Err(HeaderFlaw::Version(version)) => {
-                return Err(LogError::Version { segment: name.into(), version, known: VERSION });
+                Err(LogError::Version { segment: name.into(), version, known: VERSION })
             }
-            // Nothing is written behind a header before the header is on disk.
-            Err(HeaderFlaw::Damaged) if is_last && end <= HEADER_BYTES as u64 => {
-                self.recovered.cut_bytes += end;
-                self.disk.remove(&path).map_err(fail)?;
-                return self.disk.sync_dir(self.dir).map_err(|source| io_error(self.dir, source));
-            }
-            Err(HeaderFlaw::Damaged) => return Err(damaged(&name, 0, "its header is damaged")),
-        };
+            Err(HeaderFlaw::Damaged) => Err(damaged(&name, 0, "its header is damaged")),
+        }
+    }
+
+    fn segment(&mut self, number: u64, is_last: bool) -> Result<(), LogError> {
+        let (file, header) = self.open_segment(number)?;
+        let path = segment_path(self.dir, number);
+        let bytes = file.bytes().map_err(|source| io_error(&path, source))?;
         self.check_start(number, &header)?;
+        let info = SegmentInfo { number, header, bytes };
+        if is_last {
+            return self.read_segment(file, info, is_last);
+        }
+        match self.find_digest(&info) {
+            Ok(about) => self.take_digest(info, about),
+            Err(flaw) => {
+                let segment = segment_name(number);
+                tracing::warn!(segment, %flaw, "it is read, because its digest cannot be used");
+                self.read_segment(file, info, is_last)
+            }
+        }
+    }
+
+    /// The digest of a segment, if it stands for it.
+    fn find_digest(&self, info: &SegmentInfo) -> Result<About, DigestFlaw> {
+        let about = About::read(self.disk, self.dir, info.number)?;
+        let goes_back = self.recovered.last.is_some_and(|last| about.last.now < last.now);
+        if (about.header, about.bytes) != (info.header, info.bytes) || goes_back {
+            return Err(DigestFlaw::Other);
+        }
+        Ok(about)
+    }
+
+    fn take_digest(&mut self, info: SegmentInfo, mut about: About) -> Result<(), LogError> {
+        self.stand(&std::mem::take(&mut about.controls))?;
+        self.recovered.last = Some(about.last);
+        self.recovered.segments.push(info);
+        self.recovered.digests.insert(info.number);
+        self.ids.push(IdSource::Digest(info.number, about));
+        Ok(())
+    }
+
+    /// Reads and checks all of a segment, whose file has `info.bytes`.
+    fn read_segment(
+        &mut self,
+        file: Box<dyn DiskFile>,
+        mut info: SegmentInfo,
+        is_last: bool,
+    ) -> Result<(), LogError> {
+        let (name, end) = (segment_name(info.number), info.bytes);
         self.last_group = None;
-        let mut scan = GroupScan::new(file, &header);
+        let mut digest = Digest::new(info.header);
+        let mut scan = GroupScan::new(file, &info.header);
         let flaw = loop {
             match scan.next_group(end) {
-                Ok(Some(group)) => self.recovered.take(&group, self.base, &mut self.last_group)?,
+                Ok(Some(group)) => {
+                    digest.read_group(&group);
+                    self.recovered.last = Some(group.mark);
+                    let (offset, bytes) = self.last_group.get_or_insert_with(Default::default);
+                    *offset = group.offset;
+                    bytes.clear();
+                    bytes.extend_from_slice(group.bytes);
+                }
                 Ok(None) => break None,
-                Err(ScanError::Io(source)) => return Err(fail(source)),
+                Err(ScanError::Io(source)) => {
+                    return Err(io_error(&segment_path(self.dir, info.number), source));
+                }
                 Err(ScanError::Flawed(stop, what)) => break Some((stop, what)),
             }
         };
-        let bytes = scan.offset();
-        let info = SegmentInfo { number, header, bytes };
+        info.bytes = scan.offset();
         let file = scan.into_file();
         if let Some((stop, what)) = flaw {
             if !is_last {
                 return Err(damaged(&name, stop.offset, what));
             }
             self.judge(&*file, &info, end, (stop, what))?;
-            self.recovered.cut_bytes += end - bytes;
+            self.recovered.cut_bytes += end - info.bytes;
         }
+        self.stand(digest.controls())?;
         self.recovered.segments.push(info);
-        self.recovered.file = Some(file);
+        if is_last {
+            self.recovered.file = Some(file);
+            self.recovered.digest = Some(digest);
+        } else {
+            self.ids.push(IdSource::Read(digest.into_ids()));
+        }
         Ok(())
+    }
+
+    /// Does what control records behind the base say.
+    fn stand(&mut self, controls: &[LoggedControl]) -> Result<(), LogError> {
+        for (epoch, body) in controls.iter().filter(|(epoch, _)| *epoch > self.base) {
+            let control =
+                Control::decode(body).map_err(|error| LogError::Control(*epoch, error))?;
+            self.recovered.standing.apply(&control);
+        }
+        Ok(())
+    }
+
+    /// The ids that count, those of the last segment too.
+    fn load_ids(&mut self) -> Result<DedupIds, LogError> {
+        let last = self.recovered.digest.as_ref().map(Digest::ids);
+        let last_keys = last.map_or(0, |ids| ids.keys().len());
+        let mut ids = DedupIds::default();
+        let (sources, mut excess) = self.ids.take(last_keys);
+        ids.reserve(last_keys + sources.iter().map(IdSource::keys).sum::<usize>() - excess);
+        for source in sources {
+            match source {
+                IdSource::Read(read) => ids.append(&read),
+                IdSource::Digest(number, about) => {
+                    if let Err(flaw) = about.read_ids(self.disk, self.dir, (number, &mut ids)) {
+                        self.recovered.digests.remove(&number);
+                        self.read_ids_anyway(number, &flaw, &mut ids)?;
+                    }
+                }
+            }
+            ids.keep_last(ids.keys().len().saturating_sub(std::mem::take(&mut excess)));
+        }
+        if let Some(last) = last {
+            ids.append(last);
+        }
+        Ok(ids)
+    }
+
+    fn read_ids_anyway(
+        &self,
+        number: u64,
+        flaw: &DigestFlaw,
+        ids: &mut DedupIds,
+    ) -> Result<(), LogError> {
+        let digest = digest_name(number);
+        let segments = &self.recovered.segments;
+        if let Ok(at) = segments.binary_search_by_key(&number, |segment| segment.number) {
+            tracing::warn!(digest, %flaw, "its segment is read, because it cannot be used");
+            ids.append(Digest::read_segment(self.disk, self.dir, &segments[at])?.ids());
+        } else {
+            tracing::warn!(digest, %flaw, "the event ids of a removed segment are lost");
+        }
+        Ok(())
+    }
+
+    /// Removes digests that belong to no sealed segment: the last one still grows, and one of its
+    /// number and length but with other groups must not count later.
+    fn remove_stale(&self, numbers: &Numbers) -> Result<(), LogError> {
+        let last = numbers.segments.last().copied().unwrap_or(0);
+        for number in numbers.digests.iter().rev().take_while(|number| **number >= last) {
+            let path = digest_path(self.dir, *number);
+            self.disk.remove(&path).map_err(|source| io_error(&path, source))?;
+        }
+        self.disk.sync_dir(self.dir).map_err(|source| io_error(self.dir, source))
     }
 
     /// Whether a segment begins where it must.
@@ -233,37 +413,58 @@ impl Recovery<'_> {
     }
 }
 
-impl Recovered {
-    fn take(
-        &mut self,
-        group: &GroupView<'_>,
-        base: Epoch,
-        last_group: &mut Option<(u64, Vec<u8>)>,
-    ) -> Result<(), LogError> {
-        self.last = Some(group.mark);
-        for record in group.records() {
-            match record.body {
-                // An event that cannot be read was logged so; it is told of where it is matched.
-                BodyView::Event { is_keyed: true, packed } => {
-                    if let Ok(event) = EventView::read(packed) {
-                        self.dedup.insert(dedup_key(event.site, &event.id()), group.mark.now);
-                    }
-                }
-                BodyView::Control(bytes) if group.mark.epoch > base => {
-                    let control = Control::decode(bytes)
-                        .map_err(|error| LogError::Control(group.mark.epoch, error))?;
-                    self.standing.apply(&control);
-                }
-                BodyView::Event { is_keyed: false, .. }
-                | BodyView::Control(_)
-                | BodyView::Tombstone
-                | BodyView::Commit { .. } => {}
-            }
+/// Where the ids come from.
+#[derive(Debug)]
+enum IdSource {
+    /// A segment that was read.
+    Read(DedupIds),
+    /// The digest of this segment.
+    Digest(u64, About),
+}
+
+impl IdSource {
+    fn keys(&self) -> usize {
+        match self {
+            Self::Read(ids) => ids.keys().len(),
+            Self::Digest(_, about) => about.keys,
         }
-        let (offset, bytes) = last_group.get_or_insert_with(Default::default);
-        *offset = group.offset;
-        bytes.clear();
-        bytes.extend_from_slice(group.bytes);
-        Ok(())
+    }
+}
+
+/// Where the ids that count come from, oldest first.
+#[derive(Debug)]
+struct IdSources {
+    ids_max: usize,
+    keys: usize,
+    sources: VecDeque<IdSource>,
+}
+
+impl IdSources {
+    fn new(ids_max: usize) -> Self {
+        Self { ids_max, keys: 0, sources: VecDeque::new() }
+    }
+
+    fn push(&mut self, source: IdSource) {
+        self.keys += source.keys();
+        self.sources.push_back(source);
+        self.trim(0);
+    }
+
+    /// Lets go of sources of which no key counts once `more` keys follow.
+    fn trim(&mut self, more: usize) {
+        while let Some(first) = self.sources.front()
+            && self.keys - first.keys() + more >= self.ids_max
+        {
+            self.keys -= first.keys();
+            self.sources.pop_front();
+        }
+    }
+
+    /// The sources when `more` keys follow, and how many keys of the first do not count.
+    fn take(&mut self, more: usize) -> (VecDeque<IdSource>, usize) {
+        self.trim(more);
+        let first = self.sources.front().map_or(0, IdSource::keys);
+        let excess = (self.keys + more).saturating_sub(self.ids_max).min(first);
+        (std::mem::take(&mut self.sources), excess)
     }
 }

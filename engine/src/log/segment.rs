@@ -28,16 +28,38 @@ pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(segment_name(number))
 }
 
-/// The numbers of the segments in a folder, ascending; other files are passed over.
-pub(super) fn segment_numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, LogError> {
-    let names = disk.list(dir).map_err(|source| io_error(dir, source))?;
-    let numbers = names.iter().filter_map(|name| {
-        let number = name.strip_suffix(".seg")?.parse().ok()?;
-        (segment_name(number) == *name).then_some(number)
-    });
-    let mut numbers = numbers.collect::<Vec<u64>>();
-    numbers.sort_unstable();
-    Ok(numbers)
+/// The file name of a segment's digest.
+pub(super) fn digest_name(number: u64) -> String {
+    format!("{number:010}.ids")
+}
+
+/// The path of a segment's digest.
+pub(super) fn digest_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(digest_name(number))
+}
+
+/// The numbers of what lies in a log's folder, each ascending.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) segments: Vec<u64>,
+    pub(super) digests: Vec<u64>,
+}
+
+impl Numbers {
+    /// Lists the folder; other files are passed over.
+    pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Self, LogError> {
+        let names = disk.list(dir).map_err(|source| io_error(dir, source))?;
+        let of = |suffix| {
+            let numbers = names.iter().filter_map(|name| {
+                let number = name.strip_suffix(suffix)?.parse().ok()?;
+                (format!("{number:010}{suffix}") == *name).then_some(number)
+            });
+            let mut numbers = numbers.collect::<Vec<u64>>();
+            numbers.sort_unstable();
+            numbers
+        };
+        Ok(Self { segments: of(".seg"), digests: of(".ids") })
+    }
 }
 
 /// Makes an empty segment; its header and its name are on disk before a group is written to it, so
@@ -61,6 +83,15 @@ pub(super) fn create_segment(
 fn random_salt() -> u32 {
     let [a, b, c, d, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
+}
+
+/// What can be done about a segment that is not as it was written.
+const RESTORE: &str = "restore the segment from a copy, or move the whole data folder away to \
+                       start anew; `beckon log inspect` shows what is readable";
+
+/// A segment that is not as it was written.
+pub(super) fn damaged(segment: &str, offset: u64, what: &str) -> LogError {
+    LogError::Damaged { segment: segment.into(), offset, what: what.into(), advice: RESTORE.into() }
 }
 
 /// An error of the file system with its path.

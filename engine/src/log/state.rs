@@ -4,7 +4,9 @@
 //! `disk_check_interval_ms`).
 
 use super::api::{Acknowledge, CommitMark, LogStats, NewRecord, Refused};
+use super::digest::Digest;
 use super::format::{RECORD_BYTES_MAX, commit_bytes, record_bytes};
+use super::recover::Recovered;
 use super::segment::SegmentInfo;
 use super::writer::{EmptyGroup, GroupWriter, Written};
 use super::{LogConfig, OpenLog};
@@ -13,6 +15,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Collected digests that wait to be written; where more come, the keeper reads the segment instead.
+const DIGESTS_WAITING_MAX: usize = 2;
 /// Room above `log_bytes_max` that only groups without records use.
 const TICK_BYTES_MAX: u64 = 16 << 20;
 
@@ -28,6 +32,14 @@ pub(super) struct Work {
     pub(super) appends: Vec<Append>,
     pub(super) empty: EmptyGroup,
     bytes: usize,
+}
+
+/// A segment that has a next one and no digest yet.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) segment: SegmentInfo,
+    /// What was collected of it.
+    pub(super) digest: Option<Digest>,
 }
 
 /// How far a reader may go.
@@ -52,6 +64,10 @@ struct State {
     closed: bool,
     durable: Option<CommitMark>,
     segments: Vec<SegmentInfo>,
+    /// For the keeper, oldest first.
+    sealed: VecDeque<Sealed>,
+    #[cfg(test)]
+    keeper_is_idle: bool,
     free: FreeSpace,
     stats: LogStats,
 }
@@ -67,6 +83,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The log thread waits here.
     work: Condvar,
+    /// The keeper waits here.
+    keep: Condvar,
     /// Readers wait here.
     grown: Condvar,
     config: LogConfig,
@@ -82,13 +100,18 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(super) fn new(
         open: OpenLog,
-        segments: Vec<SegmentInfo>,
-        durable: Option<CommitMark>,
+        recovered: &Recovered,
         (dedup_ids, dedup_window_ms): (u64, u64),
     ) -> Self {
+        let (segments, digests) = (recovered.segments.clone(), &recovered.digests);
+        let undigested = segments.iter().rev().skip(1).rev();
+        let undigested = undigested.filter(|segment| !digests.contains(&segment.number));
+        let sealed = undigested.map(|segment| Sealed { segment: *segment, digest: None });
+        let sealed = sealed.collect::<VecDeque<_>>();
         let stats = LogStats {
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
             segments: segments.len() as u64,
+            digests_missing: sealed.len() as u64,
             dedup_ids,
             dedup_window_ms,
             ..LogStats::default()
@@ -100,12 +123,16 @@ impl Shared {
                 tick: false,
                 closing: false,
                 closed: false,
-                durable,
+                durable: recovered.last,
                 segments,
+                sealed,
+                #[cfg(test)]
+                keeper_is_idle: false,
                 free: FreeSpace::default(),
                 stats,
             }),
             work: Condvar::new(),
+            keep: Condvar::new(),
             grown: Condvar::new(),
             config: open.config.clone(),
             open,
@@ -193,7 +220,7 @@ impl Shared {
     }
 
     /// Lets everybody know that a group is on disk.
-    pub(super) fn publish(&self, work: &Work, written: &Written, writer: &GroupWriter) {
+    pub(super) fn publish(&self, work: &Work, written: &mut Written, writer: &GroupWriter) {
         let (dedup_ids, dedup_window_ms) = writer.dedup_held();
         let segment = writer.segment();
         let sync_nanos = u64::try_from(written.sync_time.as_nanos()).unwrap_or(u64::MAX);
@@ -205,6 +232,13 @@ impl Shared {
         }
         let bytes = state.segments.iter().map(|segment| segment.bytes).sum();
         let segments = state.segments.len() as u64;
+        if let Some((segment, digest)) = written.sealed.take() {
+            let waiting = state.sealed.iter().filter(|sealed| sealed.digest.is_some()).count();
+            let digest = (waiting < DIGESTS_WAITING_MAX).then_some(digest);
+            state.sealed.push_back(Sealed { segment, digest });
+            state.stats.digests_missing += 1;
+            self.keep.notify_one();
+        }
         let stats = &mut state.stats;
         stats.bytes = bytes;
         stats.segments = segments;
@@ -222,10 +256,50 @@ impl Shared {
         }
     }
 
+    /// Waits for a segment to digest; `None` once the log is closed. Then only what was collected
+    /// is still written.
+    pub(super) fn take_sealed(&self) -> Option<Sealed> {
+        let mut state = self.state();
+        loop {
+            if state.closing {
+                state.sealed.retain(|sealed| sealed.digest.is_some());
+            }
+            if let Some(sealed) = state.sealed.pop_front() {
+                #[cfg(test)]
+                (state.keeper_is_idle = false);
+                return Some(sealed);
+            }
+            #[cfg(test)]
+            {
+                state.keeper_is_idle = true;
+                self.grown.notify_all();
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.keep.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A digest is on disk.
+    pub(super) fn digested(&self) {
+        self.state().stats.digests_missing -= 1;
+    }
+
+    /// Waits until the keeper has nothing to do.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        let mut state = self.state();
+        while !state.keeper_is_idle || !state.sealed.is_empty() {
+            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Stops accepting; what is queued is still written.
     pub(super) fn begin_close(&self) {
         self.state().closing = true;
         self.work.notify_one();
+        self.keep.notify_one();
     }
 
     /// Nothing is written any more; gives back what was queued.
@@ -237,6 +311,7 @@ impl Shared {
         let left = state.queue.drain(..).collect();
         drop(state);
         self.grown.notify_all();
+        self.keep.notify_one();
         left
     }
 

@@ -4,8 +4,9 @@
 //! any more: what is on disk is known only to recovery.
 
 use super::LogConfig;
-use super::api::{Appended, CommitMark, NewRecord};
+use super::api::{Appended, CommitMark, NewRecord, RecordBody};
 use super::dedup::DedupIndex;
+use super::digest::Digest;
 use super::format::{GroupBytes, commit_bytes};
 use super::recover::Recovered;
 use super::segment::{SegmentInfo, create_segment};
@@ -34,6 +35,8 @@ pub(super) struct Written {
     pub(super) records: u64,
     pub(super) duplicates: u64,
     pub(super) sync_time: Duration,
+    /// The segment that got a next one, and what it holds.
+    pub(super) sealed: Option<(SegmentInfo, Digest)>,
 }
 
 /// The end of the log.
@@ -46,6 +49,8 @@ pub(super) struct GroupWriter {
     group_bytes_max: usize,
     file: Box<dyn DiskFile>,
     segment: SegmentInfo,
+    /// What the segment holds.
+    digest: Digest,
     last: Option<CommitMark>,
     dedup: DedupIndex,
     group: GroupBytes,
@@ -80,6 +85,7 @@ impl GroupWriter {
             group_bytes_max: config.group_bytes_max,
             file,
             segment,
+            digest: recovered.digest.take().unwrap_or_else(|| Digest::new(segment.header)),
             last: recovered.last,
             dedup: std::mem::replace(&mut recovered.dedup, DedupIndex::new(1)),
             group: GroupBytes::default(),
@@ -112,7 +118,7 @@ impl GroupWriter {
             first_seq = last.last_seq.next();
             now = now.max(last.now);
         }
-        self.rotate_when_full((epoch, first_seq, now))?;
+        let sealed = self.rotate_when_full((epoch, first_seq, now))?;
         self.group.clear(self.group_bytes_max);
         let mut next = first_seq;
         let mut duplicates = 0;
@@ -125,6 +131,7 @@ impl GroupWriter {
                     answer.push(Appended::Duplicate);
                 } else {
                     self.group.push(self.segment.header.salt, next, record);
+                    self.collect(record, epoch, now);
                     answer.push(Appended::Stored(next));
                     next = next.next();
                 }
@@ -132,8 +139,8 @@ impl GroupWriter {
             answers.push(answer);
         }
         let records = u64::from(self.group.records());
-        let mut written =
-            Written { answers, mark: None, records, duplicates, sync_time: Duration::ZERO };
+        let sync_time = Duration::ZERO;
+        let mut written = Written { answers, mark: None, records, duplicates, sync_time, sealed };
         if records > 0 || empty == EmptyGroup::Write {
             let mark = CommitMark { epoch, first_seq, last_seq: LogSeq(next.0 - 1), now };
             written.sync_time = self.commit(mark)?;
@@ -142,23 +149,40 @@ impl GroupWriter {
         Ok(written)
     }
 
+    /// Notes for the digest what recovery would learn from a record.
+    fn collect(&mut self, record: &NewRecord, epoch: Epoch, now: ServerTimeMs) {
+        match (&record.body, record.dedup) {
+            (RecordBody::Event(_), Some(key)) => self.digest.key(key, now),
+            (RecordBody::Control(control), _) => self.digest.control(epoch, control.encode()),
+            (RecordBody::Event(_), None) | (RecordBody::Tombstone, _) => {}
+        }
+    }
+
     fn commit(&mut self, mark: CommitMark) -> io::Result<Duration> {
         self.group.commit(self.segment.header.salt, &mark);
         self.file.write_at(self.segment.bytes, self.group.as_slice())?;
         let started = Instant::now();
         self.file.sync()?;
         self.segment.bytes += self.group.as_slice().len() as u64;
+        self.digest.end_group(mark, self.segment.bytes);
         self.last = Some(mark);
         Ok(started.elapsed())
     }
 
-    /// Starts the next segment once the present one has its size.
-    fn rotate_when_full(&mut self, starts: (Epoch, LogSeq, ServerTimeMs)) -> io::Result<()> {
-        if self.segment.bytes + (commit_bytes() as u64) <= self.segment_bytes {
-            return Ok(());
+    /// Starts the next segment once the present one has its size; gives what is sealed by that.
+    fn rotate_when_full(
+        &mut self,
+        starts: (Epoch, LogSeq, ServerTimeMs),
+    ) -> io::Result<Option<(SegmentInfo, Digest)>> {
+        let is_full = self.segment.bytes + (commit_bytes() as u64) > self.segment_bytes;
+        if !is_full || self.segment.header.first_epoch == starts.0 {
+            return Ok(None);
         }
         let number = self.segment.number + 1;
-        (self.file, self.segment) = create_segment(&*self.disk, &self.dir, number, starts)?;
-        Ok(())
+        let (file, segment) = create_segment(&*self.disk, &self.dir, number, starts)?;
+        self.file = file;
+        let sealed = std::mem::replace(&mut self.segment, segment);
+        let digest = std::mem::replace(&mut self.digest, Digest::new(segment.header));
+        Ok(Some((sealed, digest)))
     }
 }

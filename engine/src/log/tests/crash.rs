@@ -58,6 +58,9 @@ fn send_some(log: &EmbeddedLog, sent: &mut Sent, random: &mut Random) {
         if random.below(5) == 0 {
             log.tick();
         }
+        if random.below(2) == 0 {
+            log.settle();
+        }
         if send(log, &numbers, sent).is_err() {
             // What failed is not taken for a first copy.
             assert_eq!(send(log, &numbers, sent), Err(Refused::Closed));
@@ -99,10 +102,10 @@ fn send_again(log: &EmbeddedLog, sent: &mut Sent) {
 }
 
 /// SplitMix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -110,7 +113,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }

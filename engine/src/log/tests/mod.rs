@@ -5,6 +5,7 @@ mod bounds;
 mod compat;
 mod crash;
 mod damage;
+mod digests;
 
 use super::conformance::{self, LONG, append, packed, read_all, record, start};
 use super::{
