@@ -104,7 +104,7 @@ pub struct Parts {
 pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) sites: Sites,
-    pub(crate) normaliser: Normaliser,
+    pub(crate) normaliser: Arc<Normaliser>,
     pub(crate) demo: Option<Arc<WriteKey>>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -117,7 +117,7 @@ pub(crate) struct App {
     pub(crate) folder: Option<Arc<dyn RulesFolder>>,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
-    address_rates: Rates<u64>,
+    address_rates: Arc<Rates<u64>>,
     pub(crate) live_streams: Arc<Semaphore>,
     is_draining: AtomicBool,
 }
@@ -132,15 +132,21 @@ impl App {
         limits.check()?;
         let demo = config.demo_site.as_deref().map(WriteKey::demo).map(Arc::new);
         let memory = Memory::new(limits.in_flight_bytes_max);
+        let normaliser = Arc::new(Normaliser::new(config.query_parameters.clone()));
+        let address_rates =
+            Rates::new(limits.address_requests_per_second_max, limits.addresses_max);
+        let address_rates = Arc::new(address_rates);
         let loads = Loads {
             engine: Arc::clone(&parts.engine),
             memory: memory.clone(),
+            normaliser: Arc::clone(&normaliser),
+            addresses: Arc::clone(&address_rates),
             limits: limits.clone(),
         };
         let metrics = Metrics::new(parts.registry, &parts.log, &parts.dead_letters, loads);
         Ok(Self {
             sites: Sites::new(&config.sites).map_err(ServerError::Sites)?,
-            normaliser: Normaliser::new(config.query_parameters.clone()),
+            normaliser,
             demo,
             log: parts.log,
             clock: parts.clock,
@@ -153,7 +159,7 @@ impl App {
             folder: parts.folder,
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
-            address_rates: Rates::new(limits.address_requests_per_second_max, limits.addresses_max),
+            address_rates,
             live_streams: Arc::new(Semaphore::new(limits.live_streams_max)),
             is_draining: AtomicBool::new(false),
             limits,

@@ -26,7 +26,7 @@ pub struct Limits {
     /// Requests a second for each address (IPv6: each /64), twice that in a burst. Over it: 429.
     /// 0: no limit.
     pub address_requests_per_second_max: u32,
-    /// Addresses whose rate is remembered; the longest idle are forgotten first.
+    /// Addresses whose rate is remembered; the longest idle are forgotten first, counted.
     pub addresses_max: usize,
     /// Open connections. Over it: 503, and the connection is closed.
     pub connections_max: usize,

@@ -7,7 +7,8 @@ use crate::app::EngineView;
 use crate::dead_letters::{Counters, DeadLetters};
 use crate::limits::Limits;
 use crate::memory::Memory;
-use crate::normalise::RejectReason;
+use crate::normalise::{Normaliser, RejectReason};
+use crate::rate::Rates;
 use beckon_engine::log::{Log, LogStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
@@ -239,11 +240,13 @@ impl Collector for LogCollector {
     }
 }
 
-/// What requests are refused by while it is over its bound, read when somebody asks.
+/// What requests have a bound on together, and what was cut off there, read when somebody asks.
 #[derive(Debug)]
 pub(crate) struct Loads {
     pub(crate) engine: Arc<dyn EngineView>,
     pub(crate) memory: Memory,
+    pub(crate) normaliser: Arc<Normaliser>,
+    pub(crate) addresses: Arc<Rates<u64>>,
     pub(crate) limits: Limits,
 }
 
@@ -262,7 +265,19 @@ impl Collector for Loads {
             ("beckon_in_flight_bytes", "Memory of bodies, in whole KiB", in_flight_bytes),
             ("beckon_in_flight_bytes_max", "Over it: 503 too_many_bytes", in_flight_bytes_max),
         ];
-        encode_all(&mut encoder, &gauges, &[])
+        let counters = [
+            (
+                "beckon_addresses_forgotten",
+                "Addresses whose rate is no longer remembered, over addresses_max",
+                self.addresses.forgotten(),
+            ),
+            (
+                "beckon_query_parameters_dropped",
+                "Query parameters over QUERY_PARAMETERS_MAX of one address",
+                self.normaliser.parameters_over_limit(),
+            ),
+        ];
+        encode_all(&mut encoder, &gauges, &counters)
     }
 }
 

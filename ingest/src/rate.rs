@@ -39,6 +39,7 @@ impl Bucket {
 struct Generations<K> {
     young: HashMap<K, Bucket>,
     old: HashMap<K, Bucket>,
+    forgotten: u64,
 }
 
 /// The buckets of one kind of sender.
@@ -53,7 +54,7 @@ impl<K: Eq + Hash> Rates<K> {
     /// Buckets of `per_second` requests (0: no limit) for up to twice `senders_max` senders.
     #[must_use]
     pub fn new(per_second: u32, senders_max: usize) -> Self {
-        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        let generations = Generations { young: HashMap::new(), old: HashMap::new(), forgotten: 0 };
         Self { per_second, senders_max, generations: Mutex::new(generations) }
     }
 
@@ -72,6 +73,7 @@ impl<K: Eq + Hash> Rates<K> {
         let mut bucket = generations.old.remove(&sender).unwrap_or(fresh);
         let taken = bucket.take(self.per_second, now);
         if generations.young.len() >= self.senders_max {
+            generations.forgotten += generations.old.len() as u64;
             generations.old = std::mem::take(&mut generations.young);
         }
         generations.young.insert(sender, bucket);
@@ -82,6 +84,11 @@ impl<K: Eq + Hash> Rates<K> {
     pub fn len(&self) -> usize {
         let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         generations.young.len() + generations.old.len()
+    }
+
+    /// Senders that were forgotten because the table was full.
+    pub fn forgotten(&self) -> u64 {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner).forgotten
     }
 
     /// Whether no sender is remembered.
@@ -134,6 +141,12 @@ mod tests {
     #[test]
     fn strangers_do_not_grow_the_table() {
         let rates = Rates::new(1, 16);
+        for sender in 0..32 {
+            rates.take(sender, at(0));
+        }
+        assert_eq!((rates.len(), rates.forgotten()), (32, 0));
+        rates.take(32, at(0));
+        assert_eq!((rates.len(), rates.forgotten()), (17, 16));
         for sender in 0..10_000 {
             rates.take(sender, at(0));
             rates.take(0, at(0));

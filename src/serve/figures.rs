@@ -63,7 +63,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 21] {
             wide.windows_forgotten,
         ),
         ("engine_kept_events_dropped", "Over visit_events_max", stage.kept_events_dropped),
-        ("engine_partials_dropped", "Over rule_partials_max or state_max", both.partials_dropped),
+        (
+            "engine_partials_dropped",
+            "Partial matches over rule_partials_max or state_max, join keys over key_combinations_max",
+            both.partials_dropped,
+        ),
         ("engine_absences_refused", "Over pending_absences_max", both.absences_refused),
         ("engine_hits_over_limit", "Over rule_hits_max", both.hits_over_limit),
         ("engine_events_unreadable", "Bytes that are no event", stage.events_unreadable),
@@ -72,7 +76,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 21] {
         ("engine_matches", "Matches asserted", both.matches),
         ("engine_matches_retracted", "Matches taken back", both.matches_retracted),
         ("engine_visitors_forgotten", "Over visitors_max", suppress.visitors_forgotten),
-        ("engine_decisions_forgotten", "Over visitor_decisions_max", suppress.decisions_forgotten),
+        (
+            "engine_decisions_forgotten",
+            "Over visitor_decisions_max, and matches of one action over STANDING_MAX",
+            suppress.decisions_forgotten,
+        ),
         ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
     ]
 }

@@ -56,6 +56,8 @@ pub struct Address {
     pub path: Box<str>,
     /// Kept parameters, decoded, in order; a name may come again.
     pub query: Vec<(String, String)>,
+    /// Parameters that are not kept because of [`QUERY_PARAMETERS_MAX`] alone.
+    pub over_limit: u32,
 }
 
 /// The text is no address.
@@ -86,22 +88,23 @@ impl Address {
         Ok(Self::of_parts(&start, Some(host), &url, policy))
     }
 
-    /// Cleans `text` and keeps it whole: for a referrer.
+    /// Cleans `text` and keeps it whole, for a referrer; and its parameters over the limit.
     ///
     /// # Errors
     /// When it is no address.
-    pub fn clean_text(text: &str, policy: &QueryPolicy) -> Result<Box<str>, AddressError> {
+    pub fn clean_text(text: &str, policy: &QueryPolicy) -> Result<(Box<str>, u32), AddressError> {
         match Plain::cut(text) {
             // Nothing to drop, nothing to rewrite.
-            Some(plain) if plain.is_whole() => Ok(text.into()),
-            _ => Self::clean(text, policy).map(|address| address.full),
+            Some(plain) if plain.is_whole() => Ok((text.into(), 0)),
+            _ => Self::clean(text, policy).map(|address| (address.full, address.over_limit)),
         }
     }
 
     fn of_parts(start: &str, host: Option<&str>, url: &Url, policy: &QueryPolicy) -> Self {
         let mut full = format!("{start}{}", url.path());
-        let query = append_kept(&mut full, url.query(), policy);
-        Self { full: full.into(), host: host.map(Into::into), path: url.path().into(), query }
+        let (query, over_limit) = append_kept(&mut full, url.query(), policy);
+        let (host, path) = (host.map(Into::into), url.path().into());
+        Self { full: full.into(), host, path, query, over_limit }
     }
 
     /// Adds `url`, `url.path`, `url.host`, `url.query.*` and `campaign.*` to an event's fields.
@@ -145,23 +148,29 @@ fn campaign_field(parameter: &str) -> Option<&'static str> {
     })
 }
 
-/// Appends the kept parameters as they were written, and gives them decoded.
+/// Appends the kept parameters as they were written, and gives them decoded; and how many more
+/// there were to keep.
 fn append_kept(
     full: &mut String,
     query: Option<&str>,
     policy: &QueryPolicy,
-) -> Vec<(String, String)> {
+) -> (Vec<(String, String)>, u32) {
     let mut kept = Vec::new();
+    let mut over_limit = 0;
     for raw in query.unwrap_or_default().split('&') {
         let Some((name, value)) = form_urlencoded::parse(raw.as_bytes()).next() else { continue };
-        if kept.len() >= QUERY_PARAMETERS_MAX || !policy.keeps(&name) {
+        if !policy.keeps(&name) {
+            continue;
+        }
+        if kept.len() >= QUERY_PARAMETERS_MAX {
+            over_limit += 1;
             continue;
         }
         full.push(if kept.is_empty() { '?' } else { '&' });
         full.push_str(raw);
         kept.push((name.into_owned(), value.into_owned()));
     }
-    kept
+    (kept, over_limit)
 }
 
 /// A plain address, cut by hand: `http(s)`, a lower-case DNS name, nothing to be rewritten.
@@ -209,8 +218,9 @@ impl<'a> Plain<'a> {
         full.push_str(scheme);
         full.push_str(self.host);
         full.push_str(self.path);
-        let query = append_kept(&mut full, self.query, policy);
-        Address { full: full.into(), host: Some(self.host.into()), path: self.path.into(), query }
+        let (query, over_limit) = append_kept(&mut full, self.query, policy);
+        let (host, path) = (Some(self.host.into()), self.path.into());
+        Address { full: full.into(), host, path, query, over_limit }
     }
 }
 
@@ -300,10 +310,14 @@ mod tests {
 
     #[test]
     fn parameters_stop_at_the_bound() {
-        let query: Vec<_> = (0..=QUERY_PARAMETERS_MAX).map(|n| format!("utm_{n}={n}")).collect();
-        let text = format!("https://a.example/?{}", query.join("&"));
-        let address = Address::clean(&text, &QueryPolicy::default()).expect("an address");
-        assert_eq!(address.query.len(), QUERY_PARAMETERS_MAX);
+        let clean = |count: usize| {
+            let query: Vec<_> = (0..count).map(|n| format!("utm_{n}={n}&x{n}=1")).collect();
+            let text = format!("https://a.example/?{}", query.join("&"));
+            let address = Address::clean(&text, &QueryPolicy::default()).expect("an address");
+            (address.query.len(), address.over_limit)
+        };
+        assert_eq!(clean(QUERY_PARAMETERS_MAX), (QUERY_PARAMETERS_MAX, 0));
+        assert_eq!(clean(QUERY_PARAMETERS_MAX + 2), (QUERY_PARAMETERS_MAX, 2));
     }
 
     proptest::proptest! {

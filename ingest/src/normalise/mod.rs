@@ -28,6 +28,7 @@ use beckon_engine::model::{
 };
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wire::{Slot, WireEvent};
 
 /// Characters of an event's name.
@@ -114,19 +115,32 @@ pub enum NormaliseError {
 pub struct Normaliser {
     query: QueryPolicy,
     user_agents: UserAgents,
+    parameters_over_limit: AtomicU64,
 }
 
 impl Normaliser {
     /// A normaliser that keeps the query parameters of `query`.
     #[must_use]
     pub fn new(query: QueryPolicy) -> Self {
-        Self { query, user_agents: UserAgents::default() }
+        Self { query, ..Self::default() }
     }
 
     /// Which query parameters are kept.
     #[must_use]
     pub fn query_policy(&self) -> &QueryPolicy {
         &self.query
+    }
+
+    /// Query parameters that were not kept because of [`QUERY_PARAMETERS_MAX`].
+    #[must_use]
+    pub fn parameters_over_limit(&self) -> u64 {
+        self.parameters_over_limit.load(Ordering::Relaxed)
+    }
+
+    fn count_over_limit(&self, parameters: u32) {
+        if parameters > 0 {
+            self.parameters_over_limit.fetch_add(parameters.into(), Ordering::Relaxed);
+        }
     }
 
     /// The cached parser of user agents.
@@ -202,11 +216,15 @@ impl Normaliser {
             let clean = Address::clean(url, &self.query).map_err(|error| {
                 Rejection::field(RejectReason::BadUrl, "url", format_args!("url: {error}"))
             })?;
+            self.count_over_limit(clean.over_limit);
             clean.push_fields(fields);
         }
         if let Some(referrer) = lifted("referrer", &wire.referrer, &mut data)? {
             match Address::clean_text(&referrer, &self.query) {
-                Ok(clean) => fields.push(("referrer".into(), Value::Str(clean))),
+                Ok((clean, over_limit)) => {
+                    self.count_over_limit(over_limit);
+                    fields.push(("referrer".into(), Value::Str(clean)));
+                }
                 Err(AddressError) if referrer.is_empty() => {}
                 Err(AddressError) => wire.others.push("referrer".into()),
             }

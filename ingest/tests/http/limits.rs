@@ -117,6 +117,36 @@ async fn an_address_has_a_rate_before_its_key_is_looked_at() {
 }
 
 #[tokio::test]
+async fn addresses_over_the_table_are_forgotten_and_counted() {
+    let bench = limited(Limits { addresses_max: 1, ..Limits::default() });
+    let peers = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"];
+    for peer in &peers[..2] {
+        assert!(post("[]").by_server().from(peer).send(&bench).await.results().is_empty());
+    }
+    // Who asks for the figures comes from the first address, which the older half still has.
+    bench.check_figures(&["beckon_addresses_forgotten_total 0"]).await;
+    assert!(post("[]").by_server().from(peers[2]).send(&bench).await.results().is_empty());
+    bench.check_figures(&["beckon_addresses_forgotten_total 1"]).await;
+}
+
+#[tokio::test]
+async fn query_parameters_over_the_limit_are_dropped_and_counted() {
+    let bench = limited(Limits::default());
+    let url = |count: usize| {
+        let query: Vec<_> = (0..count).map(|n| format!("utm_{n}=1")).collect();
+        format!("https://shop.example/?{}", query.join("&"))
+    };
+    let send = async |count: usize| {
+        let body = event(&format!(r#","url":"{}","referrer":"{}""#, url(count), url(count)));
+        assert_eq!(post(body).by_server().send(&bench).await.results(), ["ok"]);
+    };
+    send(32).await;
+    bench.check_figures(&["beckon_query_parameters_dropped_total 0"]).await;
+    send(33).await;
+    bench.check_figures(&["beckon_query_parameters_dropped_total 2"]).await;
+}
+
+#[tokio::test]
 async fn bodies_share_their_memory() {
     let limits = Limits { body_bytes_max: 8_192, in_flight_bytes_max: 8_192, ..Limits::default() };
     let bench = limited(limits);
