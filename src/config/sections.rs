@@ -98,6 +98,7 @@ pub(crate) struct EngineSection {
     pub(crate) rule_partials_max: u32,
     pub(crate) pending_absences_max: u32,
     pub(crate) rule_hits_max: u32,
+    pub(crate) key_combinations_max: u32,
     pub(crate) window_events_max: u32,
     pub(crate) windows_max: u64,
     pub(crate) window_memory_ms: i64,
@@ -106,6 +107,8 @@ pub(crate) struct EngineSection {
     pub(crate) visitors_max: u64,
     pub(crate) visitor_decisions_max: usize,
     pub(crate) timezone: Box<str>,
+    pub(crate) live_names_max: usize,
+    pub(crate) live_recent_max: usize,
     pub(crate) epochs_in_flight_max: usize,
     pub(crate) events_in_flight_max: usize,
 }
@@ -124,6 +127,7 @@ impl Default for EngineSection {
             rule_partials_max: 256,
             pending_absences_max: 64,
             rule_hits_max: 256,
+            key_combinations_max: 64,
             window_events_max: 1_000,
             windows_max: 1_000_000,
             window_memory_ms: 90 * 24 * 60 * 60 * 1_000,
@@ -132,6 +136,8 @@ impl Default for EngineSection {
             visitors_max: 1_000_000,
             visitor_decisions_max: 256,
             timezone: "UTC".into(),
+            live_names_max: 1_000,
+            live_recent_max: 200,
             epochs_in_flight_max: 64,
             events_in_flight_max: 100_000,
         }

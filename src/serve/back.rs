@@ -9,6 +9,7 @@ use anyhow::Context;
 use beckon_engine::catalog::{Catalog, Compiler, Deployer, NotDeployed, event_compiler};
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
+use beckon_engine::live::LiveConfig;
 use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
 use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::Epoch;
@@ -221,6 +222,7 @@ fn start_pipeline(
         rule_partials_max: engine.rule_partials_max,
         pending_absences_max: engine.pending_absences_max,
         rule_hits_max: engine.rule_hits_max,
+        key_combinations_max: engine.key_combinations_max,
         window_events_max: engine.window_events_max,
         windows_max: engine.windows_max,
         window_memory_ms: engine.window_memory_ms,
@@ -233,6 +235,11 @@ fn start_pipeline(
     pipeline.dataflow.workers = engine.workers;
     pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
     pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
+    pipeline.dataflow.live = Some(LiveConfig {
+        live_names_max: engine.live_names_max,
+        live_recent_max: engine.live_recent_max,
+        ..LiveConfig::default()
+    });
     pipeline.dataflow.on_fatal = Arc::new(fatal);
     let suppress = SuppressConfig {
         invitations: Some(InvitationLimits {

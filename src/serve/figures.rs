@@ -3,6 +3,7 @@
 use super::view::View;
 use beckon_engine::dataflow::DataflowStats;
 use beckon_engine::pipeline::PipelineStats;
+use beckon_rules::program::results_over_limit;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -37,7 +38,7 @@ fn engine_gauges(engine: &PipelineStats) -> [Figure; 6] {
     ]
 }
 
-fn engine_counters(engine: &PipelineStats) -> [Figure; 21] {
+fn engine_counters(engine: &PipelineStats) -> [Figure; 22] {
     let DataflowStats { stage, wide, suppress, .. } = engine.dataflow;
     let both = stage.sum(&wide.stage);
     [
@@ -67,6 +68,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 21] {
             "engine_partials_dropped",
             "Partial matches over rule_partials_max or state_max, join keys over key_combinations_max",
             both.partials_dropped,
+        ),
+        (
+            "engine_results_over_limit",
+            "Null because several-valued arguments have over MAPPED_VALUES_MAX combinations",
+            results_over_limit(),
         ),
         ("engine_absences_refused", "Over pending_absences_max", both.absences_refused),
         ("engine_hits_over_limit", "Over rule_hits_max", both.hits_over_limit),

@@ -2,6 +2,7 @@
 
 mod config;
 mod deploy;
+mod figures;
 mod generate;
 mod letters;
 mod live;

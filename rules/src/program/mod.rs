@@ -41,6 +41,7 @@ pub(crate) use fold::fold;
 pub(crate) use node::{Load, Node};
 pub(crate) use pattern::{Case, Network, Pattern, Wildcard};
 pub(crate) use set::ConstantSet;
+pub use value::results_over_limit;
 pub(crate) use value::{Arithmetic, Value};
 
 /// An event, and the events that earlier steps of a partial match took.

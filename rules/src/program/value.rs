@@ -7,9 +7,21 @@ use crate::ast::Literal;
 use crate::program::datum::{Datum, Relation, any, int_to_float, relate};
 use crate::schema::FieldType;
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The most values that a function of several-valued arguments gives; over it the result is null.
+/// The most values that a function of several-valued arguments gives; over it the result is null,
+/// counted.
 pub(crate) const MAPPED_VALUES_MAX: usize = 1024;
+
+/// Of the whole process: what runs a program has no state, and many threads run them.
+static OVER_LIMIT: AtomicU64 = AtomicU64::new(0);
+
+/// Results of functions and operators that were null because several-valued arguments have more
+/// than 1,024 combinations, since the process began.
+#[must_use]
+pub fn results_over_limit() -> u64 {
+    OVER_LIMIT.load(Ordering::Relaxed)
+}
 
 /// A value under way.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,7 +217,10 @@ pub(crate) fn map_over<'a>(
             combination.reverse();
             apply(&combination)
         })),
-        _ => Value::NULL,
+        _ => {
+            OVER_LIMIT.fetch_add(1, Ordering::Relaxed);
+            Value::NULL
+        }
     }
 }
 
@@ -247,8 +262,11 @@ mod tests {
         let values =
             |count: usize| Value::of_values((0..count).map(|_| Value::One(Datum::Bool(true))));
         let first = |combination: &[Datum<'_>]| Value::of_truth(truth_of(combination[0]));
+        let before = results_over_limit();
         let at_bound = map_over(&[values(32), values(32)], first);
         assert_eq!(at_bound.each().count(), MAPPED_VALUES_MAX);
+        assert_eq!(results_over_limit(), before, "no other test is over the bound");
         assert_eq!(map_over(&[values(32), values(33)], first), Value::NULL);
+        assert_eq!(results_over_limit(), before + 1);
     }
 }

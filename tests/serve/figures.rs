@@ -1,0 +1,85 @@
+//! What a running server counts, where only a whole server can show it.
+
+use super::support::{Server, beckon, configured, printed};
+use serde_json::Value;
+use std::path::Path;
+
+const METRIC: &str = "beckon_engine_results_over_limit_total";
+
+/// A server with one rule, and a token.
+fn start(folder: &Path, query: &str) -> (Server, String) {
+    let package = folder.join("rules/com.example.shop");
+    std::fs::create_dir_all(&package).expect("a folder");
+    let rule = format!("name = \"r\"\nquery = '''{query}'''\n[action]\ntype = \"none\"\n");
+    std::fs::write(package.join("r.toml"), rule).expect("a file");
+    let create = ["token", "create", "--scope", "operator", "--data", "data"];
+    let text = printed(folder, &create);
+    let token = text.lines().next().expect("a token").to_owned();
+    (Server::start(beckon(folder), &["--data", "data", "--rules", "rules"]), token)
+}
+
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+fn figure(server: &Server, token: &str, name: &str) -> u64 {
+    let figures = server.get("/metrics", &bearer(token)).body;
+    let line = figures.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}:\n{figures}")).parse().expect("a number")
+}
+
+/// Sends an event with so many values in each of two fields, and waits until rules saw it.
+fn send(server: &Server, token: &str, (left, right): (usize, usize)) {
+    let matched = "beckon_engine_events_matched_total";
+    let before = figure(server, token, matched);
+    let list = |count: usize| {
+        let texts: Vec<_> = (0..count).map(|n| format!("\"x{n}\"")).collect();
+        format!("[{}]", texts.join(","))
+    };
+    let (left, right) = (list(left), list(right));
+    let event = format!(
+        "{{\"eventName\":\"Order\",\"visitID\":\"{:032x}\",\"data\":{{\"a\":{left},\"b\":{right}}}}}",
+        1
+    );
+    assert_eq!(server.send(&event).expect("an answer").ids("ok").len(), 1);
+    while figure(server, token, matched) == before {
+        std::thread::yield_now();
+    }
+}
+
+fn prepend(path: &Path, text: &str) {
+    let there = std::fs::read_to_string(path).expect("a file");
+    std::fs::write(path, format!("{text}{there}")).expect("a file");
+}
+
+#[test]
+fn bounds_of_the_file_reach_matcher_and_live_view() {
+    let folder = configured();
+    let bounds = "[engine]\nkey_combinations_max = 1\nlive_names_max = 1\nlive_recent_max = 1\n";
+    prepend(&folder.path().join("beckon.toml"), bounds);
+    let query = "sequence by data.a [ Order where true ] [ Paid where true ]";
+    let (server, token) = start(folder.path(), query);
+    send(&server, &token, (2, 1));
+    assert_eq!(figure(&server, &token, "beckon_engine_partials_dropped_total"), 1);
+    // The visit's beginning is an event of its own.
+    let live = loop {
+        let live = server.get("/v1/live/snapshot", &bearer(&token)).body;
+        if live.contains("__other") {
+            break serde_json::from_str::<Value>(&live).expect("JSON");
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(live["events"].as_array().map(Vec::len), Some(1), "{live}");
+}
+
+#[test]
+fn a_function_of_too_many_values_is_null_and_counted() {
+    let folder = configured();
+    let query = "Order where concat(data.a, data.b) == \"x0x0\"";
+    let (server, token) = start(folder.path(), query);
+    send(&server, &token, (32, 32));
+    assert_eq!(figure(&server, &token, METRIC), 0, "1,024 combinations");
+    send(&server, &token, (32, 33));
+    assert_eq!(figure(&server, &token, METRIC), 1);
+    assert_eq!(server.stop().code, Some(0));
+}
