@@ -10,7 +10,7 @@ use beckon_engine::catalog::{Catalog, Compiler, Deployer, NotDeployed, event_com
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::live::LiveConfig;
-use beckon_engine::log::{EmbeddedLog, Log, LogConfig, Named, OpenLog};
+use beckon_engine::log::{EmbeddedLog, Log, LogConfig, LogError, Named, OpenLog};
 use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{
@@ -23,6 +23,7 @@ use beckon_rules::plan::RuleSet;
 use beckon_rules::render::{Colors, render};
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
 use prometheus_client::registry::Registry;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -60,7 +61,8 @@ impl Back {
         let tables = ParquetTables::open(&config.reports(), config.tables(&folder.rules))?;
         let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
         let cursor = cursors.cursor(PARQUET_CURSOR)?;
-        let log = open_log(config, &disk, clock, named(&cursors, &tables)?)?;
+        let log = open_log(config, &disk, clock, named(&cursors, &tables)?);
+        let log = log.map_err(|error| name_what_is_ahead(error, config, &cursors, &tables))?;
         let compiler = event_compiler();
         let deployer = deployer(&log, &compiler, folder)?;
         let (writer, _) = OutboxWriter::open(OpenOutbox {
@@ -147,6 +149,28 @@ fn named(cursors: &Cursors, tables: &ParquetTables) -> anyhow::Result<Named> {
         named.seq_max = named.seq_max.max(durable.seq);
     }
     Ok(named)
+}
+
+/// Says who names what the log has not, where that is the error.
+fn name_what_is_ahead(
+    error: anyhow::Error,
+    config: &Config,
+    cursors: &Cursors,
+    tables: &ParquetTables,
+) -> anyhow::Error {
+    let Some(LogError::Lost { .. }) = error.downcast_ref() else { return error };
+    let folder = config.server.data.join("cursors");
+    let mut all: Vec<(PathBuf, Position)> = cursors
+        .all()
+        .into_iter()
+        .flatten()
+        .map(|(name, position)| (folder.join(name), position))
+        .collect();
+    all.extend(tables.durable().map(|position| (config.reports(), position)));
+    let furthest = all.iter().map(|(_, position)| *position).max();
+    let furthest = all.iter().filter(|(_, position)| Some(*position) == furthest);
+    let paths: Vec<String> = furthest.map(|(path, _)| path.display().to_string()).collect();
+    error.context(format!("ahead of the log: {}", paths.join(", ")))
 }
 
 fn open_log(

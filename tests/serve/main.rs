@@ -6,6 +6,7 @@ mod figures;
 mod generate;
 mod letters;
 mod live;
+mod log_behind;
 mod log_inspect;
 mod support;
 

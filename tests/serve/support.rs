@@ -106,6 +106,14 @@ impl Server {
         server
     }
 
+    /// Starts `beckon serve`, which must end by itself, and takes what it complained of.
+    pub(crate) fn refused(command: Command, arguments: &[&str]) -> String {
+        let ended = Self::spawn(command, arguments).ended();
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        let mut lines = ended.said.lines();
+        lines.find(|line| line.starts_with("error: ")).expect("an error").to_owned()
+    }
+
     fn spawn(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])

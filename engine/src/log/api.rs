@@ -137,7 +137,7 @@ pub enum LogError {
     /// The log ends before what a durable cursor or manifest names.
     #[error(
         "segment {segment} ends at byte {offset}, before {what}; restore the log's folder from a \
-         copy, or move the whole data folder away to start anew"
+         copy, or move the whole data folder and that of the reports away to start anew"
     )]
     Lost {
         /// The last segment's file name.
