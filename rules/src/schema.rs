@@ -1,7 +1,7 @@
 //! Which fields an event has, and of which type: data, not code.
 //!
 //! The checker takes a schema and knows no event model of its own. [`Schema::event`] is Beckon's
-//! event (the GWE model, `rule-language.md` section 2); a source mapping builds another with
+//! event (the GWE model); a source mapping builds another with
 //! [`Schema::new`], [`Schema::field`] and [`Schema::open_map`]; a package's `[types]` refine
 //! either with [`Schema::refine`].
 //!

@@ -1,6 +1,6 @@
 //! When an event happened, by a clock that may be wrong.
 //!
-//! Three bounds, from rule-language 3.4: a client that says when it sent (`sentAt`) has its clock
+//! Three bounds: a client that says when it sent (`sentAt`) has its clock
 //! corrected, but never to before `received` - 24 h; what lies later than `received` + 5 s is set
 //! to `received`. A difference below [`SKEW_MIN_MS`] is the way through the network, not a wrong
 //! clock: correcting it would turn the jitter between two requests into wrong order.

@@ -2,7 +2,7 @@
 //!
 //! Source: Elastic's EQL function reference; `match` and `wildcard` are older names that public
 //! rules still use. Names are found in any case. A function of a null argument is null, but for
-//! optional trailing arguments (`rule-language.md` section 6). Positions and lengths count
+//! optional trailing arguments. Positions and lengths count
 //! characters. What cannot be computed (text that is no number) is null, never a failure.
 
 mod numbers;

@@ -4,7 +4,7 @@
 //! `$` are plain characters, a quantifier behind a quantifier repeats it (`.*?` is an optional
 //! `.*`, not a lazy one). The optional operators (`~ & @ # < "`) are refused: rules have no use for
 //! them, and reading them as plain characters would differ from what Elasticsearch does with the
-//! same query. So are `\w` and its kin (`rule-language.md` section 6).
+//! same query. So are `\w` and its kin.
 //!
 //! **Invariant:** what is returned compiles, but for its size.
 

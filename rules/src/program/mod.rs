@@ -1,6 +1,6 @@
 //! Flat programs: conditions compiled to a vector of tests, and what they read.
 //!
-//! The semantics are `rule-language.md` section 6: three-valued logic, per-operator case, integer
+//! The semantics: three-valued logic, per-operator case, integer
 //! division, several-valued fields (a comparison is true if any value satisfies it).
 //!
 //! `and`, `or` and `not` cost nothing of their own. A test asks whether a term *is true* or *is

@@ -1,7 +1,7 @@
 //! Checks of Rust sources and pages.
 //!
-//! Sizes are counted on rustfmt's layout: a function ends at the first closing brace that stands
-//! as far in as its head.
+//! Sizes are counted on rustfmt's layout, tests like all else: a function ends at the first closing
+//! brace that stands as far in as its head.
 
 use super::{Finding, Tree, tree::File};
 
@@ -24,6 +24,11 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("FIXME", &[], "write an issue"),
 ];
 
+/// What lies beside the project, which may be missing and is named by nothing but the one helper
+/// through which tests read it.
+const BESIDE: &[&str] = &["../shared", "rule-language", "design.md", "gwe.md"];
+const BESIDE_HOME: &str = "tests/beside/";
+
 /// All findings in sources and pages.
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -32,6 +37,11 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         sizes(file, &mut findings);
         if file.path != "xtask/src/tidy/source.rs" {
             words(file, &mut findings);
+        }
+    }
+    for file in &tree.files {
+        if file.path != "xtask/src/tidy/source.rs" && !file.path.starts_with(BESIDE_HOME) {
+            beside(file, &mut findings);
         }
     }
     for page in tree.ending(".md") {
@@ -52,12 +62,15 @@ fn head(file: &File, findings: &mut Vec<Finding>) {
 
 fn sizes(file: &File, findings: &mut Vec<Finding>) {
     let lines: Vec<&str> = file.text.lines().collect();
-    let code = lines.iter().position(|line| *line == "#[cfg(test)]").unwrap_or(lines.len());
-    if code > FILE_LINES_MAX {
-        findings.push(finding(file, 0, format!("{code} lines, more than {FILE_LINES_MAX}")));
+    let count = lines.len();
+    if count > FILE_LINES_MAX {
+        findings.push(finding(file, 0, format!("{count} lines, more than {FILE_LINES_MAX}")));
     }
-    for (start, line) in lines.iter().enumerate().take(code) {
+    for (start, line) in lines.iter().enumerate() {
         let Some(indent) = function_indent(line) else { continue };
+        if !has_body(&lines[start..], &indent) {
+            continue;
+        }
         let close = format!("{indent}}}");
         let length = lines.iter().skip(start).position(|line| *line == close).unwrap_or(0);
         if length > FUNCTION_LINES_MAX {
@@ -74,7 +87,16 @@ fn function_indent(line: &str) -> Option<String> {
     let head = ["pub(crate) ", "pub(super) ", "pub ", "async ", "const "]
         .iter()
         .fold(rest, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
-    (head.starts_with("fn ") && line.ends_with('{')).then_some(indent)
+    head.starts_with("fn ").then_some(indent)
+}
+
+/// Whether the head that begins these lines, on one of them or more, has a body of several lines.
+fn has_body(lines: &[&str], indent: &str) -> bool {
+    let mut heads = lines.iter().filter(|line| {
+        line.strip_prefix(indent).is_some_and(|rest| !rest.is_empty() && !rest.starts_with(' '))
+    });
+    let end = heads.find(|line| ["{", ";", "}"].iter().any(|end| line.ends_with(end)));
+    end.is_some_and(|line| line.ends_with('{'))
 }
 
 fn words(file: &File, findings: &mut Vec<Finding>) {
@@ -87,6 +109,17 @@ fn words(file: &File, findings: &mut Vec<Finding>) {
         }
         if !line.is_ascii() {
             findings.push(finding(file, number + 1, "sources are ASCII; write \\u{...}"));
+        }
+    }
+}
+
+fn beside(file: &File, findings: &mut Vec<Finding>) {
+    for (number, line) in file.text.lines().enumerate() {
+        for name in BESIDE.iter().filter(|name| line.contains(**name)) {
+            let what = format!(
+                "`{name}` lies beside the project: say it here, or read it by {BESIDE_HOME}"
+            );
+            findings.push(finding(file, number + 1, what));
         }
     }
 }
@@ -136,6 +169,18 @@ mod tests {
     fn each_rule_finds_its_breach() {
         let long = format!("//! Head.\nfn long() {{\n{}}}\n", "    x();\n".repeat(71));
         assert_eq!(check_text("a.rs", &long).len(), 1, "function size");
+        let body = "        x();\n".repeat(71);
+        let test =
+            format!("//! Head.\n#[cfg(test)]\nmod tests {{\n    fn long() {{\n{body}    }}\n}}\n");
+        assert_eq!(check_text("a.rs", &test).len(), 1, "size of a test");
+        let head = "    fn short(\n        a: u8,\n    )";
+        let long_head = format!("//! Head.\nmod it {{\n{head} {{\n{body}    }}\n}}\n");
+        assert_eq!(check_text("a.rs", &long_head).len(), 1, "size behind a head of several lines");
+        let others =
+            format!("//! Head.\ntrait It {{\n{head};\n\n    fn one() {{}}\n{body}    }}\n");
+        assert!(check_text("a.rs", &others).is_empty(), "no body, or one of one line");
+        let large = format!("//! Head.\n#[cfg(test)]\n{}", "// x\n".repeat(799));
+        assert_eq!(check_text("a.rs", &large).len(), 1, "file size with tests");
         let large = format!("//! Head.\n{}", "// x\n".repeat(801));
         assert_eq!(check_text("a.rs", &large).len(), 1, "file size");
         assert_eq!(check_text("a.rs", "fn f() {}\n").len(), 1, "head");
@@ -143,6 +188,8 @@ mod tests {
         assert_eq!(check_text("engine/src/log/mod.rs", timely).len(), 1, "timely outside");
         assert!(check_text("engine/src/dataflow/mod.rs", timely).is_empty(), "timely at home");
         assert_eq!(check_text("a.rs", "//! \u{e4}\n").len(), 1, "not ASCII");
+        assert_eq!(check_text("a.toml", "# ../shared/a\n").len(), 1, "beside");
+        assert!(check_text("tests/beside/a.rs", "//! ../shared\n").is_empty(), "beside, at home");
         assert_eq!(check_text("README.md", "[a](nowhere.md)\n").len(), 1, "dead link");
         assert!(check_text("README.md", "[a](README.md#x) [b](https://x.example)\n").is_empty());
     }
