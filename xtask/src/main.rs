@@ -1,5 +1,7 @@
 //! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`.
 
+#[path = "../../tests/beside/mod.rs"]
+mod beside;
 mod e2e;
 mod status;
 mod tidy;

@@ -1,10 +1,11 @@
 //! `cargo xtask e2e`: what needs more than Rust. It fetches what is missing and says what it did.
 //!
-//! Four questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, does an idle
-//! server rest, does an overloaded one refuse and stay small, and does a person who clicks in a real
-//! browser see a rule fire?
+//! Five questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, do the example
+//! readers print what the pages show, does an idle server rest, does an overloaded one refuse and stay
+//! small, and does a person who clicks in a real browser see a rule fire?
 
 mod demo;
+mod examples;
 mod idle;
 mod readers;
 mod tools;
@@ -30,6 +31,7 @@ pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
     let mut passed = 0;
     for (name, test) in [
         ("DuckDB and Spark count what Beckon wrote", readers::run as Test),
+        ("the example readers print what the pages show", examples::run as Test),
         ("an idle server rests", idle::run as Test),
         ("an overloaded server refuses, stays small and loses nothing", overload::run as Test),
         ("a click in a browser makes a rule fire", demo::run as Test),
