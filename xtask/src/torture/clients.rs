@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) cut_off: AtomicU64,
     /// Events whose first copy had been stored although its answer was lost.
     pub(crate) duplicates: AtomicU64,
+    /// Changes of what is deployed that were sent.
+    pub(crate) changes: AtomicU64,
     /// Set when the clients are to end.
     pub(crate) ends: AtomicBool,
 }
@@ -105,7 +107,7 @@ fn attempt(
 }
 
 /// Whether a connection broke, which a server that is not there or is slow does not say.
-fn is_cut_off(error: &ureq::Error) -> bool {
+pub(super) fn is_cut_off(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let broken = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
     matches!(error, ureq::Error::Io(error) if broken.contains(&error.kind()))

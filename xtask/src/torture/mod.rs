@@ -1,14 +1,16 @@
 //! `cargo xtask torture --kills N`: `kill -9` under load, again and again.
 //!
-//! Clients send without pause while the server is killed at random moments, some of them while it
-//! still recovers, and started again with one or two workers. In the end it is asked to stop, and
-//! the Parquet is held against what was acknowledged: every acknowledged event once, none twice,
-//! no action twice by its id. The seed is printed; it decides when kills come, not what the
-//! machine's scheduler does in between.
+//! Clients send without pause and packages of rules come, change, go and pause, while the server is
+//! killed at random moments, some of them while it still recovers, and started again with one or two
+//! workers. What is deployed is held against what was acknowledged all the time. In the end the server
+//! is asked to stop, and the Parquet is held against it too: every acknowledged event once, none
+//! twice, no action twice by its id, which all versions of a rule share. The seed is printed; it
+//! decides when kills come, not what the machine's scheduler does in between.
 //!
 //! [`overload`] is the other half: nothing is killed, but more comes than is let through.
 
 mod clients;
+mod deployments;
 mod memory;
 mod open_load;
 pub(super) mod overload;
@@ -17,10 +19,11 @@ mod server;
 
 use anyhow::Context;
 use clients::Tally;
+use deployments::{Deployments, Figures, PREFIX};
 use server::Server;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bounds that make files short, so that kills come while one follows another.
@@ -66,9 +69,15 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
         args.kills,
         folder.path().display()
     ));
-    let mut server = Server::new(binary, folder.path(), super::free_address()?);
+    let mut server = Server::new(binary.clone(), folder.path(), super::free_address()?);
     let tally = Arc::new(Tally::default());
+    let deployments =
+        Deployments::new(&binary, &folder.path().join("data"), server.base(), args.seed)?;
     server.start(1)?;
+    let deployer = {
+        let tally = Arc::clone(&tally);
+        std::thread::spawn(move || deployments.run(&tally))
+    };
     let clients: Vec<_> = (0..args.clients)
         .map(|client| {
             let (base, tally) = (server.base(), Arc::clone(&tally));
@@ -81,38 +90,46 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
         let ended = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
         ended.with_context(|| server.last_words())?;
     }
+    let deployed = deployer.join().map_err(|_| anyhow::anyhow!("the deployer panicked"))?;
+    let deployed = deployed.with_context(|| server.last_words())?;
     killed?;
     server.stop()?;
-    judge(folder.path(), &tally)
+    judge(folder.path(), &tally)?;
+    judge_deployments(folder.path(), &deployed)
 }
 
 fn kill_often(server: &mut Server, tally: &Tally, args: &TortureArgs) -> anyhow::Result<()> {
     let mut random = fastrand::Rng::with_seed(args.seed);
+    let seen = |count: &AtomicU64| count.load(Ordering::Relaxed);
     for kill in 1..=args.kills {
-        let seen = tally.batches.load(Ordering::Relaxed);
-        if random.u8(..4) == 0 {
-            std::thread::park_timeout(Duration::from_millis(random.u64(0..300)));
-        } else {
-            wait_for_batches(server, tally, seen + random.u64(1..120))?;
+        match random.u8(..4) {
+            0 => std::thread::park_timeout(Duration::from_millis(random.u64(..300))),
+            1 => {
+                // A change of what is deployed is under way.
+                wait_for(server, &tally.changes, seen(&tally.changes) + random.u64(1..10))?;
+                std::thread::park_timeout(Duration::from_micros(random.u64(..3_000)));
+            }
+            _ => wait_for(server, &tally.batches, seen(&tally.batches) + random.u64(1..120))?,
         }
         server.kill()?;
         let workers = random.u32(1..=2);
         super::say(&format!(
-            "kill {kill} of {}: {} batches acknowledged; starting with {workers} workers",
+            "kill {kill} of {}: {} batches acknowledged, {} changes of rules sent; starting with \
+             {workers} workers",
             args.kills,
-            tally.batches.load(Ordering::Relaxed)
+            seen(&tally.batches),
+            seen(&tally.changes)
         ));
         server.start(workers)?;
     }
-    let seen = tally.batches.load(Ordering::Relaxed);
-    wait_for_batches(server, tally, seen + 50)
+    wait_for(server, &tally.batches, seen(&tally.batches) + 50)
 }
 
-fn wait_for_batches(server: &Server, tally: &Tally, batches: u64) -> anyhow::Result<()> {
+fn wait_for(server: &Server, count: &AtomicU64, enough: u64) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(120);
-    while tally.batches.load(Ordering::Relaxed) < batches {
+    while count.load(Ordering::Relaxed) < enough {
         anyhow::ensure!(Instant::now() < deadline, "no progress:\n{}", server.last_words());
-        std::thread::park_timeout(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_micros(200));
     }
     Ok(())
 }
@@ -145,6 +162,26 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
          answered, so nothing was proven about either; take more kills or another seed"
     );
     super::say("nothing lost, nothing doubled");
+    Ok(())
+}
+
+fn judge_deployments(folder: &Path, deployed: &Figures) -> anyhow::Result<()> {
+    let asserts = Some(("op", "assert"));
+    let actions = reports::count(&folder.join("reports/actions"), "package", asserts)?;
+    let of_deployed = actions.iter().filter(|(package, _)| package.starts_with(PREFIX));
+    let acted: u64 = of_deployed.map(|(_, count)| count).sum();
+    super::say(&format!(
+        "{} changes of deployed rules acknowledged, {} cut off, looked at {} times; {acted} actions \
+         of theirs",
+        deployed.acknowledged, deployed.cut_off, deployed.looks
+    ));
+    anyhow::ensure!(
+        acted > 0 && deployed.cut_off > 0,
+        "the run was too weak: {acted} actions of deployed rules, {} changes cut off by a kill; take \
+         more kills or another seed",
+        deployed.cut_off
+    );
+    super::say("every acknowledged deployment stood");
     Ok(())
 }
 
