@@ -24,6 +24,7 @@ mod events;
 mod health;
 mod hex;
 mod letters;
+mod linger;
 mod live;
 mod memory;
 mod metrics;

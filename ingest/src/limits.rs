@@ -35,7 +35,8 @@ pub struct Limits {
     /// Milliseconds that a connection may be open without a request, HTTP/1.1 or HTTP/2. Over it:
     /// it is closed.
     pub idle_timeout_ms: u64,
-    /// Milliseconds for the body of a request. Over it: 408.
+    /// Milliseconds for the body of a request. Over it: 408. The rest of a refused body is read and
+    /// dropped for so long, up to 16 MiB, so that its client reads the answer.
     pub body_timeout_ms: u64,
     /// Bytes of all bodies in memory, inflated ones included. Over it: 503.
     pub in_flight_bytes_max: usize,

@@ -77,6 +77,7 @@ pub(crate) struct Metrics {
     clamped: Counter,
     skewed: Counter,
     body_bytes: Counter,
+    pub(crate) bodies_cut_off: Counter,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) connections_idle: Counter,
@@ -108,6 +109,7 @@ impl Metrics {
             clamped: Counter::default(),
             skewed: Counter::default(),
             body_bytes: Counter::default(),
+            bodies_cut_off: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             connections_idle: Counter::default(),
@@ -148,6 +150,11 @@ impl Metrics {
             ("clamped_events", "Events whose time lay too far away", &self.clamped),
             ("skewed_events", "Events of a clock that was corrected", &self.skewed),
             ("body_bytes", "Bytes of bodies as sent", &self.body_bytes),
+            (
+                "bodies_cut_off",
+                "Refused bodies that were not read to their end",
+                &self.bodies_cut_off,
+            ),
             ("connections_refused", "Connections over the limit", &self.connections_refused),
             ("connections_idle", "Connections closed without requests", &self.connections_idle),
         ] {

@@ -6,6 +6,7 @@
 
 use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
 use crate::connection::{self, End, Usage};
+use crate::linger::Lingering;
 use crate::routes::{self, Access};
 use axum::Router;
 use axum::body::Body;
@@ -33,6 +34,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 const REFUSALS_MAX: usize = 64;
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const STREAMS_MAX: u32 = 128;
+/// What an HTTP/1 connection reads ahead, in memory that no body has reserved; so much may the head
+/// of a request have (431).
+const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// The HTTP side of Beckon.
 #[derive(Clone, Debug)]
@@ -118,8 +122,12 @@ impl Server {
         }
         let usage = Usage::new(Instant::now());
         let (router, counted) = (router.clone(), Arc::clone(&usage));
+        let body_timeout = Duration::from_millis(self.app.limits.body_timeout_ms);
+        let cut_off = self.app.metrics.bodies_cut_off.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
             let in_progress = counted.begin();
+            let deadline = Instant::now() + body_timeout;
+            let request = Lingering::wrap(request, deadline, cut_off.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
             let answered = router.clone().oneshot(request);
@@ -128,7 +136,11 @@ impl Server {
         let limits = &self.app.limits;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         let head_timeout = Duration::from_millis(limits.head_timeout_ms);
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(READ_AHEAD_BYTES_MAX);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -1,6 +1,6 @@
 //! Over a real port: connections, slow senders, and the end.
 
-use crate::support::{Bench, SERVER_KEY, get, limited, numbered};
+use crate::support::{Bench, SERVER_KEY, get, limited, numbered, post};
 use axum::body::Body;
 use axum::http::Request;
 use beckon_ingest::limits::Limits;
@@ -8,8 +8,9 @@ use beckon_ingest::tokens::Scope;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -93,6 +94,127 @@ async fn slow_heads_and_bodies_are_cut_off() {
     body.write_all(most.as_bytes()).await.expect("sent");
     let answer = rest(&mut body).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("timeout"), "{answer}");
+}
+
+/// The head of a request whose body has so many bytes.
+fn head(body_bytes: usize, more: &str) -> String {
+    format!(
+        "POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {SERVER_KEY}\r\n{more}\
+         content-length: {body_bytes}\r\n\r\n"
+    )
+}
+
+/// Reads an answer by its length; the connection stays open.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let start = text.len();
+        let line = tokio::time::timeout(WAIT_MAX, reader.read_line(&mut text)).await;
+        assert!(line.expect("in time").expect("no reset") > 0, "closed: {text}");
+        let line = text.get(start..).unwrap_or_default().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await.expect("the whole body");
+    text + &String::from_utf8(body).expect("text")
+}
+
+/// A refusal comes before the body has been read: a client that writes on must neither fail nor
+/// lose the answer to a reset.
+async fn check_refused(bench: &Bench, bytes: usize, status: u16) {
+    let running = run(bench).await;
+    let status = format!("HTTP/1.1 {status}");
+    let body = vec![b' '; bytes];
+    for more in ["", "connection: close\r\n"] {
+        // All at once, and the answer read only then.
+        let mut whole = connect(&running).await;
+        whole.write_all(head(bytes, more).as_bytes()).await.expect("sent");
+        whole.write_all(&body).await.expect("the whole body is sent");
+        let said = answer(&mut whole).await;
+        assert!(said.starts_with(&status), "{said}");
+        // The second half when the answer is already there.
+        let (first, second) = body.split_at(bytes / 2);
+        let mut halves = connect(&running).await;
+        halves.write_all(head(bytes, more).as_bytes()).await.expect("sent");
+        halves.write_all(first).await.expect("the first half is sent");
+        let said = answer(&mut halves).await;
+        assert!(said.starts_with(&status), "{said}");
+        halves.write_all(second).await.expect("the second half is sent");
+        if more.is_empty() {
+            // Behind it the connection is as good as new.
+            halves.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+            let said = answer(&mut halves).await;
+            assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        }
+    }
+    bench.check_figures(&["beckon_bodies_cut_off_total 0"]).await;
+}
+
+#[tokio::test]
+async fn who_sends_too_much_reads_the_413() {
+    check_refused(&limited(Limits::default()), 8 << 20, 413).await;
+}
+
+#[tokio::test]
+async fn who_sends_too_often_reads_the_429() {
+    let bench = limited(Limits { key_requests_per_second_max: 1, ..Limits::default() });
+    for _ in 0..2 {
+        assert!(post("[]").by_server().send(&bench).await.results().is_empty());
+    }
+    check_refused(&bench, 1 << 20, 429).await;
+}
+
+#[tokio::test]
+async fn who_sends_into_overload_reads_the_503() {
+    let bench = limited(Limits::default());
+    bench.engine.lag.store(u64::MAX, Ordering::Relaxed);
+    check_refused(&bench, 1 << 20, 503).await;
+}
+
+#[tokio::test]
+async fn a_head_has_a_size() {
+    let bench = limited(Limits::default());
+    let running = run(&bench).await;
+    for (padding, status) in [(60 << 10, "HTTP/1.1 200"), (64 << 10, "HTTP/1.1 431")] {
+        let mut stream = connect(&running).await;
+        let request = format!(
+            "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-padding: {}\r\n\r\n",
+            "x".repeat(padding)
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with(status), "{padding}: {said}");
+    }
+}
+
+/// What is read behind a refusal has a bound in bytes and one in time.
+#[tokio::test]
+async fn a_refused_body_without_end_is_cut_off() {
+    let bench = limited(Limits { body_timeout_ms: 50, ..Limits::default() });
+    bench.engine.lag.store(u64::MAX, Ordering::Relaxed);
+    let running = run(&bench).await;
+    let mut slow = connect(&running).await;
+    slow.write_all(head(10, "").as_bytes()).await.expect("sent");
+    assert!(rest(&mut slow).await.starts_with("HTTP/1.1 503"), "closed behind the answer");
+    bench.check_figures(&["beckon_bodies_cut_off_total 1"]).await;
+
+    let bench = limited(Limits { body_timeout_ms: 3_600_000, ..Limits::default() });
+    let running = run(&bench).await;
+    let mut endless = connect(&running).await;
+    endless.write_all(head(1 << 40, "").as_bytes()).await.expect("sent");
+    let mut sent_bytes = 0;
+    while endless.write_all(&[b' '; 1 << 16]).await.is_ok() {
+        sent_bytes += 1 << 16;
+    }
+    assert!(sent_bytes > 16 << 20, "{sent_bytes} bytes");
+    bench.check_figures(&["beckon_bodies_cut_off_total 1"]).await;
 }
 
 /// Its only time limit is `idle_timeout_ms`.

@@ -37,8 +37,6 @@ const UPLOAD_BYTES: usize = 1 << 20;
 const OUTBOX_BYTES_MAX: u64 = 16_000_000;
 /// Batches that must be refused while the engine is behind.
 const REFUSED_BATCHES: u64 = 500;
-/// Of so many refused batches at most one may go without its answer.
-const UNANSWERED_SHARE: u64 = 50;
 
 /// What waits in the log when the engine is behind is 60 MB, more than memory may grow by.
 const BOUNDS: &str = "
@@ -226,14 +224,7 @@ fn judge(reports: &Path, outcome: &Outcome, log_before: u64, log_last: u64) -> a
         acknowledged.len(),
         refused.len(),
     ));
-    // Seen once in six runs on a busy machine, 5 of 1,614, probably refused before their bodies were
-    // read and then reset. What was found instead of the answer is said above.
-    let refused_batches = outcome.batches_refused.load(Relaxed);
-    let count: u64 = unanswered.values().sum();
-    anyhow::ensure!(
-        count * UNANSWERED_SHARE <= refused_batches,
-        "{count} batches without an answer, and {refused_batches} refused: {unanswered:?}"
-    );
+    anyhow::ensure!(unanswered.is_empty(), "batches without an answer: {unanswered:?}");
     let events = reports::count(&reports.join("events"), "event_id", None)?;
     let wrong = acknowledged.iter().find(|id| events.get(*id) != Some(&1));
     anyhow::ensure!(wrong.is_none(), "acknowledged, and not there once: {wrong:?}");
