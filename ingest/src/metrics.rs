@@ -218,6 +218,8 @@ impl Collector for LogCollector {
         let LogStats {
             bytes,
             segments,
+            oldest_segment,
+            oldest_epoch,
             digests_missing,
             queued_bytes,
             records,
@@ -231,6 +233,8 @@ impl Collector for LogCollector {
         let gauges = [
             ("beckon_log_bytes", "Bytes of the log on disk", bytes),
             ("beckon_log_segments", "Segments of the log", segments),
+            ("beckon_log_oldest_segment", "The first segment that is held", oldest_segment),
+            ("beckon_log_oldest_epoch", "The first epoch that is held", oldest_epoch),
             ("beckon_log_digests_missing", "Sealed segments that a restart reads", digests_missing),
             ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
             ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),

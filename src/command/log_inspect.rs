@@ -30,6 +30,7 @@ struct Segment {
     groups: u64,
     records: u64,
     last_epoch: u64,
+    digest: String,
     flaw: String,
 }
 
@@ -67,9 +68,20 @@ fn take(found: Inspected, segments: &mut Vec<Segment>, lines: &mut Vec<String>) 
                 made,
                 first_epoch: first_epoch.0,
                 first_seq: first_seq.0,
+                digest: "none".to_owned(),
                 flaw: "whole".to_owned(),
                 ..Segment::default()
             });
+        }
+        Inspected::Digest { name, ids, epochs, is_removed } => {
+            let segment = last_or_removed(segments, &name, is_removed);
+            segment.digest = format!("{ids} ids");
+            if is_removed {
+                (segment.first_epoch, segment.last_epoch) = (epochs.0.0, epochs.1.0);
+            }
+        }
+        Inspected::DigestFlaw { name, what, is_removed } => {
+            last_or_removed(segments, &name, is_removed).digest = format!("not usable: {what}");
         }
         Inspected::Group { mark, offset, bytes, records } => {
             lines.push(format!(
@@ -93,10 +105,33 @@ fn take(found: Inspected, segments: &mut Vec<Segment>, lines: &mut Vec<String>) 
     }
 }
 
+/// The segment that a digest is of; a new row if it was removed.
+fn last_or_removed<'a>(
+    segments: &'a mut Vec<Segment>,
+    name: &str,
+    is_removed: bool,
+) -> &'a mut Segment {
+    if is_removed || segments.is_empty() {
+        let (name, flaw) = (name.replace(".ids", ".seg"), "removed".to_owned());
+        segments.push(Segment { name, flaw, ..Segment::default() });
+    }
+    let last = segments.len() - 1;
+    &mut segments[last]
+}
+
 fn table(segments: &[Segment]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["segment", "made", "bytes", "epochs", "records", "first record", "state"]);
+    table.set_header([
+        "segment",
+        "made",
+        "bytes",
+        "epochs",
+        "records",
+        "first record",
+        "digest",
+        "state",
+    ]);
     for segment in segments {
         table.add_row([
             segment.name.clone(),
@@ -105,6 +140,7 @@ fn table(segments: &[Segment]) -> String {
             format!("{} to {}", segment.first_epoch, segment.last_epoch),
             segment.records.to_string(),
             segment.first_seq.to_string(),
+            segment.digest.clone(),
             segment.flaw.clone(),
         ]);
     }

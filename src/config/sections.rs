@@ -149,6 +149,7 @@ impl Default for EngineSection {
 #[serde(default)]
 pub(crate) struct LogSection {
     pub(crate) segment_bytes: u64,
+    pub(crate) retention_ms: u64,
     pub(crate) log_bytes_max: u64,
     pub(crate) disk_free_bytes_min: u64,
     pub(crate) disk_check_interval_ms: u32,
@@ -162,6 +163,7 @@ impl Default for LogSection {
     fn default() -> Self {
         Self {
             segment_bytes: 128 << 20,
+            retention_ms: 7 * 24 * 60 * 60 * 1_000,
             log_bytes_max: 64 << 30,
             disk_free_bytes_min: 1 << 30,
             disk_check_interval_ms: 250,
@@ -206,6 +208,11 @@ impl Config {
     /// For the first value that does not make sense.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.engine.workers > 0, "engine.workers must be at least 1");
+        anyhow::ensure!(
+            self.log.segment_bytes <= self.log.log_bytes_max / 4,
+            "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \
+             removed, and from half of it on"
+        );
         anyhow::ensure!(self.engine.inactivity_ms > 0, "engine.inactivity_ms must be above 0");
         anyhow::ensure!(self.engine.lateness_ms >= 0, "engine.lateness_ms must not be negative");
         Ok(())

@@ -186,6 +186,7 @@ fn open_log(
         clock: Arc::clone(clock),
         config: LogConfig {
             segment_bytes: section.segment_bytes,
+            retention_ms: section.retention_ms,
             log_bytes_max: section.log_bytes_max,
             disk_free_bytes_min: section.disk_free_bytes_min,
             disk_check_interval_ms: section.disk_check_interval_ms,

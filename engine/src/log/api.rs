@@ -197,6 +197,9 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// [`LogError::Gone`], or what the file system says.
     fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError>;
 
+    /// Whatever is at or before `through` is no longer needed to restart; the log may remove it.
+    fn release(&self, through: Epoch);
+
     /// Stops accepting, writes what is queued, syncs, and ends the log's thread.
     fn close(&self);
 
@@ -220,6 +223,10 @@ pub struct LogStats {
     pub bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// The first segment that is held.
+    pub oldest_segment: u64,
+    /// The first epoch that can be read; 1 for an empty log.
+    pub oldest_epoch: u64,
     /// Segments that have a next one and no digest on disk; a restart reads them.
     pub digests_missing: u64,
     /// Bytes that wait to be written.

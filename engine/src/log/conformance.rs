@@ -25,6 +25,7 @@ pub(crate) fn check_all(open: &dyn Fn(&str) -> Box<dyn Log>) {
     a_reader_starts_behind_any_epoch(&*open("after"));
     a_reader_waits_for_what_comes(&*open("waits"));
     a_log_goes_on_where_it_was_closed(&|| open("goes-on"));
+    what_is_released_is_still_known(&*open("released"));
     a_closed_log_takes_nothing(&*open("closed"));
 }
 
@@ -212,6 +213,28 @@ fn a_log_goes_on_where_it_was_closed(open: &dyn Fn() -> Box<dyn Log>) {
     }
     let read = read_after(&*open(), None).iter().map(|group| group.mark).collect::<Vec<_>>();
     assert_eq!(read, marks);
+}
+
+fn what_is_released_is_still_known(log: &dyn Log) {
+    for number in 1..=20 {
+        append(log, vec![record(number, 200)]).expect("taken");
+    }
+    let mut early = log.reader(None).expect("readable");
+    early.next(LONG).expect("readable").expect("a group");
+    for through in [0, 7, 3, 19, 20, 30] {
+        log.release(Epoch(through));
+        for after in through.min(20)..=20 {
+            let groups = read_after(log, Some(Epoch(after)));
+            assert!(groups.iter().map(|group| group.mark.epoch.0).eq(after + 1..=20), "{after}");
+        }
+    }
+    match early.next(LONG) {
+        Ok(group) => assert_eq!(group.map(|group| group.mark.epoch), Some(Epoch(2))),
+        Err(error) => assert!(matches!(error, LogError::Gone(Epoch(2))), "{error}"),
+    }
+    let again = append(log, (1..=21).map(|number| record(number, 10)).collect()).expect("taken");
+    assert_eq!(again[..20], [Appended::Duplicate; 20], "ids outlive their records");
+    assert_eq!(again[20], Appended::Stored(LogSeq(21)));
 }
 
 fn a_closed_log_takes_nothing(log: &dyn Log) {

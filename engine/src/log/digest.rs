@@ -71,6 +71,15 @@ pub(super) struct Digest {
     ids: DedupIds,
 }
 
+/// What retention knows of a segment's digest that is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digested {
+    /// Its ids.
+    pub(super) keys: usize,
+    /// The time of the segment's last group.
+    pub(super) last: ServerTimeMs,
+}
+
 /// Why a digest does not stand for its segment.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DigestFlaw {
@@ -133,6 +142,12 @@ impl Digest {
 
     pub(super) fn into_ids(self) -> DedupIds {
         self.ids
+    }
+
+    /// What is known once it is on disk.
+    pub(super) fn digested(&self) -> Digested {
+        let last = self.last.map_or(self.header.made, |(mark, _)| mark.now);
+        Digested { keys: self.ids.keys().len(), last }
     }
 
     /// Reads a whole segment.
@@ -262,6 +277,11 @@ impl About {
         } else {
             Err(DigestFlaw::Damaged)
         }
+    }
+
+    /// What is known of a digest that is on disk.
+    pub(super) fn digested(&self) -> Digested {
+        Digested { keys: self.keys, last: self.last.now }
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {

@@ -81,7 +81,7 @@ impl EmbeddedLog {
         let log = Self { shared, threads, cut_bytes, standing, _lock: lock };
         let shared = Arc::clone(&log.shared);
         log.spawn("log", move || run(&shared, &mut writer))?;
-        let mut keeper = Keeper::new(Arc::clone(&log.shared));
+        let mut keeper = Keeper::new(Arc::clone(&log.shared), recovered.digests);
         log.spawn("log-keeper", move || keeper.run())?;
         Ok(log)
     }
@@ -174,6 +174,10 @@ impl Log for EmbeddedLog {
 
     fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(FileReader::open(Arc::clone(&self.shared), after)?))
+    }
+
+    fn release(&self, through: Epoch) {
+        self.shared.release(through);
     }
 
     fn close(&self) {

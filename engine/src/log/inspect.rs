@@ -4,11 +4,14 @@
 //! look torn) and on a log that recovery refuses.
 
 use super::api::{CommitMark, LogError};
+use super::dedup::DedupIds;
+use super::digest::About;
 use super::format::{HEADER_BYTES, HeaderFlaw};
 use super::scan::{Behind, GroupScan, ScanError, look_behind, read_header};
-use super::segment::{Numbers, io_error, segment_name, segment_path};
+use super::segment::{Numbers, digest_name, io_error, segment_name, segment_path};
 use crate::disk::Disk;
 use crate::model::{Epoch, LogSeq, ServerTimeMs};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// One thing that was found, in order.
@@ -26,6 +29,26 @@ pub enum Inspected {
         first_seq: LogSeq,
         /// When it was made.
         made: ServerTimeMs,
+    },
+    /// The digest of the segment that was last, or of one that retention removed.
+    Digest {
+        /// Its file name.
+        name: Box<str>,
+        /// Its event ids.
+        ids: u64,
+        /// Its segment's epochs, the first and the last.
+        epochs: (Epoch, Epoch),
+        /// Its segment is gone.
+        is_removed: bool,
+    },
+    /// The digest of the segment that was last, or of one that retention removed, is not usable.
+    DigestFlaw {
+        /// Its file name.
+        name: Box<str>,
+        /// What is wrong.
+        what: Box<str>,
+        /// Its segment is gone.
+        is_removed: bool,
     },
     /// A whole group.
     Group {
@@ -51,7 +74,7 @@ pub enum Inspected {
     },
 }
 
-/// Calls `each` for every segment, group and damage of the log in `dir`.
+/// Calls `each` for every segment, group, damage and digest of the log in `dir`.
 ///
 /// # Errors
 /// What the file system says; a folder that is missing is such an error.
@@ -60,12 +83,37 @@ pub fn inspect(
     dir: &Path,
     mut each: impl FnMut(Inspected),
 ) -> Result<(), LogError> {
-    let numbers = Numbers::list(disk, dir)?.segments;
-    let last = numbers.last().copied();
-    for number in numbers {
-        inspect_segment(disk, dir, (number, last == Some(number)), &mut each)?;
+    let numbers = Numbers::list(disk, dir)?;
+    let last = numbers.segments.last().copied();
+    let all = numbers.segments.iter().chain(&numbers.digests).collect::<BTreeSet<_>>();
+    for number in all {
+        let is_removed = !numbers.segments.contains(number);
+        if !is_removed {
+            inspect_segment(disk, dir, (*number, last == Some(*number)), &mut each)?;
+        }
+        if numbers.digests.contains(number) {
+            each(inspect_digest(disk, dir, *number, is_removed));
+        }
     }
     Ok(())
+}
+
+fn inspect_digest(disk: &dyn Disk, dir: &Path, number: u64, is_removed: bool) -> Inspected {
+    let name = digest_name(number).into();
+    let about = About::read(disk, dir, number).and_then(|about| {
+        let mut ids = DedupIds::default();
+        about.read_ids(disk, dir, (number, &mut ids))?;
+        Ok(about)
+    });
+    match about {
+        Ok(about) => Inspected::Digest {
+            name,
+            ids: about.keys as u64,
+            epochs: (about.header.first_epoch, about.last.epoch),
+            is_removed,
+        },
+        Err(flaw) => Inspected::DigestFlaw { name, what: flaw.to_string().into(), is_removed },
+    }
 }
 
 fn inspect_segment(

@@ -29,6 +29,12 @@
 //! would learn from it (`0000000001.ids`, layout in `digest.rs`): a restart reads those and the last
 //! segment. A digest that is missing or damaged makes a restart slower and nothing else.
 //!
+//! **Retention.** What is needed to restart is never removed: whoever keeps snapshots says how far
+//! the log is not needed any more ([`Log::release`]). Segments before that go, oldest first, when
+//! they are old or the log is half full ([`LogConfig`]); never the last one, and none without a
+//! digest on disk, which stays as long as its ids count. Opening then takes what stood behind the
+//! removed ones ([`LogBase`]). This is looked at when a segment is sealed or something is released.
+//!
 //! **Bounds**: see [`LogConfig`]; each has a test at the bound.
 
 mod api;
@@ -65,6 +71,9 @@ pub use recover::{LogBase, Named};
 pub struct LogConfig {
     /// A segment that has this size is followed by the next; the last group may go beyond it.
     pub segment_bytes: u64,
+    /// A segment that is released (see [`Log::release`]) is removed when its last group is so old,
+    /// or earlier when the log has more than half of `log_bytes_max`.
+    pub retention_ms: u64,
     /// At this size of all segments appends are refused ([`Refused::LogFull`]). Groups without
     /// records are still written for another 16 MiB, so that visits end.
     pub log_bytes_max: u64,
@@ -86,6 +95,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             segment_bytes: 128 << 20,
+            retention_ms: 7 * 24 * 60 * 60 * 1_000,
             log_bytes_max: 64 << 30,
             disk_free_bytes_min: 512 << 20,
             disk_check_interval_ms: 250,

@@ -3,9 +3,10 @@
 use super::api::{Group, LogError, LogReader, LoggedRecord};
 use super::format::{HeaderFlaw, VERSION, to_body};
 use super::scan::{GroupScan, ScanError, read_header};
-use super::segment::{io_error, segment_name, segment_path};
+use super::segment::{SegmentInfo, io_error, segment_name, segment_path};
 use super::state::{Readable, Shared};
 use crate::model::Epoch;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl FileReader {
             return Err(LogError::Ahead(after));
         }
         let segment = shared.segment_of(after.next()).ok_or(LogError::Gone(after.next()))?;
-        let scan = open_segment(&shared, segment.number)?;
+        let scan = open_segment(&shared, segment.number, after.next())?;
         let mut reader = Self { shared, segment: segment.number, scan, end: segment.bytes };
         while reader.scan.next_epoch() <= after {
             match reader.scan.next_group(reader.end) {
@@ -40,6 +41,14 @@ impl FileReader {
             }
         }
         Ok(reader)
+    }
+
+    /// Goes on with the segment behind the one that was read.
+    fn go_on(&mut self, segment: &SegmentInfo) -> Result<(), LogError> {
+        self.scan = open_segment(&self.shared, segment.number, self.scan.next_epoch())?;
+        self.segment = segment.number;
+        self.end = segment.bytes;
+        Ok(())
     }
 
     fn buffered(&mut self) -> Result<Option<Group>, LogError> {
@@ -67,10 +76,17 @@ impl LogReader for FileReader {
             }
             match self.shared.wait_readable(self.segment, self.scan.offset(), wait) {
                 Readable::Bytes(end) => self.end = end,
-                Readable::Next(segment) => {
-                    self.scan = open_segment(&self.shared, segment.number)?;
-                    self.segment = segment.number;
-                    self.end = segment.bytes;
+                Readable::Next(segment) => self.go_on(&segment)?,
+                // It is whole, and this reader still has it open.
+                Readable::Removed(next) => {
+                    let bytes = self.scan.file().bytes().map_err(|source| {
+                        io_error(&segment_path(&self.shared.open().dir, self.segment), source)
+                    })?;
+                    match next {
+                        _ if self.scan.offset() < bytes => self.end = bytes,
+                        Some(segment) => self.go_on(&segment)?,
+                        None => return Err(LogError::Gone(self.scan.next_epoch())),
+                    }
                 }
                 Readable::Nothing => return Ok(None),
                 Readable::Closed => return Err(LogError::Closed),
@@ -91,9 +107,13 @@ fn damaged(segment: u64, offset: u64, what: &str) -> LogError {
     LogError::Damaged { segment, offset, what: what.into(), advice: ADVICE.into() }
 }
 
-fn open_segment(shared: &Shared, number: u64) -> Result<GroupScan, LogError> {
+/// Opens the segment that has `epoch`.
+fn open_segment(shared: &Shared, number: u64, epoch: Epoch) -> Result<GroupScan, LogError> {
     let path = segment_path(&shared.open().dir, number);
-    let fail = |source| io_error(&path, source);
+    let fail = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => LogError::Gone(epoch),
+        _ => io_error(&path, source),
+    };
     let file = shared.open().disk.open(&path).map_err(fail)?;
     match read_header(&*file).map_err(fail)? {
         Ok(header) => Ok(GroupScan::new(file, &header)),

@@ -13,7 +13,7 @@
 use super::api::{CommitMark, LogError};
 use super::control::{Control, Standing};
 use super::dedup::{DedupIds, DedupIndex};
-use super::digest::{About, Digest, DigestFlaw, LoggedControl};
+use super::digest::{About, Digest, DigestFlaw, Digested, LoggedControl};
 use super::embedded::OpenLog;
 use super::format::{HEADER_BYTES, Header, HeaderFlaw, VERSION};
 use super::scan::{Behind, GroupScan, ScanError, Stop, look_behind, read_header};
@@ -22,7 +22,7 @@ use super::segment::{
 };
 use crate::disk::{Disk, DiskFile};
 use crate::model::{Epoch, LogSeq};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 /// What durable cursors and manifests name: the log must reach at least that far.
@@ -55,8 +55,8 @@ pub(super) struct Recovered {
     pub(super) dedup: DedupIndex,
     /// What the control records leave standing.
     pub(super) standing: Standing,
-    /// The segments whose digest is on disk.
-    pub(super) digests: BTreeSet<u64>,
+    /// The digests on disk, by segment: of removed ones too.
+    pub(super) digests: BTreeMap<u64, Digested>,
     /// Bytes that were cut off.
     pub(super) cut_bytes: u64,
 }
@@ -79,7 +79,7 @@ pub(super) fn recover(open: &OpenLog) -> Result<Recovered, LogError> {
             last: None,
             dedup: DedupIndex::new(open.config.dedup_ids_max),
             standing,
-            digests: BTreeSet::new(),
+            digests: BTreeMap::new(),
             cut_bytes: 0,
         },
         ids: IdSources::new(open.config.dedup_ids_max),
@@ -160,7 +160,7 @@ impl Recovery<'_> {
             }
         }
         for (number, about) in found.into_iter().rev() {
-            self.recovered.digests.insert(number);
+            self.recovered.digests.insert(number, about.digested());
             self.ids.push(IdSource::Digest(number, about));
         }
         Ok(())
@@ -213,7 +213,7 @@ impl Recovery<'_> {
         self.stand(&std::mem::take(&mut about.controls))?;
         self.recovered.last = Some(about.last);
         self.recovered.segments.push(info);
-        self.recovered.digests.insert(info.number);
+        self.recovered.digests.insert(info.number, about.digested());
         self.ids.push(IdSource::Digest(info.number, about));
         Ok(())
     }
@@ -330,11 +330,20 @@ impl Recovery<'_> {
     }
 
     /// Whether a segment begins where it must.
-    fn check_start(&self, number: u64, header: &Header) -> Result<(), LogError> {
+    fn check_start(&mut self, number: u64, header: &Header) -> Result<(), LogError> {
         let starts = match self.recovered.last {
             Some(last) => (last.epoch.next(), last.last_seq.next()),
             None if number == 1 => (Epoch(1), LogSeq(1)),
-            None if header.first_epoch <= self.base.next() => return Ok(()),
+            None if header.first_epoch <= self.base.next() => {
+                // What the segment before ended with, should this one have no group yet.
+                self.recovered.last = Some(CommitMark {
+                    epoch: Epoch(header.first_epoch.0.saturating_sub(1)),
+                    first_seq: header.first_seq,
+                    last_seq: LogSeq(header.first_seq.0.saturating_sub(1)),
+                    now: header.made,
+                });
+                return Ok(());
+            }
             None => {
                 return Err(LogError::Missing {
                     first: segment_name(1).into(),

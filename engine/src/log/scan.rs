@@ -78,6 +78,11 @@ impl GroupScan {
         self.next_epoch
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+
     /// Gives the file back.
     pub(super) fn into_file(self) -> Box<dyn DiskFile> {
         self.file

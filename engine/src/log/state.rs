@@ -42,12 +42,23 @@ pub(super) struct Sealed {
     pub(super) digest: Option<Digest>,
 }
 
+/// What the keeper is to do next.
+#[derive(Debug)]
+pub(super) enum Keeping {
+    /// A digest is to be written.
+    Digest(Sealed),
+    /// Something was released.
+    Remove,
+}
+
 /// How far a reader may go.
 pub(super) enum Readable {
     /// The reader's segment is on disk up to here.
     Bytes(u64),
     /// The reader's segment is read; this one follows.
     Next(SegmentInfo),
+    /// The reader's segment was removed; this one follows, if it is still there.
+    Removed(Option<SegmentInfo>),
     /// Nothing came in time.
     Nothing,
     /// The log is closed and all is read.
@@ -66,6 +77,10 @@ struct State {
     segments: Vec<SegmentInfo>,
     /// For the keeper, oldest first.
     sealed: VecDeque<Sealed>,
+    /// Nothing up to here is needed to restart.
+    released: Epoch,
+    /// The keeper has not looked yet what that lets go.
+    is_released_anew: bool,
     #[cfg(test)]
     keeper_is_idle: bool,
     free: FreeSpace,
@@ -105,17 +120,13 @@ impl Shared {
     ) -> Self {
         let (segments, digests) = (recovered.segments.clone(), &recovered.digests);
         let undigested = segments.iter().rev().skip(1).rev();
-        let undigested = undigested.filter(|segment| !digests.contains(&segment.number));
+        let undigested = undigested.filter(|segment| !digests.contains_key(&segment.number));
         let sealed = undigested.map(|segment| Sealed { segment: *segment, digest: None });
         let sealed = sealed.collect::<VecDeque<_>>();
-        let stats = LogStats {
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            segments: segments.len() as u64,
-            digests_missing: sealed.len() as u64,
-            dedup_ids,
-            dedup_window_ms,
-            ..LogStats::default()
-        };
+        let digests_missing = sealed.len() as u64;
+        let mut stats =
+            LogStats { digests_missing, dedup_ids, dedup_window_ms, ..LogStats::default() };
+        count_segments(&mut stats, &segments);
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
@@ -126,6 +137,8 @@ impl Shared {
                 durable: recovered.last,
                 segments,
                 sealed,
+                released: Epoch(0),
+                is_released_anew: true,
                 #[cfg(test)]
                 keeper_is_idle: false,
                 free: FreeSpace::default(),
@@ -230,8 +243,8 @@ impl Shared {
             Some(last) => *last = segment,
             None => state.segments.push(segment),
         }
-        let bytes = state.segments.iter().map(|segment| segment.bytes).sum();
-        let segments = state.segments.len() as u64;
+        let State { stats, segments, .. } = &mut *state;
+        count_segments(stats, segments);
         if let Some((segment, digest)) = written.sealed.take() {
             let waiting = state.sealed.iter().filter(|sealed| sealed.digest.is_some()).count();
             let digest = (waiting < DIGESTS_WAITING_MAX).then_some(digest);
@@ -240,8 +253,6 @@ impl Shared {
             self.keep.notify_one();
         }
         let stats = &mut state.stats;
-        stats.bytes = bytes;
-        stats.segments = segments;
         stats.records += written.records;
         stats.duplicates += written.duplicates;
         stats.dedup_ids = dedup_ids;
@@ -256,18 +267,25 @@ impl Shared {
         }
     }
 
-    /// Waits for a segment to digest; `None` once the log is closed. Then only what was collected
-    /// is still written.
-    pub(super) fn take_sealed(&self) -> Option<Sealed> {
+    /// Waits for work of the keeper; `None` once the log is closed. Then only what was collected is
+    /// still written.
+    pub(super) fn take_keeping(&self) -> Option<Keeping> {
         let mut state = self.state();
         loop {
             if state.closing {
                 state.sealed.retain(|sealed| sealed.digest.is_some());
             }
-            if let Some(sealed) = state.sealed.pop_front() {
-                #[cfg(test)]
-                (state.keeper_is_idle = false);
-                return Some(sealed);
+            let sealed = state.sealed.pop_front();
+            let is_released = sealed.is_none() && std::mem::take(&mut state.is_released_anew);
+            #[cfg(test)]
+            {
+                state.keeper_is_idle = false;
+            }
+            if let Some(sealed) = sealed {
+                return Some(Keeping::Digest(sealed));
+            }
+            if is_released {
+                return Some(Keeping::Remove);
             }
             #[cfg(test)]
             {
@@ -286,11 +304,47 @@ impl Shared {
         self.state().stats.digests_missing -= 1;
     }
 
+    /// Lets the keeper remove what is at or before `through`.
+    pub(super) fn release(&self, through: Epoch) {
+        let mut state = self.state();
+        state.released = state.released.max(through);
+        state.is_released_anew = true;
+        drop(state);
+        self.keep.notify_one();
+    }
+
+    /// The first segment, if it may go now. `last_of` says when the last group of a segment was
+    /// written whose digest is on disk.
+    pub(super) fn removable(
+        &self,
+        last_of: impl Fn(u64) -> Option<ServerTimeMs>,
+    ) -> Option<SegmentInfo> {
+        let state = self.state();
+        let [first, next, ..] = state.segments.as_slice() else { return None };
+        let last = last_of(first.number)?;
+        let is_released = next.header.first_epoch <= state.released.next();
+        let age_ms = u64::try_from(self.open.clock.now().0 - last.0).unwrap_or(0);
+        let is_due =
+            age_ms > self.config.retention_ms || state.stats.bytes > self.config.log_bytes_max / 2;
+        (is_released && is_due).then_some(*first)
+    }
+
+    /// The first segment is gone.
+    pub(super) fn removed(&self, number: u64) {
+        let mut state = self.state();
+        state.segments.retain(|segment| segment.number != number);
+        let State { stats, segments, .. } = &mut *state;
+        count_segments(stats, segments);
+    }
+
     /// Waits until the keeper has nothing to do.
     #[cfg(test)]
     pub(super) fn settle(&self) {
         let mut state = self.state();
-        while !state.keeper_is_idle || !state.sealed.is_empty() {
+        let is_busy = |state: &State| {
+            !state.keeper_is_idle || !state.sealed.is_empty() || state.is_released_anew
+        };
+        while is_busy(&state) {
             state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -336,7 +390,11 @@ impl Shared {
         let started = Instant::now();
         let mut state = self.state();
         loop {
-            let position = state.segments.partition_point(|segment| segment.number < number);
+            let position = state.segments.binary_search_by_key(&number, |it| it.number);
+            let Ok(position) = position else {
+                let next = state.segments.first().filter(|segment| segment.number == number + 1);
+                return Readable::Removed(next.copied());
+            };
             if state.segments[position].bytes > offset {
                 return Readable::Bytes(state.segments[position].bytes);
             }
@@ -354,4 +412,11 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+fn count_segments(stats: &mut LogStats, segments: &[SegmentInfo]) {
+    stats.bytes = segments.iter().map(|segment| segment.bytes).sum();
+    stats.segments = segments.len() as u64;
+    stats.oldest_segment = segments.first().map_or(1, |segment| segment.number);
+    stats.oldest_epoch = segments.first().map_or(1, |segment| segment.header.first_epoch.0);
 }

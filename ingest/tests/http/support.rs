@@ -134,6 +134,8 @@ impl Log for MemoryLog {
         Err(LogError::Closed)
     }
 
+    fn release(&self, _: Epoch) {}
+
     fn close(&self) {}
 
     fn stats(&self) -> LogStats {

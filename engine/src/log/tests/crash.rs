@@ -1,7 +1,9 @@
 //! Crashes at every point: what was acknowledged is there, nothing is there twice.
 
+use super::digests::{names, remove};
 use super::*;
-use crate::model::LogSeq;
+use crate::log::{Control, LogBase, NewRecord, PauseKey};
+use crate::model::{Epoch, LogSeq};
 use std::collections::BTreeMap;
 
 /// What the sender of an event was told of it.
@@ -179,6 +181,160 @@ fn history(seed: u64) {
     check_recovered(&disk, &sent);
 }
 
+/// What a test knows when it releases too.
+#[derive(Clone, Default)]
+struct World {
+    sent: Sent,
+    /// The newest snapshot.
+    base: Option<LogBase>,
+    /// Goes on over restarts, as the clock does.
+    now_ms: i64,
+}
+
+impl World {
+    fn open(&self, disk: &SimDisk) -> Result<(EmbeddedLog, Setup), LogError> {
+        let mut setup = setup(disk);
+        setup.open.config.retention_ms = 0;
+        setup.open.base.clone_from(&self.base);
+        setup.clock.set(ServerTimeMs(self.now_ms));
+        Ok((EmbeddedLog::open(setup.open.clone())?, setup))
+    }
+
+    /// Sends events and decisions, takes snapshots and releases what they stand for.
+    fn run(&mut self, disk: &SimDisk, random: &mut Random) {
+        let Ok((log, setup)) = self.open(disk) else { return };
+        let mut standing = log.standing().clone();
+        for _ in 0..12 {
+            self.now_ms += 1_000;
+            setup.clock.set(ServerTimeMs(self.now_ms));
+            let first = self.sent.len() as u64;
+            let mut numbers = (first..first + random.below(4)).collect::<Vec<_>>();
+            if first > 0 {
+                numbers.push(random.below(first));
+            }
+            if send(&log, &numbers, &mut self.sent).is_err() {
+                return;
+            }
+            if random.below(3) == 0 {
+                let package = Some(format!("a.p{}", random.below(3)).into());
+                let key = PauseKey { package, site: None };
+                let control = match random.below(2) {
+                    0 => Control::Pause(key, "ann".into()),
+                    _ => Control::Resume(key, "ann".into()),
+                };
+                let body = RecordBody::Control(control.clone().into());
+                if append(&log, vec![NewRecord { dedup: None, body, ..record(1, 0) }]).is_err() {
+                    return;
+                }
+                standing.apply(&control);
+            }
+            match random.below(4) {
+                0 => {
+                    let epoch = log.durable().map_or(Epoch(0), |mark| mark.epoch);
+                    self.base = Some(LogBase { epoch, standing: standing.clone() });
+                    log.release(epoch);
+                }
+                1 => log.settle(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Opens what is left, by the digests and by the segments, and compares that and what is known.
+    fn check(&self, disk: &SimDisk) -> EmbeddedLog {
+        let read = disk.exit();
+        let segments = names(&read, ".seg");
+        let digests = names(&read, ".ids").into_iter();
+        let of_held = digests.filter(|name| segments.contains(&name.replace(".ids", ".seg")));
+        remove(&read, &of_held.collect::<Vec<_>>());
+        let (read, _) = self.open(&read).expect("recovered by its segments");
+        let (log, _) = self.open(disk).expect("recovered");
+        assert_eq!(log.standing(), read.standing());
+        assert_eq!(log.durable(), read.durable());
+        assert_eq!(log.stats().dedup_ids, read.stats().dedup_ids);
+        let oldest = log.stats().oldest_epoch;
+        assert_eq!(oldest, read.stats().oldest_epoch);
+        let base = self.base.as_ref().map_or(Epoch(0), |base| base.epoch);
+        assert!(
+            oldest <= base.0 + 1,
+            "epoch {} is needed, the log begins with {oldest}",
+            base.0 + 1
+        );
+        let groups = conformance::read_after(&log, Some(Epoch(oldest - 1)));
+        let first = groups.first().map_or(LogSeq(u64::MAX), |group| group.mark.first_seq);
+        let records = groups.into_iter().flat_map(|group| group.records);
+        let records = records.map(|record| (record.seq, record.body)).collect::<BTreeMap<_, _>>();
+        for (number, told) in &self.sent {
+            let body = RecordBody::Event(packed(*number, size_of(*number)));
+            let places = records.iter().filter(|(_, it)| **it == body).map(|(seq, _)| *seq);
+            let places = places.collect::<Vec<_>>();
+            match told {
+                Told::Stored(seq) if *seq >= first => assert_eq!(places, [*seq], "event {number}"),
+                Told::Stored(_) => assert!(places.is_empty(), "event {number} is there twice"),
+                _ => assert!(places.len() <= 1, "event {number} is there twice"),
+            }
+        }
+        log
+    }
+}
+
+/// Crashes around sealing, digests and removal. `BECKON_TEST_SEED` replays one seed.
+#[test]
+fn histories_with_retention_lose_and_double_nothing() {
+    let replayed = std::env::var("BECKON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut removed = 0;
+    for seed in replayed.map_or(0..150, |seed: u64| seed..seed + 1) {
+        let run = std::panic::catch_unwind(|| history_with_retention(seed));
+        removed += run.unwrap_or_else(|_| panic!("replay with BECKON_TEST_SEED={seed}"));
+    }
+    assert!(replayed.is_some() || removed > 500, "{removed} segments removed");
+}
+
+fn history_with_retention(seed: u64) -> u64 {
+    let mut random = Random(seed);
+    let mut disk = SimDisk::default();
+    let mut world = World { now_ms: 1_000, ..World::default() };
+    for _ in 0..6 {
+        match random.below(4) {
+            0 => disk.fail_sync(1 + random.below(20)),
+            _ => disk.fail_from_change(disk.changes() + 1 + random.below(60)),
+        }
+        world.run(&disk, &mut random);
+        disk = if random.below(2) == 0 { disk.exit() } else { disk.crash(random.next()) };
+        let log = world.check(&disk);
+        send_again(&log, &mut world.sent);
+        drop(log);
+        disk = disk.crash(random.next());
+    }
+    world.check(&disk).stats().oldest_segment - 1
+}
+
+#[test]
+fn a_crash_at_every_change_of_a_log_that_is_released_loses_and_doubles_nothing() {
+    let mut point = 1;
+    loop {
+        let disk = SimDisk::default();
+        disk.fail_from_change(point);
+        let mut world = World { now_ms: 1_000, ..World::default() };
+        world.run(&disk, &mut Random(11));
+        let is_beyond = disk.changes() < point;
+        for seed in 0..6 {
+            let crashed = if seed == 0 { disk.exit() } else { disk.crash(seed * 1_000 + point) };
+            let mut world = world.clone();
+            let log = world.check(&crashed);
+            send_again(&log, &mut world.sent);
+            drop(log);
+            world.check(&crashed.crash(seed));
+        }
+        if is_beyond {
+            assert!(world.check(&disk.exit()).stats().oldest_segment > 1, "segments are removed");
+            break;
+        }
+        point += 1;
+    }
+    assert!(point > 40, "the points are in the middle of things: {point}");
+}
+
 #[test]
 fn a_group_that_is_only_in_the_page_cache_is_written_again() {
     let disk = SimDisk::default();
@@ -220,7 +376,7 @@ fn a_torn_group_that_a_cursor_names_is_not_cut() {
         let said = error.to_string();
         assert!(said.contains("0000000001.seg") && said.contains("byte"), "{said}");
     }
-    let log = open_named(Named { epoch_max: crate::model::Epoch(2), seq_max: LogSeq(2) });
+    let log = open_named(Named { epoch_max: Epoch(2), seq_max: LogSeq(2) });
     let log = log.expect("only the third is cut");
     assert!(log.cut_bytes() > 0);
     assert_eq!(read_all(&log).len(), 2);

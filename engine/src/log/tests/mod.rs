@@ -6,6 +6,7 @@ mod compat;
 mod crash;
 mod damage;
 mod digests;
+mod retention;
 
 use super::conformance::{self, LONG, append, packed, read_all, record, start};
 use super::{
@@ -31,6 +32,7 @@ struct Setup {
 fn small_config() -> LogConfig {
     LogConfig {
         segment_bytes: 2_000,
+        retention_ms: 1_000_000,
         log_bytes_max: 1 << 30,
         disk_free_bytes_min: 0,
         disk_check_interval_ms: 0,
@@ -136,6 +138,7 @@ fn inspection_shows_segments_groups_and_damage() {
     for number in 0..30 {
         append(&log, vec![record(number, 200)]).expect("taken");
     }
+    log.settle();
     let stats = log.stats();
     drop(log);
     let look = |disk: &SimDisk| {
@@ -147,11 +150,25 @@ fn inspection_shows_segments_groups_and_damage() {
     let segments = found.iter().filter(|it| matches!(it, Inspected::Segment { .. })).count();
     let groups = found.iter().filter(|it| matches!(it, Inspected::Group { records: 1, .. }));
     assert_eq!((segments as u64, groups.count()), (stats.segments, 30));
-    assert_eq!(found.len(), segments + 30, "no damage");
+    let digests = found.iter().filter(|it| matches!(it, Inspected::Digest { .. })).count();
+    assert_eq!(digests, segments - 1, "each but the last has one");
+    assert_eq!(found.len(), segments + digests + 30, "no damage");
     disk.flip(&Path::new(DIR).join("0000000002.seg"), 100, 3);
     let damage = look(&disk).into_iter().find(|it| matches!(it, Inspected::Damage { .. }));
     let Some(Inspected::Damage { segment, offset: 44, is_torn: false, .. }) = damage else {
         panic!("{damage:?}");
     };
     assert_eq!(&*segment, "0000000002.seg");
+    disk.remove(&Path::new(DIR).join("0000000001.seg")).expect("removed");
+    disk.flip(&Path::new(DIR).join("0000000003.ids"), 100, 3);
+    let found = look(&disk);
+    let Some(Inspected::Digest { name, is_removed: true, epochs, .. }) = found.first() else {
+        panic!("{found:?}");
+    };
+    assert_eq!((&**name, epochs.0), ("0000000001.ids", crate::model::Epoch(1)));
+    let flawed = found.iter().find(|it| matches!(it, Inspected::DigestFlaw { .. }));
+    let Some(Inspected::DigestFlaw { name, is_removed: false, .. }) = flawed else {
+        panic!("{found:?}");
+    };
+    assert_eq!(&**name, "0000000003.ids");
 }

@@ -96,6 +96,8 @@ impl Log for MemoryLog {
         Ok(Box::new(Reader { log: self.clone(), next: 0 }))
     }
 
+    fn release(&self, _: Epoch) {}
+
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
