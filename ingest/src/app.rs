@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::metrics::{Loads, Metrics};
 use crate::normalise::{Normaliser, QueryPolicy};
 use crate::rate::{Rates, sender_of};
+use crate::refusals::Refusals;
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
 use crate::tokens::TokenStore;
 use axum::http::{HeaderMap, StatusCode};
@@ -111,6 +112,7 @@ pub(crate) struct App {
     pub(crate) engine: Arc<dyn EngineView>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) deployer: Arc<Deployer>,
@@ -153,6 +155,7 @@ impl App {
             engine: parts.engine,
             memory,
             metrics,
+            refusals: Refusals::logged(),
             tokens: parts.tokens,
             dead_letters: parts.dead_letters,
             deployer: parts.deployer,

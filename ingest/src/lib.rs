@@ -30,6 +30,7 @@ mod memory;
 mod metrics;
 mod reach;
 mod record;
+mod refusals;
 mod routes;
 mod rules;
 mod server;

@@ -127,13 +127,12 @@ async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Nex
     app.metrics.request(route, status, took);
     if let Some(RefusalCode(code)) = response.extensions().get() {
         app.metrics.refused(code, status);
+        let is_overload = response.status() == StatusCode::TOO_MANY_REQUESTS;
+        if is_overload || response.status().is_server_error() {
+            app.refusals.refused(code);
+        }
     }
-    let micros = took.as_micros();
-    if response.status().is_server_error() {
-        tracing::warn!(%method, route, status, micros, "request");
-    } else {
-        tracing::debug!(%method, route, status, micros, "request");
-    }
+    tracing::debug!(%method, route, status, micros = took.as_micros(), "request");
     response
 }
 

@@ -106,12 +106,14 @@ impl Server {
         if tokio::time::timeout(DRAIN_MAX, stop.closed()).await.is_err() {
             tracing::warn!("connections were still open at the end of the drain");
         }
+        self.app.refusals.end();
         Ok(())
     }
 
     /// A connection over the limit; beyond [`REFUSALS_MAX`] it is closed without a word.
     fn spawn_refusal(&self, stream: TcpStream, refusals: &Arc<Semaphore>) {
         self.app.metrics.connections_refused.inc();
+        self.app.refusals.refused("too_many_connections");
         refuse_apart(stream, refusals, self.app.limits.retry_after_seconds);
     }
 

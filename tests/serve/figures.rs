@@ -1,6 +1,6 @@
 //! What a running server counts, where only a whole server can show it.
 
-use super::support::{Server, beckon, configured, printed};
+use super::support::{Server, beckon, configured, configured_with, printed};
 use serde_json::Value;
 use std::path::Path;
 
@@ -47,16 +47,10 @@ fn send(server: &Server, token: &str, (left, right): (usize, usize)) {
     }
 }
 
-fn prepend(path: &Path, text: &str) {
-    let there = std::fs::read_to_string(path).expect("a file");
-    std::fs::write(path, format!("{text}{there}")).expect("a file");
-}
-
 #[test]
 fn bounds_of_the_file_reach_matcher_and_live_view() {
-    let folder = configured();
     let bounds = "[engine]\nkey_combinations_max = 1\nlive_names_max = 1\nlive_recent_max = 1\n";
-    prepend(&folder.path().join("beckon.toml"), bounds);
+    let folder = configured_with(bounds);
     let query = "sequence by data.a [ Order where true ] [ Paid where true ]";
     let (server, token) = start(folder.path(), query);
     send(&server, &token, (2, 1));

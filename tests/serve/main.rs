@@ -8,6 +8,7 @@ mod letters;
 mod live;
 mod log_behind;
 mod log_inspect;
+mod log_lines;
 mod support;
 
 use std::io::{Read, Write};

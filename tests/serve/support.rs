@@ -63,9 +63,14 @@ pub(crate) fn cells(table: &str) -> Vec<Vec<&str>> {
 
 /// A configuration with one site, in a folder of its own.
 pub(crate) fn configured() -> tempfile::TempDir {
+    configured_with("")
+}
+
+/// The same, with other sections.
+pub(crate) fn configured_with(sections: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
-        "[log]\ndisk_free_bytes_min = 0\n[sites.shop]\n\
+        "{sections}[log]\ndisk_free_bytes_min = 0\n[sites.shop]\n\
          keys = [{{ name = \"backend\", kind = \"server\", key = \"{KEY}\" }}]\n"
     );
     std::fs::write(folder.path().join("beckon.toml"), text).expect("a file");
@@ -102,7 +107,12 @@ impl Server {
     pub(crate) fn start(command: Command, arguments: &[&str]) -> Self {
         let mut server = Self::spawn(command, arguments);
         let line = server.hear("listening");
-        server.address = line.split("address=").nth(1).expect("an address").trim().to_owned();
+        let address = match line.split_once("address=") {
+            Some((_, address)) => address,
+            // As JSON.
+            None => line.split("\"address\":\"").nth(1).expect("an address"),
+        };
+        server.address = address.split('"').next().expect("an address").trim().to_owned();
         server
     }
 
