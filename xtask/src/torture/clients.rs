@@ -117,7 +117,7 @@ fn batch(client: u64, number: u64) -> Vec<Value> {
     (0..BATCH_EVENTS)
         .map(|place| {
             let event = number * BATCH_EVENTS + place;
-            let visit = (event / 40) % VISITS + (event / 4_000) * VISITS;
+            let visit = (event / 4) % VISITS + (event / 4_000) * VISITS;
             let name = if event % 10 == 9 { "AddToCart" } else { "PageEntered" };
             json!({
                 "eventName": name,

@@ -18,6 +18,11 @@ use std::time::Duration;
 /// What they all begin with, and no package of the server's folder.
 pub(super) const PREFIX: &str = "com.example.deployed.";
 const PACKAGES: [&str; 3] = ["one", "two", "three"];
+/// Rules of a package that act once a visit.
+const ONCE_RULES: u64 = 4;
+/// A visit has 72 pages, over the time of many versions, and each version of a rule acts at another of
+/// so many pages: where one acted, the next may not.
+const PAGES: u64 = 60;
 /// The longest pause between two requests.
 const PAUSE_MS_MAX: u64 = 20;
 /// An answer takes less, or the server is at fault.
@@ -136,8 +141,8 @@ impl Deployments {
     fn choose(&mut self) -> Change {
         match self.random.u8(..10) {
             0 => Change::Delete,
-            1 | 2 => Change::Pause,
-            3 | 4 => Change::Resume,
+            1 => Change::Pause,
+            2..=4 => Change::Resume,
             _ => {
                 self.revision += 1;
                 Change::Put(self.revision)
@@ -240,7 +245,7 @@ fn answered(
     }
 }
 
-/// A rule that acts at each cart above a price, and one that acts once a visit.
+/// A rule that acts at each cart above a price, and some that act once a visit.
 fn files(revision: u64) -> Value {
     let rule = |name: &str, fire: &str, query: &str| {
         format!(
@@ -248,14 +253,15 @@ fn files(revision: u64) -> Value {
              query = '''{query}'''\n[action]\ntype = \"none\"\n"
         )
     };
-    let price = revision % 200;
-    let runs = 2 + revision % 3;
-    json!({
-        "cart.toml": rule("cart", "every", &format!("AddToCart where data.price >= {price}")),
-        "pages.toml": rule("pages", "once", &format!(
-            "sequence [ PageEntered where category == \"pricing\" ] with runs={runs}"
-        )),
-    })
+    let query = format!("AddToCart where data.price >= {}", revision % 200);
+    let mut files = json!({ "cart.toml": rule("cart", "every", &query) });
+    for number in 0..ONCE_RULES {
+        let runs = 2 + (revision * 7 + number * PAGES / ONCE_RULES) % PAGES;
+        let query = format!("sequence [ PageEntered where true ] with runs={runs}");
+        let name = format!("pages-{number}");
+        files[format!("{name}.toml")] = rule(&name, "once", &query).into();
+    }
+    files
 }
 
 /// What `GET /v1/rules` says of a package.
@@ -269,10 +275,11 @@ fn standing(said: &Value, name: &str) -> anyhow::Result<Standing> {
         return Ok(Standing { revision: None, is_paused });
     };
     let rules = package["rules"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut revisions = rules.iter().map(|rule| rule["description"].as_str());
-    let first = revisions.next().flatten().and_then(|text| text.strip_prefix("revision "));
-    let is_whole = rules.len() == 2 && rules[0]["description"] == rules[1]["description"];
+    let first = rules.first().map_or(&Value::Null, |rule| &rule["description"]);
+    let is_whole = rules.len() as u64 == 1 + ONCE_RULES
+        && rules.iter().all(|rule| rule["description"] == *first);
     anyhow::ensure!(is_whole, "half a package: {package}");
-    let revision = first.and_then(|number| number.parse().ok()).context("no revision")?;
+    let number = first.as_str().and_then(|text| text.strip_prefix("revision "));
+    let revision = number.and_then(|number| number.parse().ok()).context("no revision")?;
     Ok(Standing { revision: Some(revision), is_paused })
 }
