@@ -4,6 +4,8 @@
 //! taking lines apart in a way of its own: never by the code that is tested.
 
 mod beside;
+#[path = "replay/source_mapping.rs"]
+mod source_mapping;
 
 use beside::beside;
 use parquet::file::reader::{FileReader, SerializedFileReader};

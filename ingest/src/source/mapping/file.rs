@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 const INACTIVITY_DEFAULT: Duration = Duration::from_secs(30 * 60);
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "format",
     "delimiter",
     "site",
@@ -31,8 +31,8 @@ const KEYS: &[&str] = &[
     "event_names",
     "fields",
 ];
-const TIME_KEYS: &[&str] = &["field", "format", "utc_offset"];
-const FIELD_KEYS: &[&str] = &["type", "from", "several"];
+pub(super) const TIME_KEYS: &[&str] = &["field", "format", "utc_offset"];
+pub(super) const FIELD_KEYS: &[&str] = &["type", "from", "several"];
 
 #[derive(Deserialize)]
 struct MappingFile {

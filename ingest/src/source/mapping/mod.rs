@@ -1,6 +1,7 @@
 //! A source mapping: what the fields of somebody else's JSON or CSV mean to Beckon.
 //!
-//! It is a TOML file. Only `event_name`, `window_key` and `[time]` are required:
+//! It is a TOML file, described in `docs/source-mapping.md`. Only `event_name`, `window_key` and
+//! `[time]` are required:
 //!
 //! ```toml
 //! format       = "csv"            # csv | ndjson; found out from the content otherwise
@@ -37,6 +38,8 @@
 //! is not of its declared type reads as null and is counted.
 
 mod apply;
+#[cfg(test)]
+mod documentation;
 mod file;
 
 pub(crate) use apply::Mapper;
