@@ -8,6 +8,7 @@ use crate::ast::{EventFilter, Expr, Literal, Path, Query, QueryBody, Span, Spann
 use crate::program::Program;
 use crate::schema::FieldType;
 use crate::template::Template;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// An index into [`RuleSet::fields`].
@@ -23,7 +24,7 @@ pub struct RuleIndex(pub u32);
 pub struct BindingSlot(pub u8);
 
 /// 128 bits of SHA-256 of a rule's canonical text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RuleVersion(pub u128);
 
 /// All rules that run together.

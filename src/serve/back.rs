@@ -286,6 +286,8 @@ fn start_pipeline(
         sink: Box::new(writer),
         make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
         catalog: Some(catalog),
+        snapshots: None,
+        restored: None,
     };
     Ok(Pipeline::start(parts, pipeline)?)
 }

@@ -19,9 +19,10 @@
 
 mod compiler;
 mod deployer;
+mod saved;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::log::{Control, Standing};
 use crate::matcher::{CHANGE_EPOCHS, Prepared};
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 pub use compiler::{Compiled, Compiler};
 pub use deployer::{Deployed, Deployer, FolderPackage, NotDeployed};
+pub use saved::{CatalogError, SavedCatalog};
 
 /// Follows the control records of the log.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub struct Catalog {
     standing: Standing,
     slots: Slots,
     changing_until: Epoch,
-    /// What the workers have.
+    /// What the workers have; nothing of it is new.
     current: RuleChange,
 }
 
@@ -80,16 +82,15 @@ impl Catalog {
         }
         let before = self.standing.clone();
         controls.iter().for_each(|control| self.standing.apply(control));
-        let none: Arc<[u32]> = Arc::default();
-        let mut change =
-            RuleChange { retired: Arc::clone(&none), fresh: none, ..self.current.clone() };
+        let mut change = self.current.clone();
         if self.standing.packages != before.packages {
             self.compile(mark.epoch, &mut change);
             change.begins = begins(&change, mark);
             self.changing_until = Epoch(mark.epoch.0 + CHANGE_EPOCHS);
         }
         change.paused = Arc::new(self.standing.paused.clone());
-        self.current = change.clone();
+        let none: Arc<[u32]> = Arc::default();
+        self.current = RuleChange { retired: Arc::clone(&none), fresh: none, ..change.clone() };
         Some(Arc::new(change))
     }
 

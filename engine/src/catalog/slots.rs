@@ -4,6 +4,7 @@ use crate::log::PackageKey;
 use crate::matcher::CHANGE_EPOCHS;
 use crate::model::Epoch;
 use beckon_rules::plan::{RulePlan, RuleVersion};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) struct Arranged {
 }
 
 /// The slots of all rules that run, and of those whose state is not gone yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Slots {
     by_rule: BTreeMap<RuleKey, u32>,
     /// The epoch by which the state of a slot is gone, in order.

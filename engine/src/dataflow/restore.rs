@@ -106,21 +106,25 @@ pub(super) fn restore_live(
         return Ok(());
     };
     for cut in restored.pieces.of(part) {
-        tally.restore(&restored.pieces.read(cut)?.bytes)?;
+        let bytes = restored.pieces.read(cut)?.bytes;
+        // Nobody watched.
+        if !bytes.is_empty() {
+            tally.restore(&bytes)?;
+        }
     }
     Ok(())
 }
 
-/// Gives away what a worker counted live, if that is asked for.
+/// Gives away what a worker counted live, nothing where nobody watches, if that is asked for.
 pub(super) fn give_live(
     shared: &Shared,
     (index, part): (WorkerIndex, Part),
     (ended, asked): (&EpochMark, &[Cut]),
     tally: Option<&Tally>,
 ) {
-    if let Some(tally) = tally.filter(|_| asked.contains(&Cut::LIVE)) {
+    if asked.contains(&Cut::LIVE) {
         let mut bytes = Vec::new();
-        tally.save(&mut bytes);
+        tally.iter().for_each(|tally| tally.save(&mut bytes));
         let worker = u8::try_from(index.0).expect("at most 64 workers");
         let cut = Cut { part, partition: PartitionId(worker) };
         shared.give(Piece { cut, epoch: ended.epoch, bytes });

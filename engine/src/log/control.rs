@@ -115,7 +115,7 @@ impl Control {
 }
 
 /// What stands after some control records: the packages, and what is paused.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Packages by place.
     pub packages: BTreeMap<PackageKey, Arc<Deployment>>,

@@ -6,6 +6,7 @@ use super::frame::file_path;
 use super::reader::OutboxReader;
 use crate::disk::Disk;
 use crate::model::Epoch;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -171,6 +172,34 @@ impl Outbox {
             self.shared.shrunk.notify_all();
         }
         Ok(())
+    }
+
+    /// Waits until all up to an epoch is written, and brings it to disk; `false` where the writer is
+    /// gone before. Not for the thread that appends.
+    ///
+    /// # Errors
+    /// What the file system says; what is on disk is then known to nobody.
+    pub fn sync_through(&self, epoch: Epoch) -> Result<bool, OutboxError> {
+        let mut state = self.shared.state();
+        while state.last < epoch && !state.closed {
+            state = self.shared.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_written = state.last >= epoch;
+        let unsynced: Vec<_> = state.files.iter().map(|file| file.first).collect();
+        drop(state);
+        for first in unsynced.into_iter().filter(|first| is_written && *first <= epoch) {
+            let path = file_path(&self.shared.dir, first);
+            let synced = match self.shared.disk.open(&path) {
+                Ok(file) => file.sync(),
+                // It was released meanwhile: every sink has taken it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            synced.map_err(|source| io_error(&path, source))?;
+        }
+        let dir = &self.shared.dir;
+        self.shared.disk.sync_dir(dir).map_err(|source| io_error(dir, source))?;
+        Ok(is_written)
     }
 
     /// Waits up to `wait` until something may be appended; whether it may.

@@ -1,6 +1,7 @@
 //! The thread that turns the log's groups into epochs.
 
 use super::progress::{Ending, Progress};
+use super::rounds::Rounds;
 use super::{PipelineError, Stopped};
 use crate::catalog::Catalog;
 use crate::dataflow::{Behind, Dataflow, DataflowStats};
@@ -19,6 +20,11 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn new(delay_ms: u32) -> Self {
         Self { delay_ms: i64::from(delay_ms), watermark: EventTimeMs::MIN }
+    }
+
+    /// Goes on behind an epoch.
+    pub(super) fn resume(&mut self, ended: &EpochMark) {
+        self.watermark = ended.watermark;
     }
 
     fn mark(&mut self, mark: CommitMark) -> EpochMark {
@@ -63,6 +69,8 @@ pub(super) struct Feeder {
     /// The last epoch that was fed.
     pub(super) last: Epoch,
     pub(super) catalog: Option<Catalog>,
+    /// Takes snapshots, where they are asked for.
+    pub(super) rounds: Option<Rounds>,
     /// How long the log was silent, at least.
     pub(super) silent: Duration,
     pub(super) tick_interval: Duration,
@@ -106,10 +114,18 @@ impl Feeder {
 
     fn submit(&mut self, group: Group) -> Result<(), Stopped> {
         let (input, controls) = self.marks.epoch(group);
-        self.last = input.mark.epoch;
-        let catalog = self.catalog.as_mut();
-        let change = catalog.and_then(|catalog| catalog.apply(&input.mark, &controls));
-        self.dataflow.submit_with(input, Behind { change, cuts: Vec::new() })
+        let mark = input.mark;
+        self.last = mark.epoch;
+        let Some(catalog) = &mut self.catalog else { return self.dataflow.submit(input) };
+        let change = catalog.apply(&mark, &controls);
+        let is_changing = !controls.is_empty() || catalog.is_changing(mark.epoch);
+        let rounds = self.rounds.as_mut();
+        let cuts = rounds.map_or_else(Vec::new, |rounds| rounds.cuts(&mark, is_changing));
+        self.dataflow.submit_with(input, Behind { change, cuts })?;
+        if let Some(rounds) = &mut self.rounds {
+            rounds.submitted(&mark, catalog);
+        }
+        Ok(())
     }
 
     /// How long the log may be silent.

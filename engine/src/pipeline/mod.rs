@@ -11,8 +11,8 @@
 //! open it asks for one when the silence has lasted until something is due in a window that outlives
 //! visits, and for none where nothing is.
 //!
-//! **Restart.** The log is read from its start: the same groups give the same epochs, and the sink
-//! passes over those that it holds.
+//! **Restart.** The log is read from behind the base of the newest snapshot, without one from its start:
+//! the same groups give the same epochs, and the sink passes over those that it holds.
 //!
 //! **A full sink** holds the dataflow, which holds the feeder, and the log fills up. Stopping does
 //! not wait for it: what it has not taken is derived again after the next start.
@@ -22,6 +22,7 @@
 
 mod feeder;
 mod progress;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,11 @@ use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartE
 use crate::live::{LiveConfig, LiveHandle};
 use crate::log::{Log, LogError};
 use crate::model::{Epoch, EpochOutput, LogSeq};
+use crate::snapshot::{
+    Pieces, Rest, Restored, SnapshotFile, SnapshotParts, SnapshotStats, Snapshotter,
+};
 use progress::Progress;
+pub use rounds::SnapshotConfig;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -70,6 +75,8 @@ pub struct PipelineConfig {
     pub watermark_delay_ms: u32,
     /// How long the log may be silent before an empty group is asked for, while a visit is open.
     pub tick_interval: Duration,
+    /// How often a snapshot is taken.
+    pub snapshot: SnapshotConfig,
 }
 
 /// Two seconds of delay, a tick a second, live counts.
@@ -82,6 +89,7 @@ impl Default for PipelineConfig {
             },
             watermark_delay_ms: 2_000,
             tick_interval: Duration::from_secs(1),
+            snapshot: SnapshotConfig::default(),
         }
     }
 }
@@ -96,6 +104,10 @@ pub struct PipelineParts {
     pub make_stage: MakeStage,
     /// Follows what people decide; `None`: the rules that the stage was made with stay.
     pub catalog: Option<Catalog>,
+    /// Where snapshots go; `None`, and without a catalog: none are taken.
+    pub snapshots: Option<SnapshotParts>,
+    /// What it goes on from, with the catalog as it was then; `None`: the log's start.
+    pub restored: Option<Arc<SnapshotFile>>,
 }
 
 impl fmt::Debug for PipelineParts {
@@ -148,6 +160,8 @@ pub struct PipelineStats {
     pub processed: Processed,
     /// Empty groups asked for.
     pub ticks_asked: u64,
+    /// Snapshots.
+    pub snapshots: SnapshotStats,
 }
 
 /// A running pipeline. Dropping it ends it behind what is under way.
@@ -158,6 +172,8 @@ pub struct Pipeline {
     dataflow: Arc<Dataflow>,
     progress: Arc<Progress>,
     feeder: Option<JoinHandle<Result<(), PipelineError>>>,
+    /// Ends behind the dataflow, whose pieces it writes.
+    snapshotter: Option<Arc<Snapshotter>>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -167,16 +183,38 @@ impl fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the dataflow and the feeder, at the start of the log.
+    /// Starts the dataflow and the feeder, at the start of the log or behind a snapshot.
     ///
     /// # Errors
     /// [`PipelineError`] when the log cannot be read or the dataflow cannot be started.
     pub fn start(parts: PipelineParts, config: PipelineConfig) -> Result<Self, PipelineError> {
-        let PipelineParts { log, sink, make_stage, catalog } = parts;
-        let PipelineConfig { dataflow, watermark_delay_ms, tick_interval } = config;
+        let PipelineParts { log, sink, make_stage, catalog, snapshots, restored } = parts;
+        let PipelineConfig { mut dataflow, watermark_delay_ms, tick_interval, snapshot } = config;
         let behind_at_start = log.durable().map_or(Epoch(0), |mark| mark.epoch);
-        let reader = log.reader(None)?;
-        let progress = Arc::new(Progress::new(Arc::clone(&dataflow.on_fatal)));
+        let rest = restored.as_ref().map(|file| file.rest());
+        let reader = log.reader(rest.map(|rest| rest.base.epoch))?;
+        let processed = rest.map_or_else(Processed::default, |rest| Processed {
+            epoch: rest.through.epoch,
+            seq: rest.through.last_seq,
+        });
+        let progress = Arc::new(Progress::new(Arc::clone(&dataflow.on_fatal), processed));
+        let snapshots = snapshots.filter(|_| catalog.is_some());
+        let snapshotter = snapshots.map(|parts| Snapshotter::start(parts, rest)).transpose();
+        let snapshotter = snapshotter.map_err(PipelineError::Thread)?.map(Arc::new);
+        if let Some(snapshotter) = &snapshotter {
+            dataflow.on_piece = snapshotter.on_piece();
+        }
+        let workers = dataflow.workers;
+        let rounds = snapshotter.as_ref().map(|snapshotter| {
+            rounds::Rounds::new((snapshot, workers), Arc::clone(snapshotter), rest)
+        });
+        dataflow.restored = restored.as_ref().zip(catalog.as_ref()).map(|(file, catalog)| {
+            let Rest { base, through, .. } = *file.rest();
+            let pieces = Arc::clone(file) as Arc<dyn Pieces>;
+            Restored { base, through, rules: Arc::new(catalog.rules().clone()), pieces }
+        });
+        let mut marks = feeder::Marks::new(watermark_delay_ms);
+        rest.iter().for_each(|rest| marks.resume(&rest.base));
         let deliver = progress::deliver_to(sink, Arc::clone(&progress));
         let dataflow = Arc::new(Dataflow::start(dataflow, make_stage, deliver)?);
         let feeder = feeder::Feeder {
@@ -184,9 +222,10 @@ impl Pipeline {
             reader,
             dataflow: Arc::clone(&dataflow),
             progress: Arc::clone(&progress),
-            marks: feeder::Marks::new(watermark_delay_ms),
-            last: Epoch(0),
+            marks,
+            last: rest.map_or(Epoch(0), |rest| rest.base.epoch),
             catalog,
+            rounds,
             silent: Duration::ZERO,
             tick_interval,
         };
@@ -194,7 +233,7 @@ impl Pipeline {
             .name("engine:feeder".to_owned())
             .spawn(move || feeder.run())
             .map_err(PipelineError::Thread)?;
-        Ok(Self { log, behind_at_start, dataflow, progress, feeder: Some(feeder) })
+        Ok(Self { log, behind_at_start, dataflow, progress, feeder: Some(feeder), snapshotter })
     }
 
     /// Processes everything that is on disk, unless the sink is full, then ends. Close the log
@@ -242,6 +281,7 @@ impl Pipeline {
             dataflow: self.dataflow.stats(),
             processed: self.progress.processed(),
             ticks_asked: self.progress.ticks_asked(),
+            snapshots: self.snapshotter.as_ref().map(|it| it.stats()).unwrap_or_default(),
         }
     }
 }

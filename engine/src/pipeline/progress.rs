@@ -41,13 +41,9 @@ impl fmt::Debug for Progress {
 }
 
 impl Progress {
-    pub(super) fn new(on_fatal: OnFatal) -> Self {
-        let state = State {
-            processed: Processed::default(),
-            ending: Ending::GoOn,
-            sink_failure: None,
-            is_cut_off: false,
-        };
+    pub(super) fn new(on_fatal: OnFatal, processed: Processed) -> Self {
+        let state =
+            State { processed, ending: Ending::GoOn, sink_failure: None, is_cut_off: false };
         Self { state: Mutex::new(state), ticks_asked: AtomicU64::new(0), on_fatal }
     }
 

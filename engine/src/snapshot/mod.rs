@@ -11,8 +11,20 @@
 //! said that took it, byte for byte, with any number of workers.
 
 mod asleep;
+mod file;
+mod restart;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub(crate) use asleep::Asleep;
+pub use file::{Flaw, Rest, SnapshotFile};
+pub use restart::{Fitting, Restart, RestartError};
+pub use store::{KEPT, SnapshotError, Snapshots};
+pub use writer::{
+    OnTaken, PIECES_PENDING_MAX, SnapshotParts, SnapshotStats, Snapshotter, SyncOutputs,
+};
 
 use crate::model::{Epoch, EpochMark, PartitionId};
 use crate::stage::RuleChange;

@@ -143,6 +143,8 @@ impl Setup {
             sink: Box::new(writer),
             make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
             catalog: None,
+            snapshots: None,
+            restored: None,
         };
         let live = LiveConfig { live_interval_ms: 0, ..LiveConfig::default() };
         let config = PipelineConfig {
@@ -156,6 +158,7 @@ impl Setup {
             watermark_delay_ms: DELAY_MS,
             // Time passes only with events.
             tick_interval: LONG,
+            ..PipelineConfig::default()
         };
         let pipeline = Pipeline::start(parts, config).expect("the pipeline starts");
         Life { log: Closing(log), outbox, pipeline }

@@ -7,9 +7,9 @@ use super::{Catalog, Compiler, Deployer, event_compiler};
 use crate::clock::{Clock, ManualClock};
 use crate::dataflow::DataflowConfig;
 use crate::disk::{Disk, SimDisk};
+use crate::live::LiveConfig;
 use crate::log::{
-    Deployment, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, Owner, PackageKey,
-    RecordBody,
+    Deployment, EmbeddedLog, Log, LogConfig, NewRecord, OpenLog, Owner, PackageKey, RecordBody,
 };
 use crate::matcher::{Matcher, MatcherConfig, WideSetup};
 use crate::model::{
@@ -17,25 +17,26 @@ use crate::model::{
     VisitId,
 };
 use crate::outbox::{OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter};
-use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts};
+use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts, SnapshotConfig};
+use crate::snapshot::{Fitting, Restart, RestartError, SnapshotParts, Snapshots};
 use crate::suppress::{SuppressConfig, Suppressor};
 use beckon_rules::plan::RuleSet;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// Longer than anything that a test waits for.
 const LONG: Duration = Duration::from_secs(60);
 /// One that fires at each event A.
-const EACH: &str = "any where eventName == \"A\"";
+pub(crate) const EACH: &str = "any where eventName == \"A\"";
 /// One that a visit can leave half finished.
-const PAIR: &str = "sequence [ A where true ] [ B where true ]";
+pub(crate) const PAIR: &str = "sequence [ A where true ] [ B where true ]";
 
-fn key(name: &str, site: Option<&str>) -> PackageKey {
+pub(crate) fn key(name: &str, site: Option<&str>) -> PackageKey {
     PackageKey { name: name.into(), site: site.map(Into::into) }
 }
 
@@ -57,7 +58,7 @@ fn package(rules: &[(&str, &str)]) -> Deployment {
 }
 
 /// Closes the log however the test goes on: without that, a pipeline ends at the next tick only.
-struct Closing(Arc<EmbeddedLog>);
+pub(crate) struct Closing(Arc<EmbeddedLog>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -74,32 +75,49 @@ impl Deref for Closing {
 }
 
 /// One life of a server.
-struct Life {
+pub(crate) struct Life {
     /// Before the pipeline, so that it is dropped first.
-    log: Closing,
-    clock: Arc<ManualClock>,
-    deployer: Deployer,
-    pipeline: Pipeline,
+    pub(crate) log: Closing,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) deployer: Deployer,
+    pub(crate) pipeline: Pipeline,
     outbox: Outbox,
     has_failed: Arc<AtomicBool>,
+    /// The epoch up to which a restart needs nothing of the log.
+    pub(crate) released: Arc<AtomicU64>,
     sent: u128,
 }
 
 impl Life {
+    /// Takes no snapshots, and goes on from none.
     fn start(disk: &SimDisk, workers: usize, outbox_dir: &str) -> Self {
+        Self::start_with(disk, (workers, outbox_dir), None).expect("it can start")
+    }
+
+    /// Takes snapshots as often as it is said, and goes on from the newest.
+    pub(crate) fn start_with(
+        disk: &SimDisk,
+        (workers, outbox_dir): (usize, &str),
+        snapshot: Option<SnapshotConfig>,
+    ) -> Result<Self, RestartError> {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let clock = Arc::new(ManualClock::new(ServerTimeMs(1_000_000)));
+        let snapshots = Snapshots::open(Arc::clone(&shared), "snapshots".into())?;
+        let restart = snapshot.map(|_| Restart::new(&snapshots)).transpose()?;
         let log = EmbeddedLog::open(OpenLog {
             disk: Arc::clone(&shared),
             dir: "log".into(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
-            named: Named::default(),
-            base: None,
+            named: restart.as_ref().map(Restart::named).unwrap_or_default(),
+            base: restart.as_ref().and_then(Restart::base),
             on_fatal: Arc::new(|_| ()),
         });
         let log = Arc::new(log.expect("the log is recovered"));
-        let (writer, _) = OutboxWriter::open(OpenOutbox {
+        if let Some(durable) = log.durable() {
+            clock.set(durable.now);
+        }
+        let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk: shared,
             dir: outbox_dir.into(),
             config: OutboxConfig::default(),
@@ -113,7 +131,21 @@ impl Life {
             Deployer::new(Arc::clone(&log) as _, Arc::clone(&compiler), log.standing().clone());
         let rules = Arc::new(RuleSet::default());
         let suppressor = Suppressor::new(&rules, SuppressConfig::default()).expect("a time zone");
-        let catalog = Catalog::new(compiler, SuppressConfig::default()).expect("a time zone");
+        let suppress = SuppressConfig::default();
+        let fitting = Fitting { log: &*log, outbox_last, compiler, suppress };
+        let (catalog, restored) = match restart {
+            Some(restart) => restart.choose(&fitting)?,
+            None => (Catalog::new(fitting.compiler, fitting.suppress).expect("a time zone"), None),
+        };
+        let (synced, released) = (outbox.clone(), Arc::new(AtomicU64::new(0)));
+        let to_release = Arc::clone(&released);
+        let snapshots = snapshot.map(|_| SnapshotParts {
+            snapshots,
+            sync_outputs: Arc::new(move |epoch| {
+                synced.sync_through(epoch).map_err(std::io::Error::other)
+            }),
+            on_taken: Arc::new(move |through| to_release.store(through.0, Ordering::Relaxed)),
+        });
         let parts = PipelineParts {
             log: Arc::clone(&log) as Arc<dyn Log>,
             sink: Box::new(writer),
@@ -121,6 +153,8 @@ impl Life {
                 Box::new(Matcher::new(Arc::clone(&rules), MatcherConfig::default()))
             }),
             catalog: Some(catalog),
+            snapshots,
+            restored,
         };
         let has_failed = Arc::new(AtomicBool::new(false));
         let failed = Arc::clone(&has_failed);
@@ -130,23 +164,30 @@ impl Life {
                 workers,
                 wide: Some(WideSetup::empty(MatcherConfig::default())),
                 suppressor,
+                live: Some(LiveConfig::default()),
                 on_fatal,
                 ..DataflowConfig::default()
             },
             watermark_delay_ms: 0,
             tick_interval: LONG,
+            snapshot: snapshot.unwrap_or_default(),
         };
+        // A replay is of what is there: it asks for no epoch of its own.
+        if outbox_dir != "outbox" {
+            log.close();
+        }
         let pipeline = Pipeline::start(parts, config).expect("the pipeline starts");
         let log = Closing(log);
-        Self { log, clock, deployer, pipeline, outbox, has_failed, sent: 0 }
+        let sent = log.durable().map_or(0, |mark| mark.last_seq.0.into());
+        Ok(Self { log, clock, deployer, pipeline, outbox, has_failed, released, sent })
     }
 
-    fn deploy(&self, key: PackageKey, rules: &[(&str, &str)]) {
+    pub(crate) fn deploy(&self, key: PackageKey, rules: &[(&str, &str)]) {
         self.deployer.deploy(key, package(rules)).expect("deployed");
     }
 
     /// An event of a visit of site `a`, in an epoch of its own.
-    fn event(&mut self, visit: u128, name: &str) -> &mut Self {
+    pub(crate) fn event(&mut self, visit: u128, name: &str) -> &mut Self {
         self.event_on("a", visit, name)
     }
 
@@ -186,7 +227,7 @@ impl Life {
     }
 
     /// Waits until everything that is on disk was worked through.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.reach(self.log.durable().map_or(Epoch(0), |mark| mark.epoch));
     }
 
@@ -200,7 +241,7 @@ impl Life {
 
     /// Ends in order; what was said of matches, as `package/rule visit: events`, with the reason
     /// for which it does not act.
-    fn end(self) -> Vec<String> {
+    pub(crate) fn end(self) -> Vec<String> {
         drop(self.log);
         self.pipeline.stop().expect("nothing failed");
         let mut reader = self.outbox.reader(Epoch(0)).expect("nothing was released");
@@ -248,7 +289,7 @@ fn number(id: &Id) -> String {
 }
 
 /// The log alone gives the same outbox, byte for byte, whatever the number of workers.
-fn check_replay(disk: &SimDisk) {
+pub(crate) fn check_replay(disk: &SimDisk) {
     let disk = disk.exit();
     for (workers, dir) in [(1, "replayed-1"), (2, "replayed-2")] {
         Life::start(&disk, workers, dir).end();

@@ -64,6 +64,8 @@ fn live(disk: &SimDisk, sink: &mut Taken, sent: &mut BTreeMap<u64, LogSeq>) -> O
         sink: Box::new(writer),
         make_stage: Arc::new(|_| Box::new(Recorder)),
         catalog: None,
+        snapshots: None,
+        restored: None,
     };
     let pipeline = Pipeline::start(parts, PipelineConfig::default()).ok()?;
     sink.lives += 1;

@@ -54,12 +54,15 @@ fn start(disk: &SimDisk, clock: &Arc<ManualClock>, workers: usize) -> Life {
         sink: Box::new(writer),
         make_stage: Arc::new(|_| Box::new(FakeStage::default())),
         catalog: None,
+        snapshots: None,
+        restored: None,
     };
     let config = PipelineConfig {
         dataflow: DataflowConfig { workers, ..DataflowConfig::default() },
         watermark_delay_ms: DELAY_MS,
         // Time passes only where a history says so.
         tick_interval: LONG,
+        ..PipelineConfig::default()
     };
     let pipeline = Pipeline::start(parts, config).expect("the pipeline starts");
     Life { log, outbox, pipeline }

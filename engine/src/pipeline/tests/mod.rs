@@ -200,12 +200,15 @@ fn start_with(
         },
         watermark_delay_ms: DELAY_MS,
         tick_interval: Duration::from_millis(1),
+        ..PipelineConfig::default()
     };
     let parts = PipelineParts {
         log: Arc::new(log.clone()),
         sink: Box::new(sink.clone()),
         make_stage,
         catalog: None,
+        snapshots: None,
+        restored: None,
     };
     Running { pipeline: Pipeline::start(parts, config).expect("the pipeline starts"), told }
 }
