@@ -111,6 +111,8 @@ pub(crate) struct EngineSection {
     pub(crate) live_recent_max: usize,
     pub(crate) epochs_in_flight_max: usize,
     pub(crate) events_in_flight_max: usize,
+    pub(crate) snapshot_records: u64,
+    pub(crate) snapshot_interval_ms: i64,
 }
 
 impl Default for EngineSection {
@@ -140,6 +142,8 @@ impl Default for EngineSection {
             live_recent_max: 200,
             epochs_in_flight_max: 64,
             events_in_flight_max: 100_000,
+            snapshot_records: 250_000,
+            snapshot_interval_ms: 60 * 60 * 1_000,
         }
     }
 }
@@ -212,6 +216,8 @@ impl Config {
             self.log.segment_bytes <= self.log.log_bytes_max / 4,
             "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \
              removed, and from half of it on"
+            self.engine.snapshot_records > 0,
+            "engine.snapshot_records must be above 0"
         );
         anyhow::ensure!(self.engine.inactivity_ms > 0, "engine.inactivity_ms must be above 0");
         anyhow::ensure!(self.engine.lateness_ms >= 0, "engine.lateness_ms must not be negative");

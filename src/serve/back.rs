@@ -1,29 +1,26 @@
 //! Everything behind the HTTP side: log, engine, outbox, Parquet sink.
 
 use super::FolderRules;
+use super::ahead::Ahead;
 use super::figures;
 use super::view::View;
 use crate::config::Config;
 use crate::output;
 use anyhow::Context;
-use beckon_engine::catalog::{Catalog, Compiler, Deployer, NotDeployed, event_compiler};
+use beckon_engine::catalog::{Compiler, Deployer, NotDeployed, event_compiler};
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
-use beckon_engine::live::LiveConfig;
-use beckon_engine::log::{EmbeddedLog, Log, LogConfig, LogError, Named, OpenLog};
-use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
+use beckon_engine::log::{EmbeddedLog, Log, LogBase, LogConfig, Named, OpenLog};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
 };
-use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts};
-use beckon_engine::suppress::{InvitationLimits, SuppressConfig, Suppressor};
+use beckon_engine::pipeline::Pipeline;
+use beckon_engine::snapshot::{Restart, Snapshots};
 use beckon_ingest::EngineView;
-use beckon_rules::plan::RuleSet;
 use beckon_rules::render::{Colors, render};
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
 use prometheus_client::registry::Registry;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,11 +58,14 @@ impl Back {
         let tables = ParquetTables::open(&config.reports(), config.tables(&folder.rules))?;
         let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
         let cursor = cursors.cursor(PARQUET_CURSOR)?;
-        let log = open_log(config, &disk, clock, named(&cursors, &tables)?);
-        let log = log.map_err(|error| name_what_is_ahead(error, config, &cursors, &tables))?;
+        let snapshots = Snapshots::open(Arc::clone(&disk), data.join("snapshots"))?;
+        let restart = Restart::new(&snapshots)?;
+        let ahead = Ahead::of(config, &cursors, (&tables, &restart))?;
+        let log = open_log(config, (&disk, clock), (ahead.named(), restart.base()));
+        let log = log.map_err(|error| ahead.explain(error))?;
         let compiler = event_compiler();
         let deployer = deployer(&log, &compiler, folder)?;
-        let (writer, _) = OutboxWriter::open(OpenOutbox {
+        let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk,
             dir: data.join("outbox"),
             config: outbox_config(config),
@@ -77,7 +77,12 @@ impl Back {
         let sink_stop = Arc::new(Stop::default());
         let sink = Sink { tables, outbox: outbox.clone(), cursor, stop: Arc::clone(&sink_stop) };
         let sink = sink.spawn(Arc::clone(clock))?;
-        let pipeline = Arc::new(start_pipeline(config, compiler, &log, writer)?);
+        let started = super::engine::start(
+            config,
+            (&log, writer, outbox_last),
+            (&snapshots, restart, compiler),
+        )?;
+        let pipeline = Arc::new(started);
         let view = View::new(Arc::clone(&pipeline), Arc::clone(&deployer), outbox, tables_stats);
         let view = Arc::new(view);
         let registry = figures::registry(&view);
@@ -136,48 +141,15 @@ impl Back {
 }
 
 /// A part failed in a way that only a restart mends: recovery finds out what is on disk.
-fn fatal(reason: &str) {
+pub(super) fn fatal(reason: &str) {
     tracing::error!(reason, "ending: a restart recovers what is on disk");
     std::process::exit(EXIT_FATAL);
 }
 
-/// What the log must reach: the furthest that a cursor or the tables name.
-fn named(cursors: &Cursors, tables: &ParquetTables) -> anyhow::Result<Named> {
-    let mut named = cursors.named()?;
-    if let Some(durable) = tables.durable() {
-        named.epoch_max = named.epoch_max.max(durable.epoch);
-        named.seq_max = named.seq_max.max(durable.seq);
-    }
-    Ok(named)
-}
-
-/// Says who names what the log has not, where that is the error.
-fn name_what_is_ahead(
-    error: anyhow::Error,
-    config: &Config,
-    cursors: &Cursors,
-    tables: &ParquetTables,
-) -> anyhow::Error {
-    let Some(LogError::Lost { .. }) = error.downcast_ref() else { return error };
-    let folder = config.server.data.join("cursors");
-    let mut all: Vec<(PathBuf, Position)> = cursors
-        .all()
-        .into_iter()
-        .flatten()
-        .map(|(name, position)| (folder.join(name), position))
-        .collect();
-    all.extend(tables.durable().map(|position| (config.reports(), position)));
-    let furthest = all.iter().map(|(_, position)| *position).max();
-    let furthest = all.iter().filter(|(_, position)| Some(*position) == furthest);
-    let paths: Vec<String> = furthest.map(|(path, _)| path.display().to_string()).collect();
-    error.context(format!("ahead of the log: {}", paths.join(", ")))
-}
-
 fn open_log(
     config: &Config,
-    disk: &Arc<dyn Disk>,
-    clock: &Arc<dyn Clock>,
-    named: Named,
+    (disk, clock): (&Arc<dyn Disk>, &Arc<dyn Clock>),
+    (named, base): (Named, Option<LogBase>),
 ) -> anyhow::Result<Arc<EmbeddedLog>> {
     let section = &config.log;
     let log = EmbeddedLog::open(OpenLog {
@@ -195,7 +167,7 @@ fn open_log(
             dedup_ids_max: section.dedup_ids_max,
         },
         named,
-        base: None,
+        base,
         on_fatal: Arc::new(fatal),
     })?;
     if log.cut_bytes() > 0 {
@@ -228,68 +200,6 @@ fn deployer(
 
 fn outbox_config(config: &Config) -> OutboxConfig {
     OutboxConfig { outbox_bytes_max: config.log.outbox_bytes_max, ..OutboxConfig::default() }
-}
-
-fn start_pipeline(
-    config: &Config,
-    compiler: Arc<Compiler>,
-    log: &Arc<EmbeddedLog>,
-    writer: OutboxWriter,
-) -> anyhow::Result<Pipeline> {
-    let engine = &config.engine;
-    let matcher = MatcherConfig {
-        lateness_ms: engine.lateness_ms,
-        inactivity_ms: Some(engine.inactivity_ms),
-        visit_events_max: engine.visit_events_max,
-        visit_events_matched_max: engine.visit_events_matched_max,
-        visits_open_max: engine.visits_open_max,
-        closed_visits_max: engine.closed_visits_max,
-        rule_partials_max: engine.rule_partials_max,
-        pending_absences_max: engine.pending_absences_max,
-        rule_hits_max: engine.rule_hits_max,
-        key_combinations_max: engine.key_combinations_max,
-        window_events_max: engine.window_events_max,
-        windows_max: engine.windows_max,
-        window_memory_ms: engine.window_memory_ms,
-        ..MatcherConfig::default()
-    };
-    let mut pipeline = PipelineConfig {
-        watermark_delay_ms: engine.watermark_delay_ms,
-        ..PipelineConfig::default()
-    };
-    pipeline.dataflow.workers = engine.workers;
-    pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
-    pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
-    pipeline.dataflow.live = Some(LiveConfig {
-        live_names_max: engine.live_names_max,
-        live_recent_max: engine.live_recent_max,
-        ..LiveConfig::default()
-    });
-    pipeline.dataflow.on_fatal = Arc::new(fatal);
-    let suppress = SuppressConfig {
-        invitations: Some(InvitationLimits {
-            per_visit: engine.invitations_per_visit,
-            per_visitor_per_day: engine.invitations_per_visitor_per_day,
-        }),
-        visitors_max: engine.visitors_max,
-        decisions_max: engine.visitor_decisions_max,
-        timezone: engine.timezone.clone(),
-        ..SuppressConfig::default()
-    };
-    // Rules come by the log, its first one like all others.
-    let rules = Arc::new(RuleSet::default());
-    let catalog = Catalog::new(compiler, suppress.clone()).context("`engine.timezone`")?;
-    pipeline.dataflow.suppressor = Suppressor::new(&rules, suppress)?;
-    pipeline.dataflow.wide = Some(WideSetup::empty(matcher));
-    let parts = PipelineParts {
-        log: Arc::clone(log) as Arc<dyn Log>,
-        sink: Box::new(writer),
-        make_stage: Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher))),
-        catalog: Some(catalog),
-        snapshots: None,
-        restored: None,
-    };
-    Ok(Pipeline::start(parts, pipeline)?)
 }
 
 /// What the Parquet sink's thread works with.

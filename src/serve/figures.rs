@@ -22,7 +22,7 @@ pub(crate) fn registry(view: &Arc<View>) -> Registry {
 /// A metric: its name, its help, its value.
 type Figure = (&'static str, &'static str, u64);
 
-fn engine_gauges(engine: &PipelineStats) -> [Figure; 6] {
+fn engine_gauges(engine: &PipelineStats) -> [Figure; 9] {
     let DataflowStats { stage, wide, suppress, .. } = engine.dataflow;
     [
         ("engine_visits_open", "Open visits", stage.visits_open),
@@ -35,10 +35,13 @@ fn engine_gauges(engine: &PipelineStats) -> [Figure; 6] {
         ),
         ("engine_epoch", "Last epoch whose output is kept", engine.processed.epoch.0),
         ("engine_visitors", "Visitors remembered for what they saw", suppress.visitors),
+        ("snapshot_epoch", "Last epoch of the newest snapshot", engine.snapshots.through.0),
+        ("snapshot_bytes", "Size of the last one taken since the start", engine.snapshots.bytes),
+        ("snapshot_pieces_pending", "Pieces asked for, not written", engine.snapshots.pending),
     ]
 }
 
-fn engine_counters(engine: &PipelineStats) -> [Figure; 22] {
+fn engine_counters(engine: &PipelineStats) -> [Figure; 25] {
     let DataflowStats { stage, wide, suppress, .. } = engine.dataflow;
     let both = stage.sum(&wide.stage);
     [
@@ -88,6 +91,9 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 22] {
             suppress.decisions_forgotten,
         ),
         ("engine_ticks", "Epochs asked for by timers", engine.ticks_asked),
+        ("snapshots", "Snapshots taken", engine.snapshots.taken),
+        ("snapshots_abandoned", "Given up because rules changed", engine.snapshots.abandoned),
+        ("snapshots_failed", "Given up because of the disk", engine.snapshots.failed),
     ]
 }
 

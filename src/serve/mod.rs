@@ -5,8 +5,10 @@
 //! it has caught up. Order of the end: HTTP drains, the log is closed, the engine works through
 //! what is on disk, the sink finishes its files.
 
+mod ahead;
 mod back;
 mod banner;
+mod engine;
 mod figures;
 mod logging;
 mod rules;

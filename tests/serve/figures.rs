@@ -1,6 +1,10 @@
 //! What a running server counts, where only a whole server can show it.
 
+<<<<<<< HEAD
 use super::support::{Server, beckon, configured, configured_with, printed};
+=======
+use super::support::{Server, bearer, beckon, configured, figure, operator, prepend};
+>>>>>>> 01e5c11 (serve: take snapshots, and go on from the newest that fits)
 use serde_json::Value;
 use std::path::Path;
 
@@ -12,20 +16,8 @@ fn start(folder: &Path, query: &str) -> (Server, String) {
     std::fs::create_dir_all(&package).expect("a folder");
     let rule = format!("name = \"r\"\nquery = '''{query}'''\n[action]\ntype = \"none\"\n");
     std::fs::write(package.join("r.toml"), rule).expect("a file");
-    let create = ["token", "create", "--scope", "operator", "--data", "data"];
-    let text = printed(folder, &create);
-    let token = text.lines().next().expect("a token").to_owned();
+    let token = operator(folder);
     (Server::start(beckon(folder), &["--data", "data", "--rules", "rules"]), token)
-}
-
-fn bearer(token: &str) -> String {
-    format!("authorization: Bearer {token}\r\n")
-}
-
-fn figure(server: &Server, token: &str, name: &str) -> u64 {
-    let figures = server.get("/metrics", &bearer(token)).body;
-    let line = figures.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name}:\n{figures}")).parse().expect("a number")
 }
 
 /// Sends an event with so many values in each of two fields, and waits until rules saw it.

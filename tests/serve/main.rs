@@ -9,6 +9,7 @@ mod live;
 mod log_behind;
 mod log_inspect;
 mod log_lines;
+mod restart;
 mod support;
 
 use std::io::{Read, Write};

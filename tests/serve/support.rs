@@ -77,6 +77,30 @@ pub(crate) fn configured_with(sections: &str) -> tempfile::TempDir {
     folder
 }
 
+/// A token that may do everything.
+pub(crate) fn operator(folder: &Path) -> String {
+    let create = ["token", "create", "--scope", "operator", "--data", "data"];
+    printed(folder, &create).lines().next().expect("a token").to_owned()
+}
+
+/// The header of a token.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+/// A metric.
+pub(crate) fn figure(server: &Server, token: &str, name: &str) -> u64 {
+    let figures = server.get("/metrics", &bearer(token)).body;
+    let line = figures.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}:\n{figures}")).parse().expect("a number")
+}
+
+/// Puts a text in front of what is in a file.
+pub(crate) fn prepend(path: &Path, text: &str) {
+    let there = std::fs::read_to_string(path).expect("a file");
+    std::fs::write(path, format!("{text}{there}")).expect("a file");
+}
+
 /// A running server, or one that may have ended by itself.
 #[derive(Debug)]
 pub(crate) struct Server {

@@ -51,7 +51,6 @@ impl Shared {
             self.buffers = captures.into_buffers();
             return;
         }
-        visit.matchable += 1;
         self.stats.events_matched += 1;
         let held_bytes = visit.bytes();
         if is_full {

@@ -425,10 +425,10 @@ impl Shared {
             self.stats.events_over_limit += 1;
             return out.push(Effect::Event(arrival.row(Fate::OverVisitLimit, Some(visit))));
         }
+        visit.matchable += 1;
         if is_late {
             return self.put_in_place(arrival, captures, visit, out);
         }
-        visit.matchable += 1;
         self.stats.events_matched += 1;
         let row = arrival.row(Fate::Matched, Some(visit));
         self.try_rules(row, Reading { view: arrival.view, captures }, visit, out);

@@ -74,6 +74,37 @@ impl Deref for Closing {
     }
 }
 
+fn open_outbox(disk: Arc<dyn Disk>, dir: &str, log: &dyn Log) -> (OutboxWriter, Epoch) {
+    let open = OpenOutbox {
+        disk,
+        dir: dir.into(),
+        config: OutboxConfig::default(),
+        slowest: Some(Epoch(0)),
+        log_last: log.durable().map_or(Epoch(0), |mark| mark.epoch),
+    };
+    OutboxWriter::open(open).expect("the outbox is recovered")
+}
+
+fn config(
+    (workers, suppressor): (usize, Suppressor),
+    has_failed: &Arc<AtomicBool>,
+) -> PipelineConfig {
+    let failed = Arc::clone(has_failed);
+    PipelineConfig {
+        dataflow: DataflowConfig {
+            workers,
+            wide: Some(WideSetup::empty(MatcherConfig::default())),
+            suppressor,
+            live: Some(LiveConfig::default()),
+            on_fatal: Arc::new(move |_: &str| failed.store(true, Ordering::Relaxed)),
+            ..DataflowConfig::default()
+        },
+        watermark_delay_ms: 0,
+        tick_interval: LONG,
+        ..PipelineConfig::default()
+    }
+}
+
 /// One life of a server.
 pub(crate) struct Life {
     /// Before the pipeline, so that it is dropped first.
@@ -117,14 +148,7 @@ impl Life {
         if let Some(durable) = log.durable() {
             clock.set(durable.now);
         }
-        let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
-            disk: shared,
-            dir: outbox_dir.into(),
-            config: OutboxConfig::default(),
-            slowest: Some(Epoch(0)),
-            log_last: log.durable().map_or(Epoch(0), |mark| mark.epoch),
-        })
-        .expect("the outbox is recovered");
+        let (writer, outbox_last) = open_outbox(shared, outbox_dir, &*log);
         let outbox = writer.outbox();
         let compiler = event_compiler();
         let deployer =
@@ -138,13 +162,16 @@ impl Life {
             None => (Catalog::new(fitting.compiler, fitting.suppress).expect("a time zone"), None),
         };
         let (synced, released) = (outbox.clone(), Arc::new(AtomicU64::new(0)));
-        let to_release = Arc::clone(&released);
+        let (to_release, released_log) = (Arc::clone(&released), Arc::clone(&log));
         let snapshots = snapshot.map(|_| SnapshotParts {
             snapshots,
             sync_outputs: Arc::new(move |epoch| {
                 synced.sync_through(epoch).map_err(std::io::Error::other)
             }),
-            on_taken: Arc::new(move |through| to_release.store(through.0, Ordering::Relaxed)),
+            on_taken: Arc::new(move |through| {
+                to_release.store(through.0, Ordering::Relaxed);
+                released_log.release(through);
+            }),
         });
         let parts = PipelineParts {
             log: Arc::clone(&log) as Arc<dyn Log>,
@@ -157,21 +184,8 @@ impl Life {
             restored,
         };
         let has_failed = Arc::new(AtomicBool::new(false));
-        let failed = Arc::clone(&has_failed);
-        let on_fatal = Arc::new(move |_: &str| failed.store(true, Ordering::Relaxed));
-        let config = PipelineConfig {
-            dataflow: DataflowConfig {
-                workers,
-                wide: Some(WideSetup::empty(MatcherConfig::default())),
-                suppressor,
-                live: Some(LiveConfig::default()),
-                on_fatal,
-                ..DataflowConfig::default()
-            },
-            watermark_delay_ms: 0,
-            tick_interval: LONG,
-            snapshot: snapshot.unwrap_or_default(),
-        };
+        let mut config = config((workers, suppressor), &has_failed);
+        config.snapshot = snapshot.unwrap_or_default();
         // A replay is of what is there: it asks for no epoch of its own.
         if outbox_dir != "outbox" {
             log.close();

@@ -230,6 +230,16 @@ fn events_over_the_limit_of_a_visit_are_recorded() {
     assert_eq!(run.visits()[1].identity.user.as_deref(), Some("ada"));
 }
 
+/// One that came too late for its place counts too: how many come is all that the limit is about.
+#[test]
+fn an_event_that_is_not_correctable_counts_against_the_limit_of_a_visit() {
+    let config = MatcherConfig { visit_events_matched_max: 2, visit_events_max: 1, ..NONE_MADE_UP };
+    let mut run = run(config);
+    run.event(&Sample::new("A", 5)).event(&Sample::new("A", 1)).event(&Sample::new("A", 9));
+    let fates = [Fate::Matched, Fate::NotCorrectable, Fate::OverVisitLimit];
+    assert_eq!(run.fates(), fates);
+}
+
 #[test]
 fn a_made_up_start_does_not_count_against_the_limit_of_a_visit() {
     let config =

@@ -1,0 +1,127 @@
+//! The engine as the configuration wants it, behind the newest snapshot that fits.
+
+use crate::config::Config;
+use anyhow::Context;
+use beckon_engine::catalog::Compiler;
+use beckon_engine::dataflow::MakeStage;
+use beckon_engine::live::LiveConfig;
+use beckon_engine::log::{EmbeddedLog, Log};
+use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
+use beckon_engine::model::{Epoch, LogSeq};
+use beckon_engine::outbox::{Outbox, OutboxWriter};
+use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts, SnapshotConfig};
+use beckon_engine::snapshot::{Fitting, Restart, SnapshotFile, SnapshotParts, Snapshots};
+use beckon_engine::suppress::{InvitationLimits, SuppressConfig, Suppressor};
+use beckon_rules::plan::RuleSet;
+use std::io;
+use std::sync::Arc;
+
+/// Starts it, between a log and an outbox that holds what was said up to an epoch.
+///
+/// # Errors
+/// When there is nothing to go on from, or a thread cannot be started.
+pub(super) fn start(
+    config: &Config,
+    (log, writer, outbox_last): (&Arc<EmbeddedLog>, OutboxWriter, Epoch),
+    (snapshots, restart, compiler): (&Snapshots, Restart<'_>, Arc<Compiler>),
+) -> anyhow::Result<Pipeline> {
+    let fitting = Fitting { log: &**log, outbox_last, compiler, suppress: suppress(config) };
+    let (catalog, restored) = restart.choose(&fitting)?;
+    tell_restart(log, restored.as_deref());
+    let parts = PipelineParts {
+        log: Arc::clone(log) as Arc<dyn Log>,
+        snapshots: Some(snapshot_parts(snapshots.clone(), writer.outbox(), log)),
+        sink: Box::new(writer),
+        make_stage: make_stage(config),
+        catalog: Some(catalog),
+        restored,
+    };
+    Ok(Pipeline::start(parts, pipeline_config(config)?)?)
+}
+
+/// Says where the engine begins.
+fn tell_restart(log: &EmbeddedLog, restored: Option<&SnapshotFile>) {
+    let last = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
+    let from = restored.map_or(LogSeq(0), |file| file.rest().base.last_seq);
+    let records = last.0.saturating_sub(from.0);
+    let bytes = restored.map_or(0, SnapshotFile::bytes);
+    match restored.map(|file| file.rest().through.epoch) {
+        Some(snapshot) => tracing::info!(%snapshot, bytes, records, "going on from a snapshot"),
+        None if records > 0 => tracing::info!(records, "going on from the start of the log"),
+        None => {}
+    }
+}
+
+fn snapshot_parts(snapshots: Snapshots, outbox: Outbox, log: &Arc<EmbeddedLog>) -> SnapshotParts {
+    let log = Arc::clone(log);
+    SnapshotParts {
+        snapshots,
+        sync_outputs: Arc::new(move |epoch| outbox.sync_through(epoch).map_err(io::Error::other)),
+        on_taken: Arc::new(move |through| log.release(through)),
+    }
+}
+
+/// The rules come by the log, its first ones like all others.
+fn make_stage(config: &Config) -> MakeStage {
+    let (rules, matcher) = (Arc::new(RuleSet::default()), matcher_config(config));
+    Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher)))
+}
+
+fn matcher_config(config: &Config) -> MatcherConfig {
+    let engine = &config.engine;
+    MatcherConfig {
+        lateness_ms: engine.lateness_ms,
+        inactivity_ms: Some(engine.inactivity_ms),
+        visit_events_max: engine.visit_events_max,
+        visit_events_matched_max: engine.visit_events_matched_max,
+        visits_open_max: engine.visits_open_max,
+        closed_visits_max: engine.closed_visits_max,
+        rule_partials_max: engine.rule_partials_max,
+        pending_absences_max: engine.pending_absences_max,
+        rule_hits_max: engine.rule_hits_max,
+        key_combinations_max: engine.key_combinations_max,
+        window_events_max: engine.window_events_max,
+        windows_max: engine.windows_max,
+        window_memory_ms: engine.window_memory_ms,
+        ..MatcherConfig::default()
+    }
+}
+
+fn suppress(config: &Config) -> SuppressConfig {
+    let engine = &config.engine;
+    SuppressConfig {
+        invitations: Some(InvitationLimits {
+            per_visit: engine.invitations_per_visit,
+            per_visitor_per_day: engine.invitations_per_visitor_per_day,
+        }),
+        visitors_max: engine.visitors_max,
+        decisions_max: engine.visitor_decisions_max,
+        timezone: engine.timezone.clone(),
+        ..SuppressConfig::default()
+    }
+}
+
+fn pipeline_config(config: &Config) -> anyhow::Result<PipelineConfig> {
+    let engine = &config.engine;
+    let mut pipeline = PipelineConfig {
+        watermark_delay_ms: engine.watermark_delay_ms,
+        snapshot: SnapshotConfig {
+            records: engine.snapshot_records,
+            interval_ms: engine.snapshot_interval_ms,
+        },
+        ..PipelineConfig::default()
+    };
+    pipeline.dataflow.workers = engine.workers;
+    pipeline.dataflow.epochs_in_flight_max = engine.epochs_in_flight_max;
+    pipeline.dataflow.events_in_flight_max = engine.events_in_flight_max;
+    pipeline.dataflow.live = Some(LiveConfig {
+        live_names_max: engine.live_names_max,
+        live_recent_max: engine.live_recent_max,
+        ..LiveConfig::default()
+    });
+    pipeline.dataflow.on_fatal = Arc::new(super::back::fatal);
+    pipeline.dataflow.suppressor =
+        Suppressor::new(&RuleSet::default(), suppress(config)).context("`engine.timezone`")?;
+    pipeline.dataflow.wide = Some(WideSetup::empty(matcher_config(config)));
+    Ok(pipeline)
+}
