@@ -216,6 +216,8 @@ impl Config {
             self.log.segment_bytes <= self.log.log_bytes_max / 4,
             "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \
              removed, and from half of it on"
+        );
+        anyhow::ensure!(
             self.engine.snapshot_records > 0,
             "engine.snapshot_records must be above 0"
         );

@@ -1,10 +1,6 @@
 //! What a running server counts, where only a whole server can show it.
 
-<<<<<<< HEAD
-use super::support::{Server, beckon, configured, configured_with, printed};
-=======
-use super::support::{Server, bearer, beckon, configured, figure, operator, prepend};
->>>>>>> 01e5c11 (serve: take snapshots, and go on from the newest that fits)
+use super::support::{Server, bearer, beckon, configured, configured_with, figure, operator};
 use serde_json::Value;
 use std::path::Path;
 

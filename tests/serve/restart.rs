@@ -1,8 +1,6 @@
 //! A server that was killed goes on from its newest snapshot.
 
-use super::support::{
-    Server, beckon, configured, event, figure, ids_in_parquet, operator, prepend,
-};
+use super::support::{Server, beckon, configured_with, event, figure, ids_in_parquet, operator};
 use std::path::Path;
 
 const PAIR: &str = "sequence [ AddToCart where true ] [ Checkout where true ]";
@@ -20,9 +18,8 @@ fn lay(folder: &Path) {
 
 #[test]
 fn a_killed_server_goes_on_from_its_newest_snapshot() {
-    let folder = configured();
+    let folder = configured_with("[engine]\nsnapshot_records = 1\n");
     lay(folder.path());
-    prepend(&folder.path().join("beckon.toml"), "[engine]\nsnapshot_records = 1\n");
     let token = operator(folder.path());
     let server = start(folder.path());
     let sent = |server: &Server, name: &str, visit: u32| {

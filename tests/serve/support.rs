@@ -95,12 +95,6 @@ pub(crate) fn figure(server: &Server, token: &str, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name}:\n{figures}")).parse().expect("a number")
 }
 
-/// Puts a text in front of what is in a file.
-pub(crate) fn prepend(path: &Path, text: &str) {
-    let there = std::fs::read_to_string(path).expect("a file");
-    std::fs::write(path, format!("{text}{there}")).expect("a file");
-}
-
 /// A running server, or one that may have ended by itself.
 #[derive(Debug)]
 pub(crate) struct Server {
