@@ -10,7 +10,7 @@ const NAME: usize = 0;
 const BYTES: usize = 2;
 const RECORDS: usize = 4;
 const FIRST_RECORD: usize = 5;
-const STATE: usize = 6;
+const STATE: usize = 7;
 
 /// A log of several segments with seven events, three in one group and four alone; and what the command printed of it
 /// while the server ran.
@@ -81,8 +81,8 @@ fn a_damaged_log_is_an_error_and_a_torn_end_is_none() {
     log_of_seven(folder);
     let files = segments(folder);
     let last = files.last().expect("a segment");
-    let text = std::fs::read(last).expect("a segment");
-    std::fs::write(last, &text[..text.len() - 3]).expect("written");
+    let whole_text = std::fs::read(last).expect("a segment");
+    std::fs::write(last, &whole_text[..whole_text.len() - 3]).expect("written");
     let table = printed(folder, &INSPECT);
     let states = column(&table, STATE);
     let (torn, whole) = states.split_last().expect("a segment");
@@ -101,8 +101,13 @@ fn a_damaged_log_is_an_error_and_a_torn_end_is_none() {
     let states = column(&table, STATE);
     assert!(states[0].starts_with("damaged at byte 44: "), "{table}");
     assert_eq!(states.len(), files.len(), "the segments behind it are read too\n{table}");
-    let error = refused(folder, &["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
-    assert!(error.contains(&name) && error.contains("44"), "{error}");
+    // The digest spares recovery the reading; the engine, which has no snapshot, reads it.
+    std::fs::write(last, &whole_text).expect("written");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "data"];
+    let output = beckon(folder).args(serve).output().expect("the binary");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{said}");
+    assert!(said.contains(&format!("segment {name} is damaged at byte 44")), "{said}");
 }
 
 #[test]
