@@ -1,8 +1,11 @@
 //! What a running server counts, where only a whole server can show it.
 
-use super::support::{Server, bearer, beckon, configured, configured_with, figure, operator};
+use super::support::{
+    STEP_MAX, Server, bearer, beckon, configured, configured_with, figure, operator,
+};
 use serde_json::Value;
 use std::path::Path;
+use std::time::Instant;
 
 const METRIC: &str = "beckon_engine_results_over_limit_total";
 
@@ -30,7 +33,17 @@ fn send(server: &Server, token: &str, (left, right): (usize, usize)) {
         1
     );
     assert_eq!(server.send(&event).expect("an answer").ids("ok").len(), 1);
-    while figure(server, token, matched) == before {
+    wait("rules see the event", || (figure(server, token, matched) > before).then_some(()));
+}
+
+/// Asks until there is something.
+fn wait<T>(what: &str, mut asked: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = asked() {
+            return found;
+        }
+        assert!(begun.elapsed() < STEP_MAX, "never: {what}");
         std::thread::yield_now();
     }
 }
@@ -44,13 +57,10 @@ fn bounds_of_the_file_reach_matcher_and_live_view() {
     send(&server, &token, (2, 1));
     assert_eq!(figure(&server, &token, "beckon_engine_partials_dropped_total"), 1);
     // The visit's beginning is an event of its own.
-    let live = loop {
+    let live = wait("a name over the bound counts as others do", || {
         let live = server.get("/v1/live/snapshot", &bearer(&token)).body;
-        if live.contains("__other") {
-            break serde_json::from_str::<Value>(&live).expect("JSON");
-        }
-        std::thread::yield_now();
-    };
+        live.contains("__other").then(|| serde_json::from_str::<Value>(&live).expect("JSON"))
+    });
     assert_eq!(live["events"].as_array().map(Vec::len), Some(1), "{live}");
 }
 

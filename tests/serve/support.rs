@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How long a step may take on a busy machine before the test fails.
-const STEP_MAX: Duration = Duration::from_secs(60);
+pub(crate) const STEP_MAX: Duration = Duration::from_secs(60);
 /// Lines of output that wait for the test.
 const LINES_MAX: usize = 10_000;
 /// The secret of the configured site.

@@ -8,9 +8,9 @@
 //! 3. the outbox is full and the engine falls behind the log: 503 `engine_behind`;
 //! 4. the folder is back: batches are taken again, and the sink catches up.
 //!
-//! All the time, resident memory stays within [`GROWTH_BYTES_MAX`] of what it was before. In the end
-//! every acknowledged event stands in the Parquet once, no refused one does, and neither a log
-//! sequence number nor an epoch is missing or there twice.
+//! All the time, resident memory stays within [`GROWTH_BYTES_MAX`] of what it was before, and every
+//! batch has its answer. In the end every acknowledged event stands in the Parquet once, no refused
+//! one does, and neither a log sequence number nor an epoch is missing or there twice.
 
 use super::clients::KEY;
 use super::memory::Resident;
