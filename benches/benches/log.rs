@@ -4,31 +4,34 @@
 //! `make`: the records alone, which are in every other figure too. `alone`: one append after the
 //! other, each with an fsync of its own. `shared`: 64 appends under way, as 64 connections have,
 //! which share fsyncs. `read`: following a log that is in the page cache. `dedup`: an index that
-//! holds its bound, so that every insertion moves an old key out.
+//! holds its bound, so that every insertion moves an old key out. `restart`: opening a log with as
+//! many ids in digests, most of them of removed segments; CPU time of all threads, also of those
+//! that ended (in ticks of the kernel, 10 ms), and wall time.
 
 use beckon_benches::cpu::CpuTime;
 use beckon_engine::clock::SystemClock;
 use beckon_engine::disk::RealDisk;
 use beckon_engine::log::{
-    DedupIndex, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, RecordBody, dedup_key,
+    DedupIndex, EmbeddedLog, Log, LogBase, LogConfig, Named, NewRecord, OpenLog, RecordBody,
+    Standing, dedup_key,
 };
 use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, PackedEvent, ServerTimeMs, Value, VisitId,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 const IN_FLIGHT: usize = 64;
 /// Groups of the log that is read, of 100 records each.
 const READ_GROUPS: u64 = 2_000;
 const DEDUP_IDS: u64 = 20_000_000;
 
-fn event() -> PackedEvent {
+fn event() -> Event {
     let text = |text: &str| Value::Str(text.into());
-    PackedEvent::pack(&Event {
+    Event {
         flags: Flags::default(),
         site: "shop".into(),
         name: "PageEntered".into(),
@@ -47,7 +50,7 @@ fn event() -> PackedEvent {
             ("languageCode".into(), text("en-GB")),
             ("data".into(), Value::Map(vec![("price".into(), Value::Float(89.5))])),
         ],
-    })
+    }
 }
 
 /// Makes records with new ids.
@@ -59,7 +62,7 @@ struct Maker {
 
 impl Maker {
     fn new() -> Self {
-        Self { event: event(), site: "shop".into(), id: 0 }
+        Self { event: PackedEvent::pack(&event()), site: "shop".into(), id: 0 }
     }
 
     fn records(&mut self, count: usize) -> Vec<NewRecord> {
@@ -76,13 +79,17 @@ impl Maker {
 }
 
 fn open(dir: &std::path::Path) -> EmbeddedLog {
+    open_with(dir, LogConfig::default(), None)
+}
+
+fn open_with(dir: &std::path::Path, config: LogConfig, base: Option<LogBase>) -> EmbeddedLog {
     EmbeddedLog::open(OpenLog {
         disk: Arc::new(RealDisk),
         dir: dir.join("log"),
         clock: Arc::new(SystemClock::new()),
-        config: LogConfig::default(),
+        config,
         named: Named::default(),
-        base: None,
+        base,
         on_fatal: Arc::new(|what| panic!("{what}")),
     })
     .expect("the log opens")
@@ -188,6 +195,58 @@ fn dedup(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// CPU time of this process so far, in ticks of 10 ms.
+fn process_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has /proc/self/stat");
+    let behind_name = stat.rsplit(')').next().expect("fields behind the name");
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    let ticks = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum::<u64>();
+    Duration::from_millis(ticks * 10)
+}
+
+fn restart(criterion: &mut Criterion<CpuTime>) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let config = LogConfig { log_bytes_max: 1 << 30, ..LogConfig::default() };
+    let log = open_with(dir.path(), config.clone(), None);
+    let mut maker = Maker::new();
+    let event = Event { fields: Vec::new(), page: None, tie: None, ..event() };
+    maker.event = PackedEvent::pack(&event);
+    let (told, answers) = sync_channel(IN_FLIGHT);
+    for number in 0..DEDUP_IDS / 1_000 {
+        if number >= IN_FLIGHT as u64 / 8 {
+            answers.recv().expect("answered");
+            log.release(log.durable().expect("not empty").epoch);
+        }
+        append(&log, maker.records(1_000), &told);
+    }
+    log.close();
+    let epoch = log.durable().expect("not empty").epoch;
+    drop(log);
+    let base = LogBase { epoch, standing: Standing::default() };
+    let mut group = criterion.benchmark_group("log");
+    for (name, time) in [("cpu", process_time as fn() -> Duration), ("wall", wall_time)] {
+        group.bench_function(BenchmarkId::new("restart", name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..iterations {
+                    let started = time();
+                    let log = open_with(dir.path(), config.clone(), Some(base.clone()));
+                    taken += time().saturating_sub(started);
+                    assert!(log.stats().dedup_ids > DEDUP_IDS * 99 / 100, "{:?}", log.stats());
+                }
+                taken
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Wall time since the first call.
+fn wall_time() -> Duration {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
 criterion_group! {
     name = all;
     config = Criterion::default()
@@ -195,6 +254,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = appends, read, dedup
+    targets = appends, read, dedup, restart
 }
 criterion_main!(all);
