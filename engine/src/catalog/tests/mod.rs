@@ -9,12 +9,13 @@ use crate::dataflow::DataflowConfig;
 use crate::disk::{Disk, SimDisk};
 use crate::live::LiveConfig;
 use crate::log::{
-    Deployment, EmbeddedLog, Log, LogConfig, NewRecord, OpenLog, Owner, PackageKey, RecordBody,
+    Deployment, EmbeddedLog, Log, LogConfig, Named, NewRecord, OpenLog, Owner, PackageKey,
+    RecordBody,
 };
 use crate::matcher::{Matcher, MatcherConfig, WideSetup};
 use crate::model::{
     Epoch, Event, EventId, EventTimeMs, Flags, Id, Op, PackedEvent, ServerTimeMs, SuppressReason,
-    VisitId,
+    Value, VisitId,
 };
 use crate::outbox::{OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter};
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts, SnapshotConfig};
@@ -48,7 +49,7 @@ fn rule(name: &str, query: &str) -> (Arc<str>, Arc<str>) {
     (format!("{name}.toml").into(), text.into())
 }
 
-fn package(rules: &[(&str, &str)]) -> Deployment {
+pub(crate) fn package(rules: &[(&str, &str)]) -> Deployment {
     Deployment {
         owner: Owner::Token,
         is_operator: false,
@@ -71,6 +72,24 @@ impl Deref for Closing {
 
     fn deref(&self) -> &EmbeddedLog {
         &self.0
+    }
+}
+
+/// Small segments, and nothing to go on from.
+fn open_log(disk: &Arc<dyn Disk>, clock: &Arc<ManualClock>) -> OpenLog {
+    OpenLog {
+        disk: Arc::clone(disk),
+        dir: "log".into(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        config: LogConfig {
+            segment_bytes: 100_000,
+            log_bytes_max: 1_000_000,
+            disk_free_bytes_min: 0,
+            ..LogConfig::default()
+        },
+        named: Named::default(),
+        base: None,
+        on_fatal: Arc::new(|_| ()),
     }
 }
 
@@ -136,13 +155,9 @@ impl Life {
         let snapshots = Snapshots::open(Arc::clone(&shared), "snapshots".into())?;
         let restart = snapshot.map(|_| Restart::new(&snapshots)).transpose()?;
         let log = EmbeddedLog::open(OpenLog {
-            disk: Arc::clone(&shared),
-            dir: "log".into(),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            config: LogConfig { disk_free_bytes_min: 0, ..LogConfig::default() },
             named: restart.as_ref().map(Restart::named).unwrap_or_default(),
             base: restart.as_ref().and_then(Restart::base),
-            on_fatal: Arc::new(|_| ()),
+            ..open_log(&shared, &clock)
         });
         let log = Arc::new(log.expect("the log is recovered"));
         if let Some(durable) = log.durable() {
@@ -198,6 +213,15 @@ impl Life {
 
     pub(crate) fn deploy(&self, key: PackageKey, rules: &[(&str, &str)]) {
         self.deployer.deploy(key, package(rules)).expect("deployed");
+    }
+
+    /// An event with so much in it that few fill a segment.
+    pub(crate) fn fill(&mut self) {
+        let event = self.next_event("a", 1, "C");
+        let mut event = event.unpack().expect("just packed");
+        event.fields = vec![("title".into(), Value::Str("x".repeat(60_000).into()))];
+        self.append(vec![RecordBody::Event(PackedEvent::pack(&event))]);
+        self.settle();
     }
 
     /// An event of a visit of site `a`, in an epoch of its own.

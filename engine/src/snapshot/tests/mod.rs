@@ -1,6 +1,8 @@
 //! Restarts the whole way: a server's life that goes on from a snapshot says what one that read the log
 //! from its start would, byte for byte.
 
+mod compat;
+
 use super::store::UNFINISHED;
 use super::{RestartError, SnapshotStats, file};
 use crate::catalog::tests::{EACH, Life, PAIR, check_replay, key};
@@ -173,6 +175,27 @@ fn a_round_that_was_not_finished_is_removed() {
 
 #[test]
 fn without_the_logs_start_and_without_snapshots_there_is_nothing_to_go_on_from() {
-    let nothing = RestartError::Nothing.to_string();
-    assert!(nothing.contains("snapshots"), "{nothing}");
+    let disk = SimDisk::default();
+    let mut life = start(&disk, 1, OFTEN);
+    life.event(1, "A");
+    while life.log.stats().bytes < 600_000 {
+        life.fill();
+    }
+    life.wait_for(1);
+    // The first began with the first event: it is the second that lets segments go.
+    life.event(1, "A").wait_for(2);
+    life.event(1, "A").wait_for(3);
+    life.event(1, "B");
+    drop(life.end());
+    let disk = disk.exit();
+    let logs = |disk: &SimDisk| disk.list("log".as_ref()).expect("listed");
+    assert!(!logs(&disk).contains(&"0000000001.seg".to_owned()), "{:?}", logs(&disk));
+    drop(start(&disk, 2, ONCE).end());
+    let disk = disk.exit();
+    // The outbox is lost, so what the snapshots have in them would have to be said again.
+    for name in disk.list("outbox".as_ref()).expect("listed") {
+        disk.remove(&PathBuf::from("outbox").join(name)).expect("removed");
+    }
+    let nothing = Life::start_with(&disk, (1, "outbox"), ONCE).map(|_| ());
+    assert!(matches!(nothing, Err(RestartError::Nothing)), "{nothing:?}");
 }
