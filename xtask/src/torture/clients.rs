@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) const KEY: &str = "torture-server-key";
 const BATCH_EVENTS: u64 = 20;
 const VISITS: u64 = 50;
+/// How often a visit has its turn: four events each time, with the turns of all others in between.
+pub(super) const ROUNDS: u64 = 20;
 
 /// What all clients share.
 #[derive(Debug, Default)]
@@ -117,7 +119,9 @@ fn batch(client: u64, number: u64) -> Vec<Value> {
     (0..BATCH_EVENTS)
         .map(|place| {
             let event = number * BATCH_EVENTS + place;
-            let visit = (event / 4) % VISITS + (event / 4_000) * VISITS;
+            let turn = event / 4;
+            let visit = turn % VISITS + turn / (VISITS * ROUNDS) * VISITS;
+            let round = turn / VISITS % ROUNDS;
             let name = if event % 10 == 9 { "AddToCart" } else { "PageEntered" };
             json!({
                 "eventName": name,
@@ -125,7 +129,7 @@ fn batch(client: u64, number: u64) -> Vec<Value> {
                 "visitID": format!("{:016X}{visit:016X}", client + 1),
                 "category": "pricing",
                 "url": "https://shop.example/pricing",
-                "data": { "price": event % 300 },
+                "data": { "price": event % 300, "round": round },
             })
         })
         .collect()

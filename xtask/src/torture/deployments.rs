@@ -4,7 +4,7 @@
 //! acknowledged must stand; what was sent and not answered may. An answer that says what stands ends
 //! the doubt: the server that could have taken more has been killed.
 
-use super::clients::{Tally, is_cut_off};
+use super::clients::{ROUNDS, Tally, is_cut_off};
 use crate::status::wait;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -18,11 +18,9 @@ use std::time::Duration;
 /// What they all begin with, and no package of the server's folder.
 pub(super) const PREFIX: &str = "com.example.deployed.";
 const PACKAGES: [&str; 3] = ["one", "two", "three"];
-/// Rules of a package that act once a visit.
-const ONCE_RULES: u64 = 4;
-/// A visit has 72 pages, over the time of many versions, and each version of a rule acts at another of
-/// so many pages: where one acted, the next may not.
-const PAGES: u64 = 60;
+/// Rules of a package that act once a visit, in a round of it that each version names anew: where one
+/// version acted, the next may not.
+const ROUND_RULES: u64 = 4;
 /// The longest pause between two requests.
 const PAUSE_MS_MAX: u64 = 20;
 /// An answer takes less, or the server is at fault.
@@ -245,21 +243,23 @@ fn answered(
     }
 }
 
-/// A rule that acts at each cart above a price, and some that act once a visit.
+/// A rule that acts at each cart above a price, one that counts pages, and some that wait for a round.
 fn files(revision: u64) -> Value {
-    let rule = |name: &str, fire: &str, query: &str| {
-        format!(
+    let mut files = json!({});
+    let mut add = |name: &str, fire: &str, query: &str| {
+        let text = format!(
             "name = \"{name}\"\ndescription = \"revision {revision}\"\nfire = \"{fire}\"\n\
              query = '''{query}'''\n[action]\ntype = \"none\"\n"
-        )
+        );
+        files[format!("{name}.toml")] = text.into();
     };
-    let query = format!("AddToCart where data.price >= {}", revision % 200);
-    let mut files = json!({ "cart.toml": rule("cart", "every", &query) });
-    for number in 0..ONCE_RULES {
-        let runs = 2 + (revision * 7 + number * PAGES / ONCE_RULES) % PAGES;
-        let query = format!("sequence [ PageEntered where true ] with runs={runs}");
-        let name = format!("pages-{number}");
-        files[format!("{name}.toml")] = rule(&name, "once", &query).into();
+    add("cart", "every", &format!("AddToCart where data.price >= {}", revision % 200));
+    let runs = 2 + revision % 8;
+    add("pages", "once", &format!("sequence [ PageEntered where true ] with runs={runs}"));
+    for number in 0..ROUND_RULES {
+        let round = (revision * 7 + number * ROUNDS / ROUND_RULES) % ROUNDS;
+        let query = format!("PageEntered where data.round == {round}");
+        add(&format!("round-{number}"), "once", &query);
     }
     files
 }
@@ -276,7 +276,7 @@ fn standing(said: &Value, name: &str) -> anyhow::Result<Standing> {
     };
     let rules = package["rules"].as_array().map_or(&[][..], Vec::as_slice);
     let first = rules.first().map_or(&Value::Null, |rule| &rule["description"]);
-    let is_whole = rules.len() as u64 == 1 + ONCE_RULES
+    let is_whole = rules.len() as u64 == 2 + ROUND_RULES
         && rules.iter().all(|rule| rule["description"] == *first);
     anyhow::ensure!(is_whole, "half a package: {package}");
     let number = first.as_str().and_then(|text| text.strip_prefix("revision "));
