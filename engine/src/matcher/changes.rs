@@ -1,23 +1,49 @@
-//! Deployments on their way to the open visits, one virtual partition an epoch.
+//! Deployments on their way to the open visits, one slice of a virtual partition an epoch.
 //!
 //! A rule that is new sees what each visit did before, as if it had always been there: the events that
 //! the visit keeps are tried on it (backfill). A rule that is gone leaves its state. Doing either for
-//! all visits at once would be a stall that grows with their number; so a partition has its turn behind
-//! the end of each epoch. A visit whose turn did not come catches up before its next event, and before
-//! it ends. Nothing reads what a removed rule left: no event hits a rule that is not there, and matches
-//! of one that wait for a time are passed over.
+//! all visits at once would be a stall that grows with their number; so a slice of a partition has its
+//! turn behind the end of each epoch, for all deployments under way at once. A visit whose turn did not
+//! come catches up before its next event, and before it ends. Nothing reads what a removed rule left: no
+//! event hits a rule that is not there, and matches of one that wait for a time are passed over.
 //!
-//! Which partition has its turn depends on the epoch alone, so what is said in an epoch is the same
-//! for any number of workers.
+//! Which visits have their turn depends on the epoch alone, so what is said in an epoch is the same for
+//! any number of workers, and behind a restart.
 
 use super::Shared;
 use super::partition::Partition;
 use super::standing::Found;
 use super::visit::Visit;
-use crate::model::EventTimeMs;
+use crate::model::{Epoch, EventTimeMs, PARTITIONS};
 use crate::stage::{Effect, RuleBegin, RuleChange};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Slices of a partition.
+const SLICES: u64 = 4;
+/// Epochs behind the one of a deployment, until it has reached all visits and other windows.
+pub const CHANGE_EPOCHS: u64 = PARTITIONS as u64 * SLICES;
+
+/// The visits that have their turn behind the end of an epoch. In [`CHANGE_EPOCHS`] epochs each has one.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    partition: usize,
+    slice: u64,
+}
+
+impl Turn {
+    fn of(epoch: Epoch) -> Self {
+        let partitions = u64::from(PARTITIONS);
+        let partition = usize::try_from(epoch.0 % partitions).expect("below 256");
+        Self { partition, slice: epoch.0 / partitions % SLICES }
+    }
+
+    /// Whether a visit of the partition is one of them, by the hash of its window key; the lowest byte
+    /// of that is the partition.
+    fn has(self, hash: u64) -> bool {
+        (hash >> 8) % SLICES == self.slice
+    }
+}
 
 /// A deployment under way.
 #[derive(Clone, Debug)]
@@ -28,12 +54,12 @@ struct Change {
     retired: Arc<[u32]>,
     /// Slots whose rule is new, sorted.
     fresh: Arc<[u32]>,
-    /// The partition whose turn comes.
-    next: usize,
+    /// Epochs until it has reached all visits.
+    left: u64,
 }
 
 /// Deployments: those under way, and when the rules began that came with one. A deployment has an
-/// epoch of its own, so at most [`CHANGE_EPOCHS`](super::CHANGE_EPOCHS) are under way.
+/// epoch of its own, so at most [`CHANGE_EPOCHS`] are under way.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: u64,
@@ -61,7 +87,12 @@ impl Changes {
             return;
         }
         self.count += 1;
-        self.under_way.push_back(Change { number: self.count, retired, fresh, next: 0 });
+        self.under_way.push_back(Change {
+            number: self.count,
+            retired,
+            fresh,
+            left: CHANGE_EPOCHS,
+        });
     }
 
     /// Whether a match was complete before its rule was deployed.
@@ -79,21 +110,24 @@ impl Changes {
 }
 
 impl Shared {
-    /// Brings the deployments to one partition each whose turn it is.
+    /// Brings the deployments to the visits whose turn it is behind the end of an epoch.
     pub(super) fn spread(
         &mut self,
+        ended: Epoch,
         partitions: &mut [Option<Box<Partition>>],
         first_due: &mut [EventTimeMs],
         out: &mut Vec<Effect>,
     ) {
-        let turns: Vec<usize> = self.changes.under_way.iter().map(|change| change.next).collect();
-        for turn in turns {
-            let Some(partition) = &mut partitions[turn] else { continue };
-            partition.revise_all(|visit| self.catch_up(visit, true, out));
-            first_due[turn] = partition.first_due().unwrap_or(EventTimeMs::MAX);
+        if self.changes.under_way.is_empty() {
+            return;
         }
-        self.changes.under_way.iter_mut().for_each(|change| change.next += 1);
-        self.changes.under_way.retain(|change| change.next < partitions.len());
+        let turn = Turn::of(ended);
+        if let Some(partition) = &mut partitions[turn.partition] {
+            partition.revise_all(|hash| turn.has(hash), |visit| self.catch_up(visit, true, out));
+            first_due[turn.partition] = partition.first_due().unwrap_or(EventTimeMs::MAX);
+        }
+        self.changes.under_way.iter_mut().for_each(|change| change.left -= 1);
+        self.changes.under_way.retain(|change| change.left > 0);
     }
 
     /// Brings a visit the deployments that it has not seen.
@@ -138,5 +172,29 @@ impl Shared {
         self.assert(visit, &mut found, is_visit_open, out);
         self.count_bytes(held_bytes, visit);
         self.found = found;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PartitionId;
+
+    /// Wherever the epochs begin, each slice of each partition has one turn in [`CHANGE_EPOCHS`], alone.
+    #[test]
+    fn all_visits_have_one_turn_each() {
+        for first in [1, 77, CHANGE_EPOCHS + 3] {
+            let mut reached = Vec::new();
+            for turn in (first..first + CHANGE_EPOCHS).map(|epoch| Turn::of(Epoch(epoch))) {
+                let is_partition =
+                    |hash: &u64| usize::from(PartitionId::of(*hash).0) == turn.partition;
+                let hashes = (0..CHANGE_EPOCHS).filter(is_partition).filter(|hash| turn.has(*hash));
+                let hashes: Vec<u64> = hashes.collect();
+                assert_eq!(hashes.len(), 1, "{turn:?} reaches {hashes:?}");
+                reached.extend(hashes);
+            }
+            reached.sort_unstable();
+            assert!(reached.into_iter().eq(0..CHANGE_EPOCHS), "each once");
+        }
     }
 }

@@ -10,9 +10,6 @@ use crate::model::PARTITIONS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Epochs behind the one of a deployment, until it has reached all windows.
-pub const CHANGE_EPOCHS: u64 = PARTITIONS as u64;
-
 /// Slots whose state leaves, and the partition whose turn comes.
 #[derive(Debug)]
 struct Turn {
@@ -20,8 +17,8 @@ struct Turn {
     next: usize,
 }
 
-/// Rules on their way out. A deployment has an epoch of its own, so there are at most
-/// [`CHANGE_EPOCHS`] turns.
+/// Rules on their way out. A deployment has an epoch of its own, so there are at most [`PARTITIONS`]
+/// turns.
 #[derive(Debug, Default)]
 pub(super) struct Leaving(VecDeque<Turn>);
 

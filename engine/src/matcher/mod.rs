@@ -61,8 +61,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use changes::CHANGE_EPOCHS;
 pub use config::MatcherConfig;
-pub use leaving::CHANGE_EPOCHS;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 pub use wide::{Router, Wide, WideInput, WideSetup, WideStats};
@@ -261,7 +261,8 @@ impl Stage for Matcher {
             }
             *first = partition.first_idle().unwrap_or(EventTimeMs::MAX);
         }
-        self.shared.spread(&mut self.partitions, &mut self.first_due, out);
+        let Self { shared, partitions, first_due, .. } = self;
+        shared.spread(mark.epoch, partitions, first_due, out);
         self.wake(mark.epoch);
     }
 

@@ -154,9 +154,13 @@ impl Partition {
         }
     }
 
-    /// Gives all open visits to `revise`, in no order.
-    pub(super) fn revise_all(&mut self, mut revise: impl FnMut(&mut Visit)) {
-        for Slot { hash, visit } in &mut self.visits {
+    /// Gives all open visits to `revise` whose hashes `is_asked` says, in no order.
+    pub(super) fn revise_all(
+        &mut self,
+        is_asked: impl Fn(u64) -> bool,
+        mut revise: impl FnMut(&mut Visit),
+    ) {
+        for Slot { hash, visit } in self.visits.iter_mut().filter(|slot| is_asked(slot.hash)) {
             revise(visit);
             reschedule(&mut self.due, visit, *hash);
         }

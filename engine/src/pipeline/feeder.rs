@@ -57,8 +57,11 @@ impl Marks {
     }
 }
 
-/// Between epochs while a deployment is under way.
-const CHANGE_INTERVAL: Duration = Duration::from_millis(5);
+/// Between epochs while a deployment is under way: it is to be done within seconds, whoever writes.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(1);
+/// Epochs under way in the dataflow, over which none is asked for on account of a deployment: events that
+/// come meanwhile would wait for all of them.
+const CHANGE_EPOCHS_UNDER_WAY_MAX: u64 = 1;
 
 pub(super) struct Feeder {
     pub(super) log: Arc<dyn Log>,
@@ -153,6 +156,10 @@ impl Feeder {
         let watermark = self.marks.watermark.saturating_add(silent_ms);
         let is_due = stats.wide.due.is_some_and(|due| due <= watermark);
         let is_visited = stats.stage.visits_open > 0 || stats.stage.next_timer_ms.is_some();
+        let under_way = stats.epochs_submitted - stats.epochs_delivered;
+        if self.is_changing() && under_way > CHANGE_EPOCHS_UNDER_WAY_MAX {
+            return;
+        }
         if is_visited || is_due || self.is_changing() {
             self.progress.count_tick();
             self.log.tick();

@@ -239,7 +239,7 @@ fn removing_a_rule_frees_its_state() {
     let full = bytes(&life);
     assert!(full > empty + 300 * 100, "{full} bytes with rules, {empty} without");
     life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
-    // Nobody writes: the feeder asks for the epochs itself, a partition each.
+    // Nobody writes: the feeder asks for the epochs itself, a turn each.
     let removed = life.log.durable().expect("not empty").epoch;
     life.reach(Epoch(removed.0 + CHANGE_EPOCHS));
     assert_eq!(bytes(&life), empty);
