@@ -172,12 +172,6 @@ impl Visitors {
 /// When they do not compile.
 #[must_use]
 pub fn rules(count: u64) -> RuleSet {
-    let file = |number: u64| {
-        let query = query(number);
-        let text =
-            format!("name = \"r{number}\"\nquery = '''{query}'''\n[action]\ntype = \"none\"\n");
-        SourceFile { file: format!("r{number}.toml"), text }
-    };
     let package = PackageSources {
         name: "com.example.shop".to_owned(),
         package_file: None,
@@ -187,6 +181,17 @@ pub fn rules(count: u64) -> RuleSet {
     };
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{:?}", diagnostics.first()))
+}
+
+fn file(number: u64) -> SourceFile {
+    SourceFile { file: format!("r{number}.toml"), text: rule(number) }
+}
+
+/// The text of one of them.
+#[must_use]
+pub fn rule(number: u64) -> String {
+    let query = query(number);
+    format!("name = \"r{number}\"\nquery = '''{query}'''\n[action]\ntype = \"none\"\n")
 }
 
 fn query(number: u64) -> String {
