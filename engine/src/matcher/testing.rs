@@ -1,11 +1,13 @@
 //! What the matcher's tests share: sample events, and a matcher that is fed and asked.
 
-use super::{Matcher, MatcherConfig};
+use super::{Matcher, MatcherConfig, Prepared};
 use crate::model::{
     ActionFact, Epoch, EpochMark, Event, EventId, EventRow, EventTimeMs, Fate, Flags, Id, LogSeq,
-    LoggedEvent, PackedEvent, ServerTimeMs, Value, VisitId, VisitRow, VisitorId,
+    LoggedEvent, PARTITIONS, PackedEvent, PartitionId, ServerTimeMs, Value, VisitId, VisitRow,
+    VisitorId,
 };
-use crate::stage::{Effect, Stage};
+use crate::stage::{Effect, RuleChange, Stage};
+use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::ast::{EventFilter, Expr, Literal, Path, Query, QueryBody, Span, Spanned};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::{
@@ -115,12 +117,13 @@ pub(super) struct Run {
     pub(super) effects: Vec<Effect>,
     seq: u64,
     epoch: u64,
+    watermark: i64,
 }
 
 impl Run {
     pub(super) fn new(rules: &Arc<RuleSet>, config: MatcherConfig) -> Self {
         let matcher = Matcher::new(Arc::clone(rules), config);
-        Self { matcher, effects: Vec::new(), seq: 0, epoch: 0 }
+        Self { matcher, effects: Vec::new(), seq: 0, epoch: 0, watermark: i64::MIN }
     }
 
     /// Feeds an event; its sequence number is its id.
@@ -138,14 +141,42 @@ impl Run {
     /// Ends an epoch.
     pub(super) fn mark(&mut self, watermark: i64) -> &mut Self {
         self.epoch += 1;
-        let mark = EpochMark {
+        self.watermark = watermark;
+        let mark = self.ended(watermark);
+        self.matcher.end_epoch(&mark, &mut self.effects);
+        self
+    }
+
+    fn ended(&self, watermark: i64) -> EpochMark {
+        EpochMark {
             epoch: Epoch(self.epoch),
             first_seq: LogSeq(0),
             last_seq: LogSeq(self.seq),
             now: ServerTimeMs(0),
             watermark: EventTimeMs(watermark),
+        }
+    }
+
+    /// Another matcher takes over what this one saves behind the epoch that ended last.
+    pub(super) fn restart(&mut self, rules: &Arc<RuleSet>, config: MatcherConfig) -> &mut Self {
+        let mut restarted = Matcher::new(Arc::clone(rules), config);
+        for partition in (0..PARTITIONS).map(|it| PartitionId(u8::try_from(it).expect("256"))) {
+            let mut bytes = Vec::new();
+            self.matcher.save(partition, &mut bytes);
+            let ended = Epoch(self.epoch);
+            restarted.restore(partition, ended, &bytes).expect("just saved");
+        }
+        let suppress = SuppressRules::new(rules, &SuppressConfig::default());
+        let change = RuleChange {
+            rules: Arc::new(Prepared::new(Arc::clone(rules))),
+            retired: Arc::default(),
+            fresh: Arc::default(),
+            begins: Arc::default(),
+            suppress: Arc::new(suppress.expect("a time zone")),
+            paused: Arc::default(),
         };
-        self.matcher.end_epoch(&mark, &mut self.effects);
+        restarted.resume(&self.ended(self.watermark), &change);
+        self.matcher = restarted;
         self
     }
 

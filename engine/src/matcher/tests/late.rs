@@ -140,6 +140,36 @@ fn a_visit_that_ends_is_corrected_first() {
     assert_eq!((run.matcher.stats().visits_open, run.matcher.stats().state_bytes), (0, 0));
 }
 
+/// The state before the events that a visit keeps is saved with it.
+#[test]
+fn a_restarted_visit_is_corrected_from_before_its_kept_events() {
+    let (rules, config) = (compiled(BETWEEN, ""), MatcherConfig { visit_events_max: 2, ..CONFIG });
+    let mut run = Run::new(&rules, config);
+    run.event(&Sample::new("A", 10)).event(&Sample::new("C", 20)).event(&Sample::new("C", 40));
+    run.event(&Sample::new("C", 60)).mark(60).restart(&rules, config);
+    // The A is kept no more; an X behind it is late, and the B then too.
+    run.event(&Sample::new("B", 50)).mark(60);
+    assert_eq!(said(&run), ["+1 5"]);
+    assert_eq!(run.matcher.stats().visits_open, 1);
+}
+
+/// What is final because of `rule_hits_max` stays final.
+#[test]
+fn a_restarted_visit_keeps_what_is_final_over_the_bound() {
+    let config = MatcherConfig { rule_hits_max: 2, ..CONFIG };
+    let rules = compiled(BETWEEN, "fire = \"every\"");
+    let mut run = Run::new(&rules, config);
+    for at in [0, 100, 200] {
+        run.event(&Sample::new("A", at)).event(&Sample::new("B", at + 50));
+    }
+    run.mark(250).restart(&rules, config);
+    for at in [25, 125, 225] {
+        run.event(&Sample::new("X", at));
+    }
+    run.event(&Sample::new("A", 10)).mark(250);
+    assert_eq!(said(&run)[3..], ["-3 4", "-5 6"], "that of 1 and 2 stands");
+}
+
 /// Over the bound the first decided is final: a late event before it changes nothing.
 #[test]
 fn over_the_bound_the_oldest_match_is_final() {
