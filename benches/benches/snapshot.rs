@@ -45,7 +45,7 @@ fn warm() -> Matcher {
     matcher
 }
 
-fn partitions() -> impl Iterator<Item = PartitionId> {
+fn partitions() -> impl Iterator<Item = PartitionId> + Clone {
     (0..PARTITIONS).map(|it| PartitionId(u8::try_from(it).expect("256 of them")))
 }
 

@@ -153,6 +153,16 @@ fn a_restarted_visit_is_corrected_from_before_its_kept_events() {
     assert_eq!(run.matcher.stats().visits_open, 1);
 }
 
+#[test]
+fn a_restarted_visit_knows_how_many_events_it_had() {
+    let (rules, config) =
+        (compiled(BETWEEN, ""), MatcherConfig { visit_events_matched_max: 1, ..CONFIG });
+    let mut run = Run::new(&rules, config);
+    run.event(&Sample::new("A", 10)).mark(10).restart(&rules, config);
+    run.event(&Sample::new("B", 20));
+    assert_eq!(run.fates(), [Fate::Matched, Fate::OverVisitLimit]);
+}
+
 /// What is final because of `rule_hits_max` stays final.
 #[test]
 fn a_restarted_visit_keeps_what_is_final_over_the_bound() {
