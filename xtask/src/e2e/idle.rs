@@ -49,6 +49,13 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     let event = r#"{"eventName":"AddToCart","visitID":"0123456789abcdef0123456789abcdef"}"#;
     ureq::post(format!("http://{address}/v1/events")).send(event)?;
     wait("the visit is open", || Ok(status.number("/engine/visits_open")? == 1))?;
+    // The rules were deployed at the start: while they go from partition to partition an epoch comes
+    // every millisecond, since a visit is open now. That ends.
+    wait("the rules have reached all partitions", || {
+        let before = status.number("/engine/epoch")?;
+        rest(Duration::from_secs(1));
+        Ok(status.number("/engine/epoch")? - before <= 5)
+    })?;
     let epoch = status.number("/engine/epoch")?;
     watch("a visit open and a rule waiting", &server)?;
     let epochs = status.number("/engine/epoch")? - epoch;
