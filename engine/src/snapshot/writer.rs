@@ -26,8 +26,9 @@ pub const PIECES_PENDING_MAX: usize = 4;
 /// More messages than can be under way, so that none who sends one waits: the pieces that may be pending,
 /// what is live of 64 workers, and the begin, end or abandoning of a few rounds.
 const MESSAGES_MAX: usize = 256;
-/// What is written is brought to disk in portions of this size, so that the last sync is a short one.
-const SYNC_BYTES: u64 = 16 << 20;
+/// What is written is brought to disk in portions of this size. Small ones: a sync of the log waits for
+/// what else its file system has to write (p99 of answers 133 ms with 16 MiB, 9 ms with 1 MiB).
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// Returns once all that was said up to an epoch is on disk; `false` where nothing more is kept.
 pub type SyncOutputs = Arc<dyn Fn(Epoch) -> io::Result<bool> + Send + Sync>;
