@@ -153,6 +153,10 @@ impl Snapshotter {
 
     /// Gives a round up: rules change.
     pub fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.is_busy = false;
+        state.stats.abandoned += 1;
+        drop(state);
         self.send(Message::Abandon);
     }
 
@@ -210,7 +214,10 @@ impl Writer {
             let is_piece = matches!(message, Message::Piece(_));
             if let Err(error) = self.take(message) {
                 tracing::warn!(%error, "a snapshot cannot be written: it is tried again later");
-                self.give_up(|stats| stats.failed += 1);
+                self.drop_round();
+                let mut state = lock(&self.state);
+                state.is_busy = false;
+                state.stats.failed += 1;
             }
             if is_piece {
                 lock(&self.state).stats.pending -= 1;
@@ -237,7 +244,7 @@ impl Writer {
                     round.end = Some((pieces, rest));
                 }
             }
-            Message::Abandon => self.give_up(|stats| stats.abandoned += 1),
+            Message::Abandon => self.drop_round(),
         }
         self.finish()
     }
@@ -253,16 +260,13 @@ impl Writer {
     }
 
     /// Drops the round under way, if there is one.
-    fn give_up(&mut self, count: impl FnOnce(&mut SnapshotStats)) {
+    fn drop_round(&mut self) {
         if self.round.take().is_some() {
             let Snapshots { disk, dir } = &self.parts.snapshots;
             if let Err(error) = disk.remove(&dir.join(UNFINISHED)) {
                 tracing::warn!(%error, "an unfinished snapshot cannot be removed");
             }
         }
-        let mut state = lock(&self.state);
-        count(&mut state.stats);
-        state.is_busy = false;
     }
 
     /// Gives the round its name, if all of it is there.

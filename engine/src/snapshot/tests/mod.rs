@@ -107,6 +107,29 @@ fn a_damaged_one_is_passed_over_for_the_one_before() {
     drop(life);
 }
 
+#[test]
+fn a_round_is_given_up_while_rules_change_and_begun_anew() {
+    let disk = SimDisk::default();
+    let mut life = start(&disk, 2, OFTEN);
+    life.event(1, "A").event(2, "A");
+    // One by one: a round has more epochs, and is still under way.
+    while life.pipeline.processed().epoch < Epoch(20) {
+        life.log.tick();
+        life.settle();
+    }
+    life.deploy(key(SHOP, None), &[("pair", PAIR)]);
+    life.settle();
+    assert_eq!((life.snapshots().abandoned, life.snapshots().taken), (1, 0));
+    life.event(3, "A").wait_for(1);
+    drop(life.end());
+    let disk = disk.exit();
+    let mut life = start(&disk, 1, OFTEN);
+    assert!(life.snapshots().through > Epoch(0));
+    life.event(1, "B");
+    assert_eq!(life.end(), ["com.example.shop/pair a 1: 1 5"]);
+    check_replay(&disk);
+}
+
 /// What was half written, or not synced, or not named: the next life finds its way.
 #[test]
 fn after_any_crash_the_outbox_says_what_the_log_says() {
