@@ -13,9 +13,9 @@
 //! complete, sorted by log sequence: arrival order inside an epoch is not log order. The suppression
 //! gets it when all stages have said all of it, and consolidates: a match found and taken back within
 //! an epoch is never said. Where people deployed rules in an epoch, each takes them behind its end, so
-//! the next epoch meets the same rules
-//! everywhere; where a piece of a snapshot is asked for, the worker that has it takes it there. The collector builds one [`EpochOutput`] for each epoch, in order, once the
-//! frontier passed it.
+//! the next epoch meets the same rules everywhere; where a piece of a snapshot is asked for, the worker
+//! that has it takes it there. The collector builds one [`EpochOutput`] for each epoch, in order, once
+//! the frontier passed it.
 //!
 //! **Invariants.** Every submitted epoch is delivered exactly once, in order. The output is the same
 //! for any number of workers: rows are sorted by keys that say nothing of workers. At most

@@ -61,23 +61,22 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// Visits and, of the same epoch, what stage 2 knows of them.
+/// Visits, behind their length, and what stage 2 knows of them behind the same epoch.
 pub(super) fn save_visits(
     stage: &dyn Stage,
     router: Option<&Router>,
     (partition, out): (PartitionId, &mut Vec<u8>),
 ) {
-    let mut visits = Vec::new();
-    stage.save(partition, &mut visits);
-    out.reserve(visits.len() + 8);
-    out.extend_from_slice(&(visits.len() as u64).to_le_bytes());
-    out.extend_from_slice(&visits);
+    out.extend_from_slice(&[0; 8]);
+    stage.save(partition, out);
+    let length = (out.len() - 8) as u64;
+    out[..8].copy_from_slice(&length.to_le_bytes());
     if let Some(router) = router {
         router.save(partition, out);
     }
 }
 
-/// The same back. Of a piece that another length of visits is said of nothing is known.
+/// The same back.
 pub(super) fn restore_visits(
     stage: &mut dyn Stage,
     router: Option<&mut Router>,

@@ -5,7 +5,6 @@
 //! for the suppression with the epoch's mark, what second stages want of them (with the mark, where
 //! there are any), and changes of live counts. The figures of the stage are published after each epoch.
 
-use super::WorkerIndex;
 use super::graph::{Diff, Time, take_complete};
 use super::live::Tally;
 use super::restore::{
@@ -13,10 +12,11 @@ use super::restore::{
 };
 use super::shared::{Feed, Shared};
 use super::wide_operator::ToWide;
+use super::{Behind, WorkerIndex};
 use crate::live::LiveKey;
 use crate::matcher::{Router, WideSetup};
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
-use crate::snapshot::{Part, Restored};
+use crate::snapshot::{Cut, Part, Restored};
 use crate::stage::{Effect, Stage};
 use crate::suppress::visitor_partition;
 use serde::{Deserialize, Serialize};
@@ -112,14 +112,14 @@ pub(super) fn build<'scope>(
             let (mut to_rows, mut to_found) = (to_rows.activate(), to_found.activate());
             let (mut to_live, mut to_wide) = (to_live.activate(), to_wide.activate());
             while let Some((epoch, (ports, pending))) = take_complete(&mut epochs, frontiers) {
-                let (mark, is_quiet) = runner.run(pending);
+                let (mark, is_quiet, behind) = runner.run(pending);
                 let mut session = to_live.session(&ports.live);
                 runner.say_live(&mark, is_quiet, |key, change| session.give((key, epoch, change)));
                 drop(session);
                 let mut session = to_wide.session(&ports.wide);
-                runner.send_on(mark, |sent| session.give(sent));
+                runner.send_on(mark, &behind, |sent| session.give(sent));
                 drop(session);
-                runner.give(&mark);
+                runner.give(&mark, &behind.cuts);
                 let mut rows = to_rows.session(&ports.rows);
                 let mut found = to_found.session(&ports.found);
                 let index = runner.index.0 as u64;
@@ -185,43 +185,41 @@ impl Runner {
         Ok(Self { stage, index, shared, tally, router, effects: Vec::new() })
     }
 
-    /// Leaves the epoch's effects in `effects`; says the mark, and whether no visit is open.
-    fn run(&mut self, pending: Pending) -> (EpochMark, bool) {
+    /// Leaves the epoch's effects in `effects`; says the mark, whether no visit is open, and what is done
+    /// behind the epoch.
+    fn run(&mut self, pending: Pending) -> (EpochMark, bool, Behind) {
         let Pending { mark, mut events } = pending;
         let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
         events.sort_unstable_by_key(|event| event.seq);
         self.stage.events(&events, &mut self.effects);
         self.stage.end_epoch(&mark, &mut self.effects);
-        if let Some(change) = self.shared.behind(mark.epoch).change {
-            self.stage.deploy(&change);
+        let behind = self.shared.behind(mark.epoch);
+        if let Some(change) = &behind.change {
+            self.stage.deploy(change);
         }
         let stats = self.stage.stats();
         self.shared.set_stage_stats(self.index, stats);
-        (mark, stats.visits_open == 0)
+        (mark, stats.visits_open == 0, behind)
     }
 
-    fn send_on(&mut self, mark: EpochMark, mut send: impl FnMut(ToWide)) {
+    fn send_on(&mut self, mark: EpochMark, behind: &Behind, mut send: impl FnMut(ToWide)) {
         let Some(router) = &mut self.router else { return };
         let mut inputs = Vec::new();
         router.route(&self.effects, &mut inputs);
-        if let Some(change) = self.shared.behind(mark.epoch).change {
-            router.deploy(&change);
+        if let Some(change) = &behind.change {
+            router.deploy(change);
         }
         inputs.into_iter().map(ToWide::Input).for_each(&mut send);
         send(ToWide::Mark(self.index.0 as u64, mark));
     }
 
-    /// Gives a piece of a snapshot away, if one is asked for.
-    fn give(&self, mark: &EpochMark) {
+    /// Gives the pieces of a snapshot away that are asked for.
+    fn give(&self, mark: &EpochMark, cuts: &[Cut]) {
         let Self { stage, index, shared, tally, router, .. } = self;
-        let cuts = shared.behind(mark.epoch).cuts;
-        if cuts.is_empty() {
-            return;
-        }
-        Partitions::new(shared, *index, Part::Visits).give(mark, &cuts, |partition, out| {
+        Partitions::new(shared, *index, Part::Visits).give(mark, cuts, |partition, out| {
             save_visits(&**stage, router.as_ref(), (partition, out));
         });
-        give_live(shared, (*index, Part::LiveEvents), (mark, &cuts), tally.as_ref());
+        give_live(shared, (*index, Part::LiveEvents), (mark, cuts), tally.as_ref());
     }
 
     fn say_live(&mut self, mark: &EpochMark, is_quiet: bool, say: impl FnMut(LiveKey, i64)) {
