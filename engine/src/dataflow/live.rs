@@ -102,16 +102,19 @@ impl Names {
             slot.events += 1;
             return (slot.events == 1).then(|| slot.live_name());
         }
-        if name != OTHER {
-            if self.names >= self.names_max {
-                return self.add(kind, site, OTHER);
-            }
-            self.names += 1;
+        if name != OTHER && self.names >= self.names_max {
+            return self.add(kind, site, OTHER);
         }
-        let slot = Slot { kind, site: site.into(), name: name.into(), events: 1, minutes: 0 };
-        let live_name = slot.live_name();
-        self.table.insert_unique(place, slot, |slot| hash(slot.kind, &slot.site, &slot.name));
-        Some(live_name)
+        Some(self.insert(kind, site, name, 1).live_name())
+    }
+
+    /// A new name.
+    fn insert(&mut self, kind: Kind, site: &str, name: &str, events: i64) -> &mut Slot {
+        self.names += usize::from(name != OTHER);
+        let slot = Slot { kind, site: site.into(), name: name.into(), events, minutes: 0 };
+        let place = hash(kind, site, name);
+        let entry = self.table.insert_unique(place, slot, |it| hash(it.kind, &it.site, &it.name));
+        entry.into_mut()
     }
 
     /// Events of a name that were not said yet.
@@ -130,14 +133,9 @@ impl Names {
     /// One minute more has the name.
     fn restore(&mut self, name: &LiveName) {
         let Some((kind, site, text)) = parts(name) else { return };
-        if self.slot(name).is_none() {
-            let slot = Slot { kind, site: site.into(), name: text.into(), events: 0, minutes: 0 };
-            self.names += usize::from(text != OTHER);
-            let place = hash(kind, site, text);
-            self.table.insert_unique(place, slot, |it| hash(it.kind, &it.site, &it.name));
-        }
-        if let Some(slot) = self.slot(name) {
-            slot.minutes += 1;
+        match self.slot(name) {
+            Some(slot) => slot.minutes += 1,
+            None => self.insert(kind, site, text, 0).minutes = 1,
         }
     }
 
