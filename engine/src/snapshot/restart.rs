@@ -39,9 +39,6 @@ pub enum RestartError {
     /// The configuration's time zone is none.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
     /// The log begins behind its first record, and no snapshot is usable.
     #[error(
         "the beginning of the log was removed behind a snapshot, and none of the snapshots can be \
@@ -100,10 +97,8 @@ impl<'a> Restart<'a> {
                 }
             }
         }
-        match fitting.log.reader(None) {
-            Ok(_) => {}
-            Err(LogError::Gone(_)) => return Err(RestartError::Nothing),
-            Err(error) => return Err(error.into()),
+        if fitting.log.stats().oldest_epoch > 1 {
+            return Err(RestartError::Nothing);
         }
         let Fitting { compiler, suppress, .. } = fitting;
         let catalog = Catalog::new(Arc::clone(compiler), suppress.clone());
@@ -124,12 +119,9 @@ impl Fitting<'_> {
             let why = format!("the outbox ends with epoch {} before it", self.outbox_last);
             return Err(Misfit::Other(why));
         }
-        match self.log.reader(Some(base.epoch)) {
-            Ok(_) => {}
-            Err(error @ (LogError::Gone(_) | LogError::Ahead(_))) => {
-                return Err(Misfit::Other(error.to_string()));
-            }
-            Err(error) => return Err(Misfit::Fatal(error.into())),
+        let next = base.epoch.next();
+        if self.log.stats().oldest_epoch > next.0 {
+            return Err(Misfit::Other(LogError::Gone(next).to_string()));
         }
         let (compiler, suppress) = (Arc::clone(&self.compiler), self.suppress.clone());
         match Catalog::restore(compiler, suppress, catalog.clone(), base.epoch) {
