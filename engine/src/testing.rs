@@ -2,7 +2,26 @@
 
 use crate::disk::{Disk, SimDisk};
 use crc32c::crc32c;
+use std::panic::{RefUnwindSafe, catch_unwind};
 use std::path::Path;
+
+/// Seeds of random cases: `count` of them, or the one that is asked for (`BECKON_TEST_SEED`).
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("BECKON_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (1..=count).collect(),
+    }
+}
+
+/// What came of each of so many cases, or of the one that is asked for; one that fails is told by its
+/// seed.
+pub(crate) fn replayable<T>(count: u64, run: impl Fn(u64) -> T + RefUnwindSafe) -> Vec<T> {
+    let one = |seed| {
+        let result = catch_unwind(|| run(seed));
+        result.unwrap_or_else(|_| panic!("replay with BECKON_TEST_SEED={seed}"))
+    };
+    seeds(count).into_iter().map(one).collect()
+}
 
 /// A file of `tests/fixtures`, which `written`, what is written today, must equal.
 ///

@@ -1,13 +1,14 @@
 //! Live counts against a naive recount of the outputs, minutes falling out, bounds, waking.
 
 use super::fake::{FakeStage, Random, effects, epoch, event, event_with, expected};
-use super::{config, run_with, seeds};
+use super::{config, run_with};
 use crate::dataflow::{Dataflow, DataflowConfig};
 use crate::live::{
     LIVE_MINUTES, LiveConfig, LiveCount, LiveHandle, LiveName, LiveSnapshot, Minute, OTHER,
 };
 use crate::model::{ActionRow, EpochInput, EventTimeMs, Op, ServerTimeMs, Value, VisitChange};
 use crate::stage::Effect;
+use crate::testing::seeds;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod live;
 use super::{Dataflow, DataflowConfig, StartError, Stopped};
 use crate::live::LiveHandle;
 use crate::model::{Epoch, EpochInput, EpochOutput, Op};
+use crate::testing::seeds;
 use fake::{FakeStage, Random, epoch, event, expected, random_epochs};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -42,14 +43,6 @@ fn run_with(
     dataflow.finish().expect("no worker failed");
     let outputs = std::mem::take(&mut *outputs.lock().expect("no test panics here"));
     (outputs, dataflow.live())
-}
-
-/// Seeds of random cases: `count` of them, or the one that is asked for.
-pub(crate) fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("BECKON_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("a number")],
-        Err(_) => (1..=count).collect(),
-    }
 }
 
 /// The same outputs, byte for byte, as the plain loop's.

@@ -4,6 +4,7 @@ use super::digests::{names, remove};
 use super::*;
 use crate::log::{Control, LogBase, NewRecord, PauseKey};
 use crate::model::{Epoch, LogSeq};
+use crate::testing::replayable;
 use std::collections::BTreeMap;
 
 /// What the sender of an event was told of it.
@@ -151,11 +152,7 @@ fn a_crash_at_every_change_of_the_disk_loses_and_doubles_nothing() {
 /// Crashes, again and again, also of recovery itself. `BECKON_TEST_SEED` replays one seed.
 #[test]
 fn histories_of_crashes_lose_and_double_nothing() {
-    let replayed = std::env::var("BECKON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in replayed.map_or(0..150, |seed: u64| seed..seed + 1) {
-        let run = std::panic::catch_unwind(|| history(seed));
-        assert!(run.is_ok(), "replay with BECKON_TEST_SEED={seed}");
-    }
+    replayable(150, history);
 }
 
 fn history(seed: u64) {
@@ -281,13 +278,11 @@ impl World {
 /// Crashes around sealing, digests and removal. `BECKON_TEST_SEED` replays one seed.
 #[test]
 fn histories_with_retention_lose_and_double_nothing() {
-    let replayed = std::env::var("BECKON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut removed = 0;
-    for seed in replayed.map_or(0..150, |seed: u64| seed..seed + 1) {
-        let run = std::panic::catch_unwind(|| history_with_retention(seed));
-        removed += run.unwrap_or_else(|_| panic!("replay with BECKON_TEST_SEED={seed}"));
-    }
-    assert!(replayed.is_some() || removed > 500, "{removed} segments removed");
+    let removed = replayable(150, history_with_retention);
+    assert!(
+        removed.len() == 1 || removed.iter().sum::<u64>() > 500,
+        "{removed:?} segments removed"
+    );
 }
 
 fn history_with_retention(seed: u64) -> u64 {

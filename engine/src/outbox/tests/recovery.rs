@@ -8,6 +8,7 @@ use crate::log::{EmbeddedLog, Log, LogConfig, OpenLog};
 use crate::model::{LogSeq, LoggedEvent};
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts};
 use crate::stage::{Effect, RuleChange, Stage, StageStats};
+use crate::testing::replayable;
 use std::collections::BTreeMap;
 
 /// Records every event.
@@ -114,26 +115,22 @@ impl Taken {
 /// `BECKON_TEST_SEED` replays one seed.
 #[test]
 fn every_acknowledged_event_comes_out_once_through_crashes() {
-    let replayed = std::env::var("BECKON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in replayed.map_or(0..40, |seed: u64| seed..seed + 1) {
-        let run = std::panic::catch_unwind(|| {
-            let mut disk = SimDisk::default();
-            let (mut sink, mut sent) = (Taken::default(), BTreeMap::new());
-            for life in 0..4 {
-                // Spread over a life, which has some 60 changes.
-                let stop_at = (seed * 7 + life * 23) % 70;
-                disk.fail_from_change(disk.changes() + 1 + stop_at);
-                // A life that ends early is what is tried.
-                let _ended = live(&disk, &mut sink, &mut sent);
-                disk = disk.crash(seed * 100 + life);
-            }
-            live(&disk, &mut sink, &mut sent).expect("nothing fails in the last life");
-            let rows = sink.outputs.values().flat_map(|output| &output.events);
-            let rows = rows.map(|row| (row.seq, row.event.clone())).collect::<BTreeMap<_, _>>();
-            for (number, seq) in &sent {
-                assert_eq!(rows.get(seq), Some(&packed(*number, 300)), "event {number}");
-            }
-        });
-        assert!(run.is_ok(), "replay with BECKON_TEST_SEED={seed}");
-    }
+    replayable(40, |seed| {
+        let mut disk = SimDisk::default();
+        let (mut sink, mut sent) = (Taken::default(), BTreeMap::new());
+        for life in 0..4 {
+            // Spread over a life, which has some 60 changes.
+            let stop_at = (seed * 7 + life * 23) % 70;
+            disk.fail_from_change(disk.changes() + 1 + stop_at);
+            // A life that ends early is what is tried.
+            let _ended = live(&disk, &mut sink, &mut sent);
+            disk = disk.crash(seed * 100 + life);
+        }
+        live(&disk, &mut sink, &mut sent).expect("nothing fails in the last life");
+        let rows = sink.outputs.values().flat_map(|output| &output.events);
+        let rows = rows.map(|row| (row.seq, row.event.clone())).collect::<BTreeMap<_, _>>();
+        for (number, seq) in &sent {
+            assert_eq!(rows.get(seq), Some(&packed(*number, 300)), "event {number}");
+        }
+    });
 }

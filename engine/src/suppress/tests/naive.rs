@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dataflow::tests::fake::Random;
-use crate::dataflow::tests::seeds;
+use crate::testing::seeds;
 use beckon_rules::schedule::Schedule;
 use std::collections::BTreeMap;
 
