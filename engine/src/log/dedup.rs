@@ -10,6 +10,7 @@
 //! segments that were read), takes the last `dedup_ids_max` of them, and fills the tables on two
 //! threads. A key that was appended twice (with fewer ids held than now) is held where it came last.
 
+use super::dedup_ids::DedupIds;
 use crate::model::{EventId, Id, ServerTimeMs};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -21,106 +22,11 @@ const TABLES: usize = 256;
 /// Times that are kept to say how old the oldest key is.
 const TIMES: usize = 1024;
 
-/// Keys of one run at least, but for the last.
-const RUN_KEYS_MIN: u32 = 16;
 /// Keys that are sorted by table at once, with 16 bytes each: so many that what is touched of one
 /// table stays in the cache.
 const BLOCK_KEYS: usize = 1 << 22;
 /// With fewer keys a second thread costs more than it saves.
 const SHARED_KEYS_MIN: usize = 1 << 16;
-
-/// Keys in the order in which they were appended, and when they came: to within a few keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DedupIds {
-    keys: Vec<u128>,
-    /// So many keys, and when the first of them came.
-    runs: Vec<(u32, ServerTimeMs)>,
-}
-
-impl DedupIds {
-    /// Appends a key.
-    pub fn push(&mut self, key: u128, now: ServerTimeMs) {
-        self.keys.push(key);
-        match self.runs.last_mut() {
-            Some((keys, time)) if *time == now || *keys < RUN_KEYS_MIN => *keys += 1,
-            _ => self.runs.push((1, now)),
-        }
-    }
-
-    pub(super) fn keys(&self) -> &[u128] {
-        &self.keys
-    }
-
-    pub(super) fn runs(&self) -> &[(u32, ServerTimeMs)] {
-        &self.runs
-    }
-
-    /// Room for so many keys.
-    pub(super) fn reserve(&mut self, keys: usize) {
-        self.keys.reserve_exact(keys);
-    }
-
-    /// Appends a key whose run is still to come.
-    pub(super) fn push_key(&mut self, key: u128) {
-        self.keys.push(key);
-    }
-
-    /// Appends the runs of the keys that were appended without, if they are those keys'.
-    #[must_use]
-    pub(super) fn push_runs(&mut self, runs: Vec<(u32, ServerTimeMs)>) -> bool {
-        let before = self.runs.len();
-        self.runs.extend(runs);
-        let are_theirs =
-            self.runs.iter().map(|(keys, _)| index(*keys)).sum::<usize>() == self.keys.len();
-        if !are_theirs {
-            self.runs.truncate(before);
-        }
-        are_theirs
-    }
-
-    /// Takes away keys that were appended without their run.
-    pub(super) fn truncate_keys(&mut self, keys: usize) {
-        self.keys.truncate(keys);
-    }
-
-    pub(super) fn append(&mut self, other: &Self) {
-        self.keys.extend_from_slice(&other.keys);
-        self.runs.extend_from_slice(&other.runs);
-    }
-
-    pub(super) fn keep_last(&mut self, keys: usize) {
-        let gone = self.keys.len().saturating_sub(keys);
-        if gone == 0 {
-            return;
-        }
-        self.keys.drain(..gone);
-        self.shorten_runs(0..gone);
-    }
-
-    /// Takes out the keys at these places, which ascend.
-    fn remove(&mut self, places: &[u32]) {
-        let mut gone = places.iter().map(|at| index(*at)).peekable();
-        let mut at = 0;
-        self.keys.retain(|_| {
-            let is_gone = gone.next_if_eq(&at).is_some();
-            at += 1;
-            !is_gone
-        });
-        self.shorten_runs(places.iter().map(|at| index(*at)));
-    }
-
-    fn shorten_runs(&mut self, places: impl Iterator<Item = usize>) {
-        let mut places = places.peekable();
-        let mut end = 0;
-        for (keys, _) in &mut self.runs {
-            end += index(*keys);
-            while places.next_if(|at| *at < end).is_some() {
-                *keys -= 1;
-            }
-        }
-        self.runs.retain(|(keys, _)| *keys > 0);
-    }
-}
 
 /// The key of an event: XXH3 of 128 bits over its id, seeded by the XXH3 of its site.
 ///
@@ -170,7 +76,7 @@ impl DedupIndex {
         let mut index = Self::new(keys_max);
         ids.keep_last(index.keys_max);
         loop {
-            let twice = index.fill(&ids.keys);
+            let twice = index.fill(ids.keys());
             if twice.is_empty() {
                 break;
             }
@@ -178,7 +84,7 @@ impl DedupIndex {
         }
         let step = index.time_step();
         let mut end = 0;
-        for (keys, time) in &ids.runs {
+        for (keys, time) in ids.runs() {
             let start = end;
             end += u64::from(*keys);
             let mut noted = start.next_multiple_of(step);
@@ -187,8 +93,8 @@ impl DedupIndex {
                 noted += step;
             }
         }
-        index.inserted = ids.keys.len() as u64;
-        index.keys = ids.keys;
+        index.inserted = ids.keys().len() as u64;
+        index.keys = ids.into_keys();
         index
     }
 
@@ -359,13 +265,14 @@ fn hash_of(key: u128) -> u64 {
     u64::from_le_bytes(low)
 }
 
-fn index(at: u32) -> usize {
+pub(super) fn index(at: u32) -> usize {
     usize::try_from(at).expect("32 bits fit a usize")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::dedup_ids::RUN_KEYS_MIN;
 
     fn bits(number: u64) -> EventId {
         EventId(Id::Bits(number.into()))
@@ -503,15 +410,15 @@ mod tests {
     fn runs_keep_to_their_keys() {
         let mut ids = DedupIds::default();
         (0..100).for_each(|number| ids.push(u128::from(number), time_of(number)));
-        let all = ids.runs.iter().map(|(keys, _)| *keys).sum::<u32>();
+        let all = ids.runs().iter().map(|(keys, _)| *keys).sum::<u32>();
         assert_eq!(all, 100);
         ids.remove(&[0, 1, 50, 99]);
         ids.keep_last(60);
-        assert_eq!(ids.keys.len(), 60);
-        assert_eq!(ids.runs.iter().map(|(keys, _)| *keys).sum::<u32>(), 60);
+        assert_eq!(ids.keys().len(), 60);
+        assert_eq!(ids.runs().iter().map(|(keys, _)| *keys).sum::<u32>(), 60);
         let mut start = 0;
-        for (keys, time) in &ids.runs {
-            let first = u64::try_from(ids.keys[start]).expect("small");
+        for (keys, time) in ids.runs() {
+            let first = u64::try_from(ids.keys()[start]).expect("small");
             assert!((0..=first).contains(&u64::try_from(time.0).expect("positive")));
             start += index(*keys);
         }

@@ -21,7 +21,8 @@
 //! are among those that count.
 
 use super::api::{CommitMark, LogError};
-use super::dedup::{DedupIds, dedup_key};
+use super::dedup::dedup_key;
+use super::dedup_ids::DedupIds;
 use super::format::{BodyView, HEADER_BYTES, Header, HeaderFlaw, Rest, VERSION as SEGMENT_VERSION};
 use super::scan::{GroupScan, GroupView, ScanError, read_header};
 use super::segment::{SegmentInfo, damaged, digest_path, io_error, segment_name, segment_path};

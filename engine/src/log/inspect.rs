@@ -4,7 +4,7 @@
 //! look torn) and on a log that recovery refuses.
 
 use super::api::{CommitMark, LogError};
-use super::dedup::DedupIds;
+use super::dedup_ids::DedupIds;
 use super::digest::About;
 use super::format::{HEADER_BYTES, HeaderFlaw};
 use super::scan::{Behind, GroupScan, ScanError, look_behind, read_header};

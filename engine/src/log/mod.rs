@@ -42,6 +42,7 @@ mod api;
 pub(crate) mod conformance;
 mod control;
 mod dedup;
+mod dedup_ids;
 mod digest;
 mod embedded;
 mod format;
@@ -61,7 +62,8 @@ pub use api::{
     NewRecord, RecordBody, Refused,
 };
 pub use control::{Control, ControlError, Deployment, Owner, PackageKey, PauseKey, Standing};
-pub use dedup::{DedupIds, DedupIndex, dedup_key};
+pub use dedup::{DedupIndex, dedup_key};
+pub use dedup_ids::DedupIds;
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use inspect::{Inspected, inspect};
 pub use recover::{LogBase, Named};

@@ -12,7 +12,8 @@
 
 use super::api::{CommitMark, LogError};
 use super::control::{Control, Standing};
-use super::dedup::{DedupIds, DedupIndex};
+use super::dedup::DedupIndex;
+use super::dedup_ids::DedupIds;
 use super::digest::{About, Digest, DigestFlaw, Digested, LoggedControl};
 use super::embedded::OpenLog;
 use super::format::{HEADER_BYTES, Header, HeaderFlaw, VERSION};
