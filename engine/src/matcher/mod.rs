@@ -195,20 +195,6 @@ impl Matcher {
         }
     }
 
-    /// Lets the restored partitions go on whose state is that behind the end of an epoch.
-    fn wake(&mut self, ended: Epoch) {
-        for (partition, state) in self.asleep.wake(ended) {
-            let index = usize::from(partition.0);
-            if let Some(state) = &state {
-                self.first_idle[index] = state.first_idle().unwrap_or(EventTimeMs::MAX);
-                self.first_due[index] = state.first_due().unwrap_or(EventTimeMs::MAX);
-                self.shared.stats.visits_open += state.len() as u64;
-                self.shared.stats.state_bytes += state.bytes();
-            }
-            self.partitions[index] = state;
-        }
-    }
-
     /// Brings the visits of some events into the cache: the look-ups do not wait for each other.
     fn look_ahead(&self, arrivals: &[Option<Arrival<'_>>]) {
         let touched = arrivals.iter().flatten().fold(0, |touched, arrival| {

@@ -4,11 +4,13 @@
 //! anew; a visit's place in the deployments is that behind all of them, because no round goes on while
 //! one is under way.
 
+use super::Matcher;
 use super::closed::ClosedVisits;
 use super::config::MatcherConfig;
 use super::names::Names;
 use super::partition::Partition;
 use super::visit::Visit;
+use crate::model::{Epoch, EventTimeMs};
 use crate::snapshot::{Unreadable, decode, encode};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -50,5 +52,21 @@ impl Partition {
             partition.insert_restored(hash, visit);
         }
         Ok(partition)
+    }
+}
+
+impl Matcher {
+    /// Lets the restored partitions go on whose state is that behind the end of an epoch.
+    pub(super) fn wake(&mut self, ended: Epoch) {
+        for (partition, state) in self.asleep.wake(ended) {
+            let index = usize::from(partition.0);
+            if let Some(state) = &state {
+                self.first_idle[index] = state.first_idle().unwrap_or(EventTimeMs::MAX);
+                self.first_due[index] = state.first_due().unwrap_or(EventTimeMs::MAX);
+                self.shared.stats.visits_open += state.len() as u64;
+                self.shared.stats.state_bytes += state.bytes();
+            }
+            self.partitions[index] = state;
+        }
     }
 }
