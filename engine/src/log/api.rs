@@ -150,8 +150,8 @@ pub enum LogError {
     /// The first segments are not there, and no snapshot stands for them.
     #[error(
         "segments {first} to {last} are missing, so the log begins with epoch {begins}, and {base}; \
-         restore the snapshots or those segments from a copy, or move the whole data folder away \
-         to start anew"
+         restore the snapshots or those segments from a copy, or move the whole data folder and \
+         that of the reports away to start anew"
     )]
     Missing {
         /// The first that is missing.

@@ -86,8 +86,8 @@ fn random_salt() -> u32 {
 }
 
 /// What can be done about a segment that is not as it was written.
-const RESTORE: &str = "restore the segment from a copy, or move the whole data folder away to \
-                       start anew; `beckon log inspect` shows what is readable";
+const RESTORE: &str = "restore the segment from a copy, or move the whole data folder and that \
+                       of the reports away to start anew; `beckon log inspect` shows what is readable";
 
 /// A segment that is not as it was written.
 pub(super) fn damaged(segment: &str, offset: u64, what: &str) -> LogError {

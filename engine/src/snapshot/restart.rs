@@ -42,8 +42,8 @@ pub enum RestartError {
     /// The log begins behind its first record, and no snapshot is usable.
     #[error(
         "the beginning of the log was removed behind a snapshot, and none of the snapshots can be \
-         used: restore the folder `snapshots` from a copy, or move the whole data folder away to \
-         start anew"
+         used: restore the folder `snapshots` from a copy, or move the whole data folder and that \
+         of the reports away to start anew"
     )]
     Nothing,
 }
