@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) duplicates: AtomicU64,
     /// Changes of what is deployed that were sent.
     pub(crate) changes: AtomicU64,
+    /// Set while nothing is to be deployed.
+    pub(crate) rests: AtomicBool,
     /// Set when the clients are to end.
     pub(crate) ends: AtomicBool,
 }

@@ -124,7 +124,7 @@ impl Deployments {
     /// When what stands is not what was acknowledged, or the server misbehaves.
     pub(super) fn run(mut self, tally: &Tally) -> anyhow::Result<Figures> {
         while !tally.ends.load(Ordering::Relaxed) {
-            if self.look()? {
+            if self.look()? && !tally.rests.load(Ordering::Relaxed) {
                 let package = PACKAGES[self.random.usize(..PACKAGES.len())];
                 let change = self.choose();
                 tally.changes.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,8 @@
 //!
 //! Clients send without pause and packages of rules come, change, go and pause, while the server is
 //! killed at random moments, some of them while it still recovers, and started again with one or two
-//! workers. What is deployed is held against what was acknowledged all the time. In the end the server
+//! workers; some kills come while a snapshot is taken or behind one. What is deployed is held against
+//! what was acknowledged all the time. In the end the server
 //! is asked to stop, and the Parquet is held against it too: every acknowledged event once, none
 //! twice, no action twice by its id, which all versions of a rule share. The seed is printed; it
 //! decides when kills come, not what the machine's scheduler does in between.
@@ -16,20 +17,27 @@ mod open_load;
 pub(super) mod overload;
 mod reports;
 mod server;
+mod snapshots;
 
 use anyhow::Context;
 use clients::Tally;
 use deployments::{Deployments, Figures, PREFIX};
 use server::Server;
+use snapshots::Snapshots;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bounds that make files short, so that kills come while one follows another.
+/// Bounds that make files short, so that kills come while one follows another, snapshots follow soon,
+/// and the log loses what they have.
 const BOUNDS: &str = "
+[engine]
+snapshot_records = 1000
+
 [log]
 segment_bytes = 1000000
+retention_ms = 1000
 
 [reports]
 rotation_ms_max = 1000
@@ -88,7 +96,8 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
             std::thread::spawn(move || clients::run(client, &base, &tally))
         })
         .collect();
-    let killed = kill_often(&mut server, &tally, args);
+    let mut snapshots = Snapshots::new(folder.path(), args.seed);
+    let killed = kill_often(&mut server, &tally, (args, &mut snapshots));
     tally.ends.store(true, Ordering::Relaxed);
     for client in clients {
         let ended = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
@@ -99,14 +108,20 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     killed?;
     server.stop()?;
     judge(folder.path(), &tally)?;
-    judge_deployments(folder.path(), &deployed)
+    judge_deployments(folder.path(), &deployed)?;
+    snapshots.judge()
 }
 
-fn kill_often(server: &mut Server, tally: &Tally, args: &TortureArgs) -> anyhow::Result<()> {
+fn kill_often(
+    server: &mut Server,
+    tally: &Tally,
+    (args, snapshots): (&TortureArgs, &mut Snapshots),
+) -> anyhow::Result<()> {
     let mut random = fastrand::Rng::with_seed(args.seed);
     let seen = |count: &AtomicU64| count.load(Ordering::Relaxed);
     for kill in 1..=args.kills {
-        match random.u8(..4) {
+        match random.u8(..5) {
+            4 => snapshots.wait(server, tally)?,
             0 => std::thread::park_timeout(Duration::from_millis(random.u64(..300))),
             1 => {
                 // A change of what is deployed is under way.
