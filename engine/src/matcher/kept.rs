@@ -240,6 +240,16 @@ impl KeptEvents {
         self.sweep_at = count(self.spilled.len() * 2);
     }
 
+    /// Forgets ids as [`KeptEvents::sweep`] does, and gives back what the buffers have to spare.
+    pub(super) fn release(&mut self, named: &[Ordinal]) {
+        self.sweep(named);
+        self.drop_gone();
+        self.bytes.shrink_to_fit();
+        self.slots.shrink_to_fit();
+        self.identities.shrink_to_fit();
+        self.spilled.shrink_to_fit();
+    }
+
     /// The id of an event that is kept, or named by a partial match.
     pub(super) fn id(&self, ordinal: Ordinal) -> Option<EventId> {
         if ordinal >= self.base + self.gone {

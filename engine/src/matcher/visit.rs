@@ -94,6 +94,11 @@ impl Visit {
         self.late.get_or_insert_default()
     }
 
+    /// What was under way before the oldest event that is kept, if one left.
+    pub(super) fn base(&self) -> Option<&Windows> {
+        self.late.as_ref().and_then(|late| late.base.as_ref())
+    }
+
     /// Whether a rule waits to be evaluated again.
     pub(super) fn is_dirty(&self) -> bool {
         self.late.as_ref().is_some_and(|late| !late.dirty.is_empty())

@@ -146,6 +146,11 @@ impl Waiting {
         }
     }
 
+    /// Whether a match of a rule waits.
+    pub(super) fn is_held(&self, rule: u32) -> bool {
+        self.held.iter().any(|held| held.of.rule == rule)
+    }
+
     /// The earliest time that a match waits for.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
         self.held.iter().map(|held| held.due).min()

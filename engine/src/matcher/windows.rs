@@ -155,6 +155,11 @@ impl Windows {
         self.waiting.as_ref().and_then(|waiting| waiting.first_due())
     }
 
+    /// Whether a match of a rule waits for a time.
+    pub(super) fn is_held(&self, rule: u32) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_held(rule))
+    }
+
     /// Takes out the matches whose time the watermark has passed, in the order in which they were
     /// decided; [`EventTimeMs::MAX`] takes all.
     pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {

@@ -66,7 +66,6 @@ fn window_of(window: Window, seen: &Seen) -> Option<(Option<Arc<str>>, WindowKey
 fn is_asserted(rule: &RulePlan, decided: Moment, journal: &Journal) -> bool {
     let has_passed = |time: EventTimeMs| time == EventTimeMs::MAX || time > decided.at;
     match rule.emit {
-        Emit::Early if rule.window != Window::Visit => has_passed(journal.horizon),
         Emit::Early => !decided.is_deadline || has_passed(journal.watermark),
         Emit::Final => has_passed(journal.horizon),
     }

@@ -1,5 +1,7 @@
 //! The oracle: over random rules and random streams the engine says what the reference evaluator
-//! says, with one worker and with two, and the outbox records of both are equal byte for byte. A
+//! says, at the end and behind any epoch before it (so each match is said in the epoch in which it can
+//! be known, and taken back in the one in which it no longer holds), with one worker and with two, and
+//! the outbox records of both are equal byte for byte. A
 //! share of the cases goes the whole way from the log, which keeps one of several events of an id.
 //! What suppression says of the matches is compared with a model of its own (`suppress`).
 //!
@@ -30,6 +32,7 @@ use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted, ru
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -214,6 +217,7 @@ proptest! {
         texts in rules::rules(),
         drafts in prop::collection::vec(stream::draft(), 1..60),
         kept_max in prop::sample::select(KEPT_MAX),
+        cut in any::<Index>(),
     ) {
         let config = matcher_config(kept_max);
         let rules = compiled(&texts);
@@ -222,6 +226,8 @@ proptest! {
         let expected = reference(&rules, config, &epochs);
         tally(&expected);
         prop_assert_eq!(net(&one), expected);
+        let cut = cut.index(epochs.len());
+        prop_assert_eq!(net(&one[..=cut]), reference(&rules, config, &epochs[..=cut]), "so far");
         let two = engine(&rules, (config, suppressor(&rules)), &epochs, 2);
         let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
         prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
@@ -257,6 +263,27 @@ fn the_engine_says_what_the_rules_mean() {
     for (kind, least) in FOUND_MIN {
         let least = least * u64::from(cases()) / 100;
         assert!(found.get(kind).is_some_and(|found| *found >= least), "{kind}: {found:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases() / 5, ..ProptestConfig::default() })]
+
+    /// Where nothing is late it makes no difference how many events wait for the horizon.
+    #[test]
+    fn a_window_that_is_full_says_what_the_rules_mean(
+        texts in rules::rules(),
+        drafts in prop::collection::vec(stream::draft(), 1..60),
+        window_events_max in 0_u32..4,
+        cut in any::<Index>(),
+    ) {
+        let config = MatcherConfig { window_events_max, ..matcher_config(500) };
+        let rules = compiled(&texts);
+        let drafts: Vec<_> = drafts.into_iter().map(stream::Draft::in_order).collect();
+        let epochs = stream::epochs(&drafts);
+        let outputs = engine(&rules, (config, suppressor(&rules)), &epochs, 1);
+        let cut = cut.index(epochs.len());
+        prop_assert_eq!(net(&outputs[..=cut]), reference(&rules, config, &epochs[..=cut]));
     }
 }
 

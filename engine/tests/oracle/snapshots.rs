@@ -172,10 +172,12 @@ proptest! {
         texts in rules::rules(),
         drafts in prop::collection::vec(stream::draft(), 1..60),
         kept_max in prop::sample::select(KEPT_MAX),
+        window_max in prop::sample::select(&[2_u32, 1_000][..]),
         round in round(),
         workers in prop::sample::select(&[(1_usize, 2_usize), (2, 1), (2, 3), (1, 1)][..]),
     ) {
-        let setup = Setup { rules: compiled(&texts), config: matcher_config(kept_max) };
+        let config = MatcherConfig { window_events_max: window_max, ..matcher_config(kept_max) };
+        let setup = Setup { rules: compiled(&texts), config };
         let epochs = stream::epochs(&drafts);
         let ((whole, open, counts), taken) = setup.taking(&epochs, round, workers.0);
         let through = taken.all().values().map(|piece| piece.epoch).max();

@@ -29,6 +29,13 @@ pub(crate) struct Draft {
     tie: Option<i64>,
 }
 
+impl Draft {
+    /// The same, not late.
+    pub(crate) fn in_order(self) -> Self {
+        Self { late_ms: 0, tie: None, ..self }
+    }
+}
+
 /// When the first event happens, or nearly so.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
 

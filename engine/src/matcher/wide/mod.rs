@@ -4,21 +4,25 @@
 //! on another window, once to each window (`visitor`, `user`, `site`, `global`) that asks for it;
 //! late ones too; events of any other fate take no part. [`Wide`] keeps those windows.
 //!
-//! A window is seen from the horizon: an event waits in it until no earlier one can come, then it is
-//! tried on the rules in the order (timestamp, tie-breaker, log sequence). So nothing that is said
-//! here is ever taken back, and it comes `lateness_ms` behind the event. Deadlines fire by the horizon
-//! too. Who the visitor is, to whom the action goes: that of the match's last event, at its visit;
-//! whether that visit is over by then is told by stage 1.
+//! An event waits in its window until the horizon has passed it: no earlier one can come then, and it
+//! goes into the base of what is under way, in the order (timestamp, tie-breaker, log sequence).
+//! Rules that say `emit = "final"` are seen there only: their matches come `lateness_ms` behind the
+//! event and are never taken back. The others are tried on what waits as well (`head`): their
+//! matches come with the last event, deadlines with the watermark, and an event that comes late
+//! corrects them as on a visit. Who the visitor is, to whom the action goes: that of the match's last
+//! event, at its visit; whether that visit is over by then is told by stage 1.
 //!
 //! **Bounds.** `window_events_max` events wait in one window: over it the horizon moves up for that
-//! window, to the earliest that waits, which is tried at once; what comes later and sorts before it is
-//! counted as not correctable and not matched there. `windows_max` windows of visitors and users,
+//! window, to the earliest that waits, whose matches are final then; what comes later and sorts before
+//! it is counted as not correctable and not matched there. `rule_hits_max` matches of a rule that may
+//! be taken back stand in one window: over it the first is final. `windows_max` windows of visitors and users,
 //! each partition an equal share: the one idle longest is forgotten, as is one without events for
 //! `window_memory_ms`, with all that is under way in it and what fired once. What a rule may have under
 //! way in a window: `state_max`, or the limits of a visit.
 //!
 //! **Invariant:** what is said of a window depends on its events, in log order, and on the marks.
 
+mod head;
 mod partition;
 mod route;
 mod saved;
@@ -35,7 +39,7 @@ use super::leaving::Leaving;
 use super::names::Names;
 use super::prepared::Prepared;
 use crate::model::{
-    EpochMark, EventRow, EventTimeMs, Flags, Instance, PARTITIONS, PartitionId, VisitorId,
+    EpochMark, EventRow, EventTimeMs, Flags, Instance, LogSeq, PARTITIONS, PartitionId, VisitorId,
     WindowKey,
 };
 use crate::snapshot::Asleep;
@@ -209,9 +213,15 @@ pub struct Wide {
 /// What all windows of a worker use.
 #[derive(Debug)]
 struct Shared {
-    /// Of what is behind the horizon.
+    /// With a lateness of 0: what `emit = "final"` says is found behind the horizon.
     config: MatcherConfig,
     lateness_ms: i64,
+    /// Nothing earlier is waited for.
+    watermark: EventTimeMs,
+    /// What lies before it is final.
+    horizon: EventTimeMs,
+    /// The first record of the epoch.
+    first_seq: LogSeq,
     prepared: Arc<Prepared>,
     sites: Names<Arc<str>>,
     stats: WideStats,
@@ -222,10 +232,11 @@ struct Shared {
 impl Wide {
     fn new(prepared: Arc<Prepared>, config: MatcherConfig) -> Self {
         let shared = Shared {
-            // Partial matches name their events by id: no window keeps more than the last one. What
-            // is decided behind the horizon is final.
-            config: MatcherConfig { visit_events_max: 1, lateness_ms: 0, ..config },
+            config: MatcherConfig { lateness_ms: 0, ..config },
             lateness_ms: config.lateness_ms,
+            watermark: EventTimeMs::MIN,
+            horizon: EventTimeMs::MIN,
+            first_seq: LogSeq(0),
             prepared,
             sites: Names::default(),
             stats: WideStats::default(),
@@ -235,30 +246,43 @@ impl Wide {
         Self { shared, partitions, leaving: Leaving::default(), asleep: Asleep::default() }
     }
 
-    /// Takes all that an epoch sent to this worker's windows, in any order, and ends it: what lies
-    /// before the mark's horizon is tried. The matches are in no order.
+    /// Takes all that an epoch sent to this worker's windows, in any order, and ends it: first what its
+    /// events mean is said, then what the mark's watermark decides, and what lies before its horizon
+    /// is final. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
         let Self { shared, partitions, leaving, asleep } = self;
+        shared.first_seq = mark.first_seq;
         inputs.sort_by_cached_key(WideInput::order);
+        let mut ended = Vec::new();
         for input in inputs {
             let hash = input.key().stable_hash();
-            if asleep.has(PartitionId::of(hash)) {
+            let partition = PartitionId::of(hash);
+            if asleep.has(partition) {
                 continue;
             }
-            let partition = &mut partitions[usize::from(PartitionId::of(hash).0)];
-            let partition = partition.get_or_insert_with(Box::default);
+            let partition = usize::from(partition.0);
             match input {
-                WideInput::Event(key, event) => partition.event((hash, key), *event, shared, out),
-                WideInput::VisitEnded(key, instance) => partition.ended(hash, &key, instance),
+                WideInput::Event(key, event) => partitions[partition]
+                    .get_or_insert_with(Box::default)
+                    .event((hash, key), *event, shared, out),
+                WideInput::VisitEnded(key, instance) => ended.push((hash, key, instance)),
             }
         }
-        let horizon = horizon(mark.watermark, shared.lateness_ms);
         for partition in partitions.iter_mut().flatten() {
-            partition.advance(horizon, shared, out);
+            partition.end_epoch(shared, out);
+        }
+        for (hash, key, instance) in ended {
+            if let Some(partition) = &mut partitions[usize::from(PartitionId::of(hash).0)] {
+                partition.ended(hash, &key, instance);
+            }
+        }
+        shared.take_time(mark);
+        for partition in partitions.iter_mut().flatten() {
+            partition.advance(shared, out);
         }
         leaving.sweep(|partition, slots| {
             if let Some(partition) = &mut partitions[partition] {
-                partition.forget_rules(slots, horizon, shared);
+                partition.forget_rules(slots, shared);
             }
         });
         self.wake(mark.epoch);
@@ -275,10 +299,16 @@ impl Wide {
     #[must_use]
     pub fn stats(&self) -> WideStats {
         let due = self.partitions.iter().flatten().filter_map(|partition| partition.first_due());
-        // A time has passed once the horizon lies behind it.
-        let after_ms = self.shared.lateness_ms.saturating_add(1);
-        let due = due.min().map(|time| time.saturating_add(after_ms));
+        // A time has passed once the watermark lies behind it.
+        let due = due.min().map(|time| time.saturating_add(1));
         WideStats { due, ..self.shared.stats }
+    }
+}
+
+impl Shared {
+    fn take_time(&mut self, mark: &EpochMark) {
+        self.watermark = self.watermark.max(mark.watermark);
+        self.horizon = self.horizon.max(horizon(mark.watermark, self.lateness_ms));
     }
 }
 

@@ -18,10 +18,12 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     windows: HashTable<Slot>,
-    /// By the first event or match that waits.
+    /// By the first watermark that an event or match waits for.
     due: Turns,
     /// Those that may be forgotten, by last event.
     idle: Turns,
+    /// Those that had something of this epoch, each once.
+    listed: Vec<(u64, Instance)>,
 }
 
 impl Partition {
@@ -36,23 +38,43 @@ impl Partition {
         let Some(place) = place(&event) else { return };
         let is_known = self.windows.find(spread(hash), is_of(hash, &key)).is_some();
         if !is_known {
-            self.open((hash, key.clone()), &event, shared);
+            self.open((hash, key.clone()), &event, shared, out);
         }
         let slot = self.windows.find_mut(spread(hash), is_of(hash, &key));
         let Some(Slot { window, .. }) = slot else { return };
         window.take(place, event, shared, out);
-        schedule(&mut self.due, window, hash);
+        if !std::mem::replace(&mut window.is_listed, true) {
+            self.listed.push((hash, window.opened()));
+        }
     }
 
-    fn open(&mut self, (hash, key): (u64, WideKey), event: &WideEvent, shared: &mut Shared) {
+    fn open(
+        &mut self,
+        (hash, key): (u64, WideKey),
+        event: &WideEvent,
+        shared: &mut Shared,
+        out: &mut Vec<Effect>,
+    ) {
         let is_forgotten = key.is_forgotten();
         while is_forgotten && self.windows.len() >= shared.config.partition_windows_max() {
-            if !self.forget(|_| true, shared) {
+            if !self.forget(|_| true, shared, out) {
                 break;
             }
         }
         if let Some(window) = OpenWindow::open(key, &event.row, shared) {
-            self.insert(hash, window);
+            self.insert(hash, window, shared.lateness_ms);
+        }
+    }
+
+    /// Says what the epoch's events mean.
+    pub(super) fn end_epoch(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
+        let Self { windows, due, listed, .. } = self;
+        for (hash, opened) in listed.drain(..) {
+            let found = windows.find_mut(spread(hash), is_opened(hash, opened));
+            let Some(Slot { window, .. }) = found else { continue };
+            window.is_listed = false;
+            window.end_epoch(shared, out);
+            schedule(due, window, hash, shared.lateness_ms);
         }
     }
 
@@ -62,8 +84,8 @@ impl Partition {
     }
 
     /// Adds a window.
-    pub(super) fn insert(&mut self, hash: u64, mut window: OpenWindow) {
-        schedule(&mut self.due, &mut window, hash);
+    pub(super) fn insert(&mut self, hash: u64, mut window: OpenWindow, lateness_ms: i64) {
+        schedule(&mut self.due, &mut window, hash, lateness_ms);
         if window.key.is_forgotten() {
             let (time, instance) = (window.last_event(), window.opened());
             self.idle.push(Turn { time, instance, hash });
@@ -79,19 +101,15 @@ impl Partition {
         }
     }
 
-    /// Nothing before the horizon can come any more.
-    pub(super) fn advance(
-        &mut self,
-        horizon: EventTimeMs,
-        shared: &mut Shared,
-        out: &mut Vec<Effect>,
-    ) {
-        while let Some(turn) = self.due.pop_first(|time| horizon > time) {
+    /// Lets the windows go on by the watermark and the horizon of the epoch's end.
+    pub(super) fn advance(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
+        let horizon = shared.horizon;
+        while let Some(turn) = self.due.pop_first(|time| shared.watermark > time) {
             let found = self.windows.find_mut(spread(turn.hash), is_scheduled(&turn));
             let Some(Slot { window, .. }) = found else { continue };
             window.scheduled = None;
-            window.advance(horizon, shared, out);
-            schedule(&mut self.due, window, turn.hash);
+            window.advance(shared, out);
+            schedule(&mut self.due, window, turn.hash, shared.lateness_ms);
             if window.is_empty(horizon)
                 && let Ok(entry) = self.windows.find_entry(spread(turn.hash), is_at(&turn))
             {
@@ -100,20 +118,27 @@ impl Partition {
         }
         let memory_ms = shared.config.window_memory_ms;
         if horizon < EventTimeMs::MAX {
-            while self.forget(|last| horizon > last.saturating_add(memory_ms), shared) {}
+            while self.forget(|last| horizon > last.saturating_add(memory_ms), shared, out) {}
         }
     }
 
     /// Forgets the window that is idle longest, if `is_over` says so of its last event.
-    fn forget(&mut self, is_over: impl Fn(EventTimeMs) -> bool, shared: &mut Shared) -> bool {
-        let Self { windows, due, idle } = self;
+    fn forget(
+        &mut self,
+        is_over: impl Fn(EventTimeMs) -> bool,
+        shared: &mut Shared,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Self { windows, due, idle, .. } = self;
         let last_event = |turn: &Turn| {
             let slot = windows.find(spread(turn.hash), is_at(turn))?;
             Some(slot.window.last_event())
         };
         let Some(turn) = idle.pop(is_over, last_event) else { return false };
         let Ok(entry) = windows.find_entry(spread(turn.hash), is_at(&turn)) else { return false };
-        entry.remove().0.window.close(shared);
+        let mut window = entry.remove().0.window;
+        window.end_epoch(shared, out);
+        window.close(shared);
         shared.stats.windows_forgotten += 1;
         due.sweep(windows.len(), |turn| {
             windows.find(spread(turn.hash), is_scheduled(turn)).is_some()
@@ -122,19 +147,15 @@ impl Partition {
     }
 
     /// Forgets rules that are no longer deployed, and windows in which nothing is left.
-    pub(super) fn forget_rules(
-        &mut self,
-        slots: &[u32],
-        horizon: EventTimeMs,
-        shared: &mut Shared,
-    ) {
+    pub(super) fn forget_rules(&mut self, slots: &[u32], shared: &mut Shared) {
+        let horizon = shared.horizon;
         self.windows.iter_mut().for_each(|slot| slot.window.forget_rules(slots, shared));
         for slot in self.windows.extract_if(|slot| slot.window.is_empty(horizon)) {
             slot.window.close(shared);
         }
     }
 
-    /// Nothing waits for a time before this.
+    /// Nothing waits for a watermark before this.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
         self.due.first()
     }
@@ -142,8 +163,8 @@ impl Partition {
 
 /// Puts a window into the order of those in which something waits, if it waits for an earlier time
 /// than its place says.
-fn schedule(due: &mut Turns, window: &mut OpenWindow, hash: u64) {
-    let Some(time) = window.first_due() else { return };
+fn schedule(due: &mut Turns, window: &mut OpenWindow, hash: u64, lateness_ms: i64) {
+    let Some(time) = window.first_due(lateness_ms) else { return };
     if window.scheduled.is_none_or(|scheduled| time < scheduled) {
         window.scheduled = Some(time);
         due.push(Turn { time, instance: window.opened(), hash });
@@ -155,8 +176,12 @@ fn is_of(hash: u64, key: &WideKey) -> impl Fn(&Slot) -> bool {
 }
 
 /// Whether this is the window of an entry.
-fn is_at(turn: &Turn) -> impl Fn(&Slot) -> bool {
-    move |slot| slot.hash == turn.hash && slot.window.opened() == turn.instance
+fn is_at(turn: &Turn) -> impl Fn(&Slot) -> bool + use<> {
+    is_opened(turn.hash, turn.instance)
+}
+
+fn is_opened(hash: u64, opened: Instance) -> impl Fn(&Slot) -> bool {
+    move |slot| slot.hash == hash && slot.window.opened() == opened
 }
 
 /// The same, and no earlier time has overtaken the entry.

@@ -35,7 +35,10 @@ impl Wide {
         if !bytes.is_empty() {
             let windows: Vec<(u64, OpenWindow)> = decode(bytes)?;
             let state = state.insert(Box::<Partition>::default());
-            windows.into_iter().for_each(|(hash, window)| state.insert(hash, window));
+            let lateness_ms = self.shared.lateness_ms;
+            for (hash, window) in windows {
+                state.insert(hash, window, lateness_ms);
+            }
         }
         self.asleep.put(partition, saved, state);
         Ok(())
@@ -45,6 +48,7 @@ impl Wide {
     /// restored.
     pub fn resume(&mut self, ended: &EpochMark, rules: &RuleChange) {
         self.shared.prepared = Arc::clone(&rules.rules);
+        self.shared.take_time(ended);
         self.wake(ended.epoch);
     }
 
@@ -60,10 +64,9 @@ impl Wide {
 
 impl Shared {
     fn count_restored(&mut self, window: &OpenWindow) {
-        let (waiting, bytes) = window.held();
         self.stats.windows_open += 1;
-        self.stats.events_waiting += waiting;
-        self.stats.stage.state_bytes += bytes;
+        self.stats.events_waiting += window.events_waiting();
+        self.stats.stage.state_bytes += window.bytes();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Windows other than the visit: whose events, when, and what happens at each bound.
 
+mod early;
+
 use super::{Router, Wide, WideSetup};
 use crate::matcher::testing::{NONE_MADE_UP, Sample, text};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
@@ -22,8 +24,11 @@ struct Run {
     router: Router,
     wide: Wide,
     effects: Vec<Effect>,
-    found: Vec<ActionFact>,
+    /// What was asserted and taken back.
+    said: Vec<(ActionFact, i64)>,
     seq: u64,
+    /// The last record of the epoch before.
+    marked: u64,
 }
 
 /// Rules `r0`, `r1`, ... that fire every time unless `keys` say otherwise.
@@ -54,8 +59,9 @@ impl Run {
             router: setup.router(),
             wide: setup.stage(),
             effects: Vec::new(),
-            found: Vec::new(),
+            said: Vec::new(),
             seq: 0,
+            marked: 0,
         }
     }
 
@@ -73,11 +79,12 @@ impl Run {
     fn mark(&mut self, watermark: i64) -> &mut Self {
         let mark = EpochMark {
             epoch: Epoch(self.seq),
-            first_seq: LogSeq(0),
+            first_seq: LogSeq(self.marked + 1),
             last_seq: LogSeq(self.seq),
             now: ServerTimeMs(0),
             watermark: EventTimeMs(watermark),
         };
+        self.marked = self.seq;
         self.matcher.end_epoch(&mark, &mut self.effects);
         let mut inputs = Vec::new();
         self.router.route(&self.effects, &mut inputs);
@@ -86,22 +93,33 @@ impl Run {
         // Whatever order they come in.
         inputs.reverse();
         self.wide.epoch(&mark, inputs, &mut effects);
-        self.found.extend(effects.into_iter().map(|effect| match effect {
-            Effect::Match(fact, 1) => *fact,
+        self.said.extend(effects.into_iter().map(|effect| match effect {
+            Effect::Match(fact, sign) => (*fact, sign),
             other => panic!("nothing else is said here: {other:?}"),
         }));
         self
     }
 
-    /// The matches as the numbers of their events.
-    fn matches(&self) -> Vec<Vec<u128>> {
-        let bits = |id: &Id| match id {
-            Id::Bits(bits) => *bits,
-            Id::Text(text) => panic!("{text}"),
-        };
-        let ids = |fact: &ActionFact| fact.events.iter().map(|event| bits(&event.0)).collect();
-        self.found.iter().map(ids).collect()
+    /// The matches, where none was taken back.
+    fn found(&self) -> impl Iterator<Item = &ActionFact> {
+        self.said.iter().map(|(fact, sign)| {
+            assert_eq!(*sign, 1, "{fact:?}");
+            fact
+        })
     }
+
+    /// The same, as the numbers of their events.
+    fn matches(&self) -> Vec<Vec<u128>> {
+        self.found().map(ids).collect()
+    }
+}
+
+fn ids(fact: &ActionFact) -> Vec<u128> {
+    let bits = |id: &Id| match id {
+        Id::Bits(bits) => *bits,
+        Id::Text(text) => panic!("{text}"),
+    };
+    fact.events.iter().map(|event| bits(&event.0)).collect()
 }
 
 fn visitor(number: u128) -> VisitorId {
@@ -110,17 +128,18 @@ fn visitor(number: u128) -> VisitorId {
 
 const AB: &str = "sequence with maxspan=10s [A where true] [B where true]";
 const VISITOR: &str = "window = \"visitor\"\nfire = \"every\"";
+const FINAL: &str = "window = \"visitor\"\nfire = \"every\"\nemit = \"final\"";
 
 #[test]
-fn a_visitor_is_seen_over_visits_and_from_the_horizon() {
-    let mut run = Run::one(AB, VISITOR);
+fn a_visitor_is_seen_over_visits_and_what_is_final_from_the_horizon() {
+    let mut run = Run::one(AB, FINAL);
     run.event(&Sample::new("B", 50).visit(2).visitor(7)).mark(60);
     run.event(&Sample::new("A", 40).visit(1).visitor(7));
     run.event(&Sample::new("A", 40).visit(3).visitor(8)).mark(150);
     assert_eq!(run.matches(), [[0; 0]; 0], "an earlier one may still come");
     run.mark(151);
     assert_eq!(run.matches(), [[2, 1]], "in the order of time, not of the log");
-    let fact = &run.found[0];
+    let fact = &run.said[0].0;
     assert_eq!(fact.window, WindowKey::Visitor(visitor(7)));
     assert_eq!((&fact.visit, fact.instance), (&VisitId(Id::Bits(2)), Instance(LogSeq(1))));
     assert_eq!((&fact.visitor, fact.decided), (&Some(visitor(7)), EventTimeMs(50)));
@@ -143,14 +162,14 @@ fn the_visitor_of_a_match_is_that_of_the_visit_of_its_last_event() {
     run.event(&Sample::new("A", 1).visit(2).visitor(8)).event(&Sample::new("B", 2).visit(1));
     run.event(&Sample::new("A", 3).visit(2).visitor(8)).event(&Sample::new("B", 4).visit(3));
     run.mark(200);
-    let visitors: Vec<_> = run.found.iter().map(|fact| fact.visitor.clone()).collect();
+    let visitors: Vec<_> = run.found().map(|fact| fact.visitor.clone()).collect();
     assert_eq!(visitors, [Some(visitor(7)), None]);
 }
 
 #[test]
 fn a_deadline_fires_from_the_horizon_and_says_whether_the_visit_is_over() {
     let absence = "sequence with maxspan=300ms [A where true] ![B where true]";
-    let mut run = Run::one(absence, VISITOR);
+    let mut run = Run::one(absence, FINAL);
     run.event(&Sample::new("A", 0).visit(1).visitor(7))
         .event(&Sample::new("A", 1).visit(2).visitor(7));
     run.event(&Sample::new("A", 2).visit(3).visitor(7))
@@ -162,7 +181,7 @@ fn a_deadline_fires_from_the_horizon_and_says_whether_the_visit_is_over() {
     assert_eq!(run.wide.stats().due, Some(EventTimeMs(401)), "the watermark behind 300");
     run.event(&Sample::new("B", 302).visit(9).visitor(7)).mark(402);
     assert_eq!(run.matches(), [[1], [2]], "the others see it within their 300 ms");
-    let is_open: Vec<_> = run.found.iter().map(|fact| fact.is_visit_open).collect();
+    let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
     assert_eq!(is_open, [true, false]);
     run.mark(1_000);
     assert_eq!((run.matches().len(), run.wide.stats().due), (2, None));
@@ -170,18 +189,18 @@ fn a_deadline_fires_from_the_horizon_and_says_whether_the_visit_is_over() {
 
 #[test]
 fn an_event_of_a_visit_that_ended_before_the_horizon_says_so() {
-    let mut run = Run::one("A where true", VISITOR);
+    let mut run = Run::one("A where true", FINAL);
     run.event(&Sample::new("A", 0).visit(1).visitor(7))
         .event(&Sample::new("A", 0).visit(2).visitor(7));
     run.event(&Sample::new("VisitEnded", 1).visit(2)).mark(101);
-    let is_open: Vec<_> = run.found.iter().map(|fact| fact.is_visit_open).collect();
+    let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
     assert_eq!((run.matches(), is_open), (vec![vec![1], vec![2]], vec![true, false]));
 }
 
 #[test]
 fn over_window_events_max_the_horizon_moves_up() {
     let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
-    let mut run = Run::new(&[(AB, VISITOR)], config);
+    let mut run = Run::new(&[(AB, FINAL)], config);
     let sample = |name, time| Sample::new(name, time).visitor(7);
     run.event(&sample("A", 10)).event(&sample("A", 30)).mark(40);
     let waiting = |run: &Run| {
@@ -214,7 +233,7 @@ fn over_windows_max_the_visitor_idle_longest_is_forgotten() {
         stats.windows_open
     );
     assert_eq!(stats.windows_open + stats.windows_forgotten, 2_000, "that of the site is empty");
-    assert_eq!(run.found.iter().filter(|fact| fact.window == WindowKey::Site).count(), 2_000);
+    assert_eq!(run.found().filter(|fact| fact.window == WindowKey::Site).count(), 2_000);
 }
 
 #[test]
@@ -330,7 +349,7 @@ fn a_user_is_one_who_was_proven() {
     run.event(&Sample::new("A", 1).visit(1)).event(&Sample::new("B", 2).visit(3)).mark(300);
     run.event(&Sample::new("B", 300).visit(2)).mark(600);
     assert_eq!(run.matches(), [[4, 6]]);
-    assert_eq!(run.found[0].window, WindowKey::User("ada".into()));
+    assert_eq!(run.said[0].0.window, WindowKey::User("ada".into()));
 }
 
 #[test]
@@ -341,6 +360,6 @@ fn the_site_is_part_of_every_key_but_that_of_all_sites() {
         other.0.site = "other".into();
         run.event(&Sample::new("A", 0).visitor(7)).event(&other).mark(300);
         assert_eq!(run.matches().len(), expected, "{window}");
-        assert!(run.found.iter().all(|fact| &*fact.site == "other"), "that of the last event");
+        assert!(run.found().all(|fact| &*fact.site == "other"), "that of the last event");
     }
 }

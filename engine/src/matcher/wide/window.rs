@@ -1,13 +1,21 @@
-//! One window: the events that wait for the horizon, and what is under way behind it.
+//! One window: the events that wait for the horizon, and what is under way behind it (the base).
+//!
+//! The events that wait stand in their order, each at its ordinal among the kept ones; what lies before
+//! the horizon goes into the base, one after the other. What is said before that is the head's
+//! business (`head`).
 
+use super::super::index::Hit;
 use super::super::sequence::Trial;
 use super::super::standing::Found;
 use super::super::visit::Visit;
+use super::super::waiting::Held;
+use super::super::windows::Windows;
 use super::{Shared, WideEvent, WideKey};
-use crate::model::{EventRow, EventTimeMs, Instance, LogSeq};
+use crate::model::{EventRow, EventTimeMs, Fate, Instance, LogSeq, PackedEvent, VisitorId};
 use crate::stage::{Effect, StageStats};
+use beckon_rules::plan::Emit;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// An event's place in the order of a window.
@@ -22,8 +30,12 @@ pub(super) struct Place {
 
 /// An event that waits for the horizon.
 #[derive(Debug, Serialize, Deserialize)]
-struct Waiting {
-    event: WideEvent,
+pub(super) struct Waiting {
+    pub(super) place: Place,
+    instance: Instance,
+    visitor: Option<VisitorId>,
+    /// Of rules that were deployed when it came.
+    pub(super) hits: Vec<Hit>,
     is_visit_open: bool,
 }
 
@@ -34,13 +46,23 @@ pub(super) struct OpenWindow {
     /// Its place in the order of windows in which something waits.
     #[serde(skip)]
     pub(super) scheduled: Option<EventTimeMs>,
+    /// It is looked at when the epoch ends.
+    #[serde(skip)]
+    pub(super) is_listed: bool,
     opened: Instance,
     last_event: EventTimeMs,
-    waiting: BTreeMap<Place, Waiting>,
-    /// The last event that was tried.
+    /// In order; `state` keeps the events themselves, no others.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// The last so many of them were not tried on the head: none behind an epoch.
+    #[serde(skip)]
+    pub(super) untried: usize,
+    /// The last event that went into the base.
     tried: Option<Place>,
-    /// What is under way, as in a visit; its visit and visitor are those of the event that is tried.
-    state: Visit,
+    /// The rules that the head has, sorted.
+    pub(super) ahead: Vec<u32>,
+    /// As of a visit: `windows` is the head, the state before the kept events the base. Its visit and
+    /// visitor are those of the event that is tried.
+    pub(super) state: Visit,
 }
 
 impl OpenWindow {
@@ -49,17 +71,21 @@ impl OpenWindow {
         let view = first.event.view().ok()?;
         let site = Arc::clone(shared.sites.entry(view.site, || view.site.into()));
         let state = Visit::open(site, &view, first.seq);
-        shared.stats.windows_open += 1;
-        shared.stats.stage.state_bytes += state.bytes();
-        Some(Self {
+        let window = Self {
             key,
             scheduled: None,
+            is_listed: false,
             opened: Instance(first.seq),
             last_event: view.timestamp,
-            waiting: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            untried: 0,
             tried: None,
+            ahead: Vec::new(),
             state,
-        })
+        };
+        shared.stats.windows_open += 1;
+        shared.count_bytes(0, &window);
+        Some(window)
     }
 
     /// Names the window among those of its key's hash: the log sequence of its first event.
@@ -71,13 +97,16 @@ impl OpenWindow {
         self.last_event
     }
 
-    /// The first time that something waits for.
-    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
-        let event = self.waiting.first_key_value().map(|(place, _)| place.time);
-        event.into_iter().chain(self.state.windows.first_due()).min()
+    /// The watermark that something waits for to pass.
+    pub(super) fn first_due(&self, lateness_ms: i64) -> Option<EventTimeMs> {
+        let event = self.waiting.front().map(|waiting| waiting.place.time);
+        let base = self.state.base().and_then(Windows::first_due);
+        let by_horizon = event.into_iter().chain(base).min();
+        let by_horizon = by_horizon.map(|time| time.saturating_add(lateness_ms));
+        by_horizon.into_iter().chain(self.state.windows.first_due()).min()
     }
 
-    /// Lets an event wait for the horizon. Too many move the horizon up.
+    /// Lets an event wait for the horizon, in its place. Too many move the horizon up.
     pub(super) fn take(
         &mut self,
         place: Place,
@@ -85,183 +114,247 @@ impl OpenWindow {
         shared: &mut Shared,
         out: &mut Vec<Effect>,
     ) {
+        let WideEvent { row, hits, visitor } = event;
+        let Some(instance) = row.instance else { return };
         if self.tried.is_some_and(|tried| place < tried) {
             shared.stats.events_not_correctable += 1;
             return;
         }
+        let before = self.bytes();
         self.last_event = self.last_event.max(place.time);
         shared.stats.events_waiting += 1;
-        shared.stats.stage.state_bytes += bytes(&event);
-        self.waiting.insert(place, Waiting { event, is_visit_open: true });
+        self.renumber_if_worn();
+        let index = self.waiting.partition_point(|waiting| waiting.place < place);
+        let ordinal = self.ordinal(index);
+        self.state.kept.insert(ordinal, row.event.as_bytes(), row.seq, &row.identity);
+        if index < self.waiting.len() - self.untried {
+            let behind = self.state.windows.ordinals_mut().filter(|it| **it >= ordinal);
+            behind.for_each(|it| *it += 1);
+            hits.iter().for_each(|hit| self.touch(hit.rule_number(), shared));
+        } else {
+            self.untried += 1;
+        }
+        self.waiting.insert(index, Waiting { place, instance, visitor, hits, is_visit_open: true });
         let waiting_max = usize::try_from(shared.config.window_events_max).unwrap_or(usize::MAX);
         while self.waiting.len() > waiting_max {
-            self.try_first(|_| true, shared, out);
+            self.try_first(shared, out);
         }
+        shared.count_bytes(before, self);
     }
 
     /// A visit is over: actions for it come too late.
     pub(super) fn visit_ended(&mut self, instance: Instance) {
-        for waiting in self.waiting.values_mut() {
-            waiting.is_visit_open &= waiting.event.row.instance != Some(instance);
+        for waiting in &mut self.waiting {
+            waiting.is_visit_open &= waiting.instance != instance;
         }
-        if let Some(held) = self.state.windows.waiting_mut_if_any() {
-            held.visit_ended(instance);
-        }
+        let base = self.state.late_mut().base.as_mut();
+        let held = base.and_then(Windows::waiting_mut_if_any);
+        held.into_iter().for_each(|held| held.visit_ended(instance));
+        let held = self.state.windows.waiting_mut_if_any();
+        held.into_iter().for_each(|held| held.visit_ended(instance));
     }
 
-    /// Tries what lies before the horizon, and asserts what was decided before it.
-    pub(super) fn advance(
-        &mut self,
-        horizon: EventTimeMs,
-        shared: &mut Shared,
-        out: &mut Vec<Effect>,
-    ) {
-        while self.try_first(|time| horizon > time, shared, out) {}
-        self.fire(horizon, shared, out);
+    /// Says what was decided before the watermark, and puts into the base what lies before the horizon.
+    pub(super) fn advance(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
+        let before = self.bytes();
+        self.fire(shared, out);
+        let horizon = shared.horizon;
+        while self.waiting.front().is_some_and(|first| horizon > first.place.time) {
+            self.try_first(shared, out);
+        }
+        self.pass_final(horizon, shared, out);
+        if self.waiting.is_empty() {
+            self.fall_back();
+            self.state.kept.release(&self.named());
+        }
+        shared.count_bytes(before, self);
     }
 
-    /// Tries the first event that waits, if its time satisfies `is_due`.
-    fn try_first(
-        &mut self,
-        is_due: impl Fn(EventTimeMs) -> bool,
-        shared: &mut Shared,
-        out: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(first) = self.waiting.first_entry() else { return false };
-        let place = *first.key();
-        if !is_due(place.time) {
-            return false;
+    /// Puts the first event that waits into the base.
+    fn try_first(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
+        if self.untried == self.waiting.len() {
+            self.try_untried(shared, out);
         }
-        let waiting = first.remove();
-        shared.stats.events_waiting -= 1;
-        shared.stats.stage.state_bytes -= bytes(&waiting.event);
+        let Some(first) = self.waiting.front_mut() else { return };
+        let place = first.place;
+        let mut hits = std::mem::take(&mut first.hits);
         // What was decided before it is not taken for a second match of a rule that fires once.
-        self.fire(place.time, shared, out);
+        self.pass_final(place.time.min(shared.horizon), shared, out);
         self.tried = Some(place);
-        self.try_rules(waiting, shared, out);
-        true
+        let window = self.key.window();
+        hits.retain(|hit| shared.prepared.rules.rules[hit.rule()].window == window);
+        if !hits.is_empty() {
+            let mut base = self.state.late_mut().base.take().unwrap_or_default();
+            let mut found = Vec::new();
+            let counted = self.try_one((0, &hits), &mut base, shared, &mut found);
+            self.state.late_mut().base = Some(base);
+            shared.stats.stage = shared.stats.stage.sum(&counted);
+            shared.stats.stage.events_matched += 1;
+            self.settle(found, shared, out);
+        }
+        self.waiting.pop_front();
+        self.state.kept.drop_first();
+        shared.stats.events_waiting -= 1;
+        if self.state.kept.is_sweep_due() {
+            self.state.kept.sweep(&self.named());
+        }
     }
 
-    fn try_rules(
+    /// Tries an event that waits. The result is what was counted.
+    pub(super) fn try_one(
         &mut self,
-        Waiting { event, is_visit_open }: Waiting,
+        (index, hits): (usize, &[Hit]),
+        windows: &mut Windows,
         shared: &mut Shared,
-        out: &mut Vec<Effect>,
-    ) {
-        let Shared { config, prepared, sites, stats, buffers, .. } = shared;
-        let WideEvent { row, mut hits, visitor } = event;
-        let Ok(view) = row.event.view() else { return };
-        let Some(instance) = row.instance else { return };
-        let window = self.key.window();
-        hits.retain(|hit| prepared.rules.rules[hit.rule()].window == window);
-        let Some(index) = prepared.wide.as_ref().filter(|_| !hits.is_empty()) else { return };
+        found: &mut Vec<Found>,
+    ) -> StageStats {
+        let mut counted = StageStats::default();
+        let Shared { config, prepared, sites, buffers, .. } = shared;
+        let ordinal = self.ordinal(index);
+        let Some(Waiting { instance, visitor, is_visit_open, .. }) = self.waiting.get(index) else {
+            return counted;
+        };
+        let Some(kept) = self.state.kept.get(ordinal) else { return counted };
+        let Some(index) = &prepared.wide else { return counted };
+        let view = &kept.view;
+        self.state.site = Arc::clone(sites.entry(view.site, || view.site.into()));
+        (self.state.id, self.state.instance) = (view.visit(), *instance);
+        self.state.visitor.clone_from(visitor);
         let entry = index.entry(view.name);
         let taken = std::mem::take(buffers);
-        let Ok(mut captures) = entry.extractor().capture_into(&view, taken) else { return };
-        entry.extractor().stamp(&mut captures, &row.identity);
-        let before = self.state.bytes();
-        let state = &mut self.state;
-        if state.kept.is_full(config.visit_events_max) {
-            state.kept.drop_first();
-            if state.kept.is_sweep_due() {
-                state.kept.sweep(&state.windows.named());
+        let Ok(mut captures) = entry.extractor().capture_into(view, taken) else { return counted };
+        entry.extractor().stamp(&mut captures, &kept.identity);
+        let row = EventRow {
+            seq: kept.seq,
+            event: PackedEvent::from_bytes(kept.bytes),
+            instance: Some(*instance),
+            fate: Fate::Matched,
+            identity: kept.identity.clone(),
+        };
+        let (fields, row, visit) = (entry.fields(&captures), &row, &self.state);
+        let window = &self.key.key;
+        let before = found.len();
+        let trial = Trial { prepared, config, window, row, view, fields, visit, ordinal };
+        trial.run(hits, windows, &mut counted, found);
+        *buffers = captures.into_buffers();
+        if !is_visit_open {
+            let of_visit = found[before..].iter_mut().filter(|it| it.fact.instance == *instance);
+            of_visit.for_each(|one| one.fact.is_visit_open = false);
+            if let Some(held) = windows.waiting_mut_if_any() {
+                held.visit_ended(*instance);
             }
         }
-        if state.kept.is_worn() {
-            let renumbered = state.kept.renumber(&state.windows.named());
-            state.windows.ordinals_mut().for_each(|ordinal| *ordinal = renumbered(*ordinal));
-        }
-        let ordinal = state.kept.push(row.event.as_bytes(), row.seq, &row.identity);
-        state.site = Arc::clone(sites.entry(view.site, || view.site.into()));
-        (state.id, state.instance, state.visitor) = (view.visit(), instance, visitor);
-        let fields = entry.fields(&captures);
-        let window = &self.key.key;
-        stats.stage.events_matched += 1;
-        let mut windows = std::mem::take(&mut state.windows);
-        let mut found = Vec::new();
-        let (row, view) = (&row, &view);
-        let trial = Trial { prepared, config, window, row, view, fields, visit: state, ordinal };
-        trial.run(&hits, &mut windows, &mut stats.stage, &mut found);
-        *buffers = captures.into_buffers();
-        if !is_visit_open && let Some(held) = windows.waiting_mut_if_any() {
-            held.visit_ended(instance);
-        }
-        self.state.windows = windows;
-        for one in &mut found {
-            one.fact.is_visit_open &= is_visit_open || one.fact.instance != instance;
-        }
-        say(found, &mut stats.stage, out);
-        let bytes = &mut stats.stage.state_bytes;
-        *bytes = (*bytes + self.state.bytes()).saturating_sub(before);
+        counted
     }
 
-    /// Asserts matches that were decided before a time, in that order.
-    fn fire(&mut self, before: EventTimeMs, shared: &mut Shared, out: &mut Vec<Effect>) {
-        if self.state.windows.first_due().is_none_or(|due| before <= due) {
+    /// The matches of the base that were decided before a time are final.
+    fn pass_final(&mut self, before: EventTimeMs, shared: &mut Shared, out: &mut Vec<Effect>) {
+        let Some(base) = &mut self.state.late_mut().base else { return };
+        if base.first_due().is_none_or(|due| before <= due) {
             return;
         }
-        let Shared { prepared, stats, .. } = shared;
-        let bytes = self.state.bytes();
         let mut found = Vec::new();
-        for held in self.state.windows.take_decided(before) {
-            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            let plan = &prepared.rules.rules[rule];
-            // Its rule was removed, and the state of that is not swept yet.
-            if !plan.is_vacant() {
-                held.pass(plan, &mut self.state.windows, &mut found);
-            }
+        let decided = base.take_decided(before);
+        shared.pass(decided, base, &mut found);
+        self.settle(found, shared, out);
+    }
+
+    /// Matches of the base are final. Those of `emit = "early"` were said before.
+    fn settle(&mut self, found: Vec<Found>, shared: &mut Shared, out: &mut Vec<Effect>) {
+        let (early, last): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|one| shared.is_early(one.rule));
+        self.state.late_mut().settle(early);
+        shared.stats.stage.matches += last.len() as u64;
+        out.extend(last.into_iter().map(|one| Effect::Match(one.fact, 1)));
+    }
+
+    /// Where the kept events name one that waits.
+    fn ordinal(&self, index: usize) -> u32 {
+        let index = u32::try_from(index).expect("window_events_max has 32 bits");
+        self.state.kept.range().start + index
+    }
+
+    /// Ordinals that base or head name, sorted.
+    fn named(&self) -> Vec<u32> {
+        let mut named = self.state.windows.named();
+        named.extend(self.state.base().into_iter().flat_map(Windows::named));
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    /// Gives the events small ordinals again, before they are used up.
+    fn renumber_if_worn(&mut self) {
+        if self.state.kept.is_worn() {
+            let named = self.named();
+            let renumbered = self.state.kept.renumber(&named);
+            self.state.windows.ordinals_mut().for_each(|it| *it = renumbered(*it));
+            let base = self.state.late_mut().base.iter_mut();
+            base.flat_map(Windows::ordinals_mut).for_each(|it| *it = renumbered(*it));
         }
-        say(found, &mut stats.stage, out);
-        let held = &mut stats.stage.state_bytes;
-        *held = (*held + self.state.bytes()).saturating_sub(bytes);
     }
 
     /// Forgets rules that are no longer deployed: what is under way of them, and what events that wait
     /// would mean to them.
     pub(super) fn forget_rules(&mut self, slots: &[u32], shared: &mut Shared) {
-        let before = self.state.bytes();
-        slots.iter().for_each(|slot| self.state.windows.forget(*slot));
-        let bytes = &mut shared.stats.stage.state_bytes;
-        *bytes = (*bytes + self.state.bytes()).saturating_sub(before);
-        for waiting in self.waiting.values_mut() {
-            waiting.event.hits.retain(|hit| {
-                !slots
-                    .iter()
-                    .any(|slot| usize::try_from(*slot).is_ok_and(|slot| slot == hit.rule()))
-            });
+        let before = self.bytes();
+        slots.iter().for_each(|slot| self.state.forget(*slot));
+        self.ahead.retain(|rule| !slots.contains(rule));
+        for waiting in &mut self.waiting {
+            waiting.hits.retain(|hit| !slots.contains(&hit.rule_number()));
         }
+        shared.count_bytes(before, self);
     }
 
     /// Whether nothing waits or is under way, nor was done once, and its horizon did not move up.
     pub(super) fn is_empty(&self, horizon: EventTimeMs) -> bool {
         self.waiting.is_empty()
             && self.state.windows.bytes() == 0
+            && self.state.base().is_none_or(|base| base.bytes() == 0)
             && self.tried.is_none_or(|tried| tried.time < horizon)
     }
 
-    /// Events that wait in it, and bytes, as far as they are counted.
-    pub(super) fn held(&self) -> (u64, u64) {
-        let waiting: u64 = self.waiting.values().map(|waiting| bytes(&waiting.event)).sum();
-        (self.waiting.len() as u64, self.state.bytes() + waiting)
+    /// Events that wait in it.
+    pub(super) fn events_waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
+    /// Bytes, as far as they are counted.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.bytes() + (self.waiting.len() * size_of::<Waiting>()) as u64
     }
 
     /// Takes itself out of the figures.
     pub(super) fn close(self, shared: &mut Shared) {
-        let (waiting, held) = self.held();
         let stats = &mut shared.stats;
         stats.windows_open -= 1;
-        stats.events_waiting -= waiting;
-        stats.stage.state_bytes = stats.stage.state_bytes.saturating_sub(held);
+        stats.events_waiting -= self.events_waiting();
+        stats.stage.state_bytes = stats.stage.state_bytes.saturating_sub(self.bytes());
     }
 }
 
-/// Asserts matches: nothing is ever taken back here.
-fn say(found: Vec<Found>, stats: &mut StageStats, out: &mut Vec<Effect>) {
-    stats.matches += found.len() as u64;
-    out.extend(found.into_iter().map(|one| Effect::Match(one.fact, 1)));
-}
+impl Shared {
+    /// Whether a rule says its matches before they are final.
+    pub(super) fn is_early(&self, rule: u32) -> bool {
+        let rule = usize::try_from(rule).expect("an index of the rules");
+        self.prepared.rules.rules[rule].emit == Emit::Early
+    }
 
-/// Bytes of an event that waits.
-fn bytes(event: &WideEvent) -> u64 {
-    (size_of::<Place>() + size_of::<Waiting>() + event.row.event.as_bytes().len()) as u64
+    /// Matches that waited are found, if their rules may still fire.
+    pub(super) fn pass(&self, held: Vec<Held>, windows: &mut Windows, found: &mut Vec<Found>) {
+        for held in held {
+            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
+            let plan = &self.prepared.rules.rules[rule];
+            // Otherwise its rule was removed, and the state of that is not swept yet.
+            if !plan.is_vacant() {
+                held.pass(plan, windows, found);
+            }
+        }
+    }
+
+    /// The state of a window had so many bytes before.
+    pub(super) fn count_bytes(&mut self, before: u64, window: &OpenWindow) {
+        let bytes = &mut self.stats.stage.state_bytes;
+        *bytes = (*bytes + window.bytes()).saturating_sub(before);
+    }
 }

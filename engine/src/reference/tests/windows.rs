@@ -53,18 +53,22 @@ fn windows_but_a_visit_outlive_their_visits() {
     check_rule(absence, keys, "0s A visitor=7; mark 13m", &["1"]);
 }
 
-/// The horizon lies two minutes behind the watermark.
+/// As on a visit: the horizon lies two minutes behind the watermark.
 #[test]
-fn windows_but_a_visit_are_seen_from_the_horizon() {
+fn a_match_is_early_or_final_on_every_window() {
     for window in ["visitor", "site", "global"] {
         let absence = "sequence with maxspan=10m [A where true] ![X where true]";
-        let keys = &format!("window = \"{window}\"\nfire = \"every\"");
-        check_rule("A where true", keys, "0s A visitor=7; mark 2m", &[]);
-        check_rule("A where true", keys, "0s A visitor=7; mark 120001ms", &["1"]);
-        check_rule(absence, keys, "0s A visitor=7; mark 12m", &[]);
-        check_rule(absence, keys, "0s A visitor=7; mark 720001ms", &["1"]);
+        let early = &format!("window = \"{window}\"\nfire = \"every\"");
+        let last = &format!("{early}\nemit = \"final\"");
+        check_rule("A where true", early, "0s A visitor=7; mark 0s", &["1"]);
+        check_rule("A where true", last, "0s A visitor=7; mark 2m", &[]);
+        check_rule("A where true", last, "0s A visitor=7; mark 120001ms", &["1"]);
+        check_rule(absence, early, "0s A visitor=7; mark 10m", &[]);
+        check_rule(absence, early, "0s A visitor=7; mark 600001ms", &["1"]);
+        check_rule(absence, last, "0s A visitor=7; mark 12m", &[]);
+        check_rule(absence, last, "0s A visitor=7; mark 720001ms", &["1"]);
         let late = "10s B visitor=7; mark 11s; 5s A visitor=7 visit=2; mark 3m";
-        check_rule(AB, keys, late, &["2 1"]);
+        check_rule(AB, last, late, &["2 1"]);
     }
 }
 
