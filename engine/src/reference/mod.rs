@@ -21,11 +21,9 @@
 //!    last event, or the deadline behind which nothing can refuse it any more.
 //! 4. **Assertion**: `emit = "early"` asserts a match decided by an event as soon as it is there,
 //!    and one decided by a deadline when the watermark has passed that; `emit = "final"` asserts both
-//!    when the horizon has. Windows other than the visit are seen from the horizon, so that nothing
-//!    in them is ever taken back: both kinds wait for it there. A closed window asserts all.
-//!    `fire = "once"` keeps the one that is decided first, also while that waits for its deadline; at
-//!    one moment a match that an event decides goes before one that waited, then that whose last event
-//!    is earlier.
+//!    when the horizon has. A closed window asserts all. `fire = "once"` keeps the one that is decided
+//!    first, also while that waits for its deadline; at one moment a match that an event decides goes
+//!    before one that waited, then that whose last event is earlier.
 //!
 //! Nothing is suppressed here: what suppression lets out is decided in log order, outside of this.
 

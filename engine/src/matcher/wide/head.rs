@@ -25,11 +25,19 @@ use std::sync::Arc;
 
 impl OpenWindow {
     /// A rule is evaluated again at the end of the epoch, from the base over all events that wait, if
-    /// it may still say something before it is final. (The window is to be listed for that.)
+    /// it says matches before they are final. (The window must be listed for that.)
     pub(super) fn touch(&mut self, rule: u32, shared: &Shared) {
-        let is_done = self.state.base().is_some_and(|base| base.is_done(rule));
-        if shared.is_early(rule) && !is_done {
+        if shared.is_early(rule) {
             self.state.late_mut().touch(rule);
+        }
+    }
+
+    /// An event that comes late touches the rules that may still fire.
+    pub(super) fn touch_open(&mut self, hits: &[Hit], shared: &Shared) {
+        for rule in hits.iter().map(|hit| hit.rule_number()) {
+            if !self.state.base().is_some_and(|base| base.is_done(rule)) {
+                self.touch(rule, shared);
+            }
         }
     }
 

@@ -130,7 +130,7 @@ impl OpenWindow {
         if index < self.waiting.len() - self.untried {
             let behind = self.state.windows.ordinals_mut().filter(|it| **it >= ordinal);
             behind.for_each(|it| *it += 1);
-            hits.iter().for_each(|hit| self.touch(hit.rule_number(), shared));
+            self.touch_open(&hits, shared);
         } else {
             self.untried += 1;
         }

@@ -154,6 +154,27 @@ fn over_window_events_max_what_moved_up_is_final() {
 }
 
 #[test]
+fn what_moved_up_stands_when_its_rule_is_tried_again() {
+    let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
+    let mut run = Run::new(&[(AB, VISITOR)], config);
+    run.event(&sample("A", 10)).event(&sample("B", 20)).mark(20);
+    run.event(&sample("A", 30)).event(&sample("A", 40)).mark(40);
+    run.event(&sample("A", 35)).mark(40);
+    assert_eq!(run.lines(), ["+1 2"]);
+}
+
+#[test]
+fn what_moves_up_while_its_rule_waits_to_be_tried_again_is_said() {
+    let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
+    let mut run = Run::new(&[(AB, VISITOR)], config);
+    run.event(&sample("A", 10)).event(&sample("A", 30)).mark(30);
+    run.event(&sample("B", 20)).event(&sample("A", 40)).mark(40);
+    assert_eq!(run.lines(), ["+1 3"]);
+    run.event(&sample("A", 35)).mark(40).mark(10_000);
+    assert_eq!(run.lines(), ["+1 3"]);
+}
+
+#[test]
 fn over_rule_hits_max_the_first_match_is_final() {
     let config = MatcherConfig { rule_hits_max: 1, ..NONE_MADE_UP };
     let mut run = Run::new(&[(BETWEEN, VISITOR)], config);
