@@ -37,6 +37,9 @@ pub(super) struct Waiting {
     /// Of rules that were deployed when it came.
     pub(super) hits: Vec<Hit>,
     is_visit_open: bool,
+    /// It came late in this epoch, and was not tried yet on rules that need no other event.
+    #[serde(skip)]
+    pub(super) is_late: bool,
 }
 
 /// A window in which something is under way, or waits, or fired once.
@@ -56,6 +59,9 @@ pub(super) struct OpenWindow {
     /// The last so many of them were not tried on the head: none behind an epoch.
     #[serde(skip)]
     pub(super) untried: usize,
+    /// How many are late in this epoch.
+    #[serde(skip)]
+    pub(super) late: usize,
     /// The last event that went into the base.
     tried: Option<Place>,
     /// The rules that the head has, sorted.
@@ -79,6 +85,7 @@ impl OpenWindow {
             last_event: view.timestamp,
             waiting: VecDeque::new(),
             untried: 0,
+            late: 0,
             tried: None,
             ahead: Vec::new(),
             state,
@@ -127,14 +134,17 @@ impl OpenWindow {
         let index = self.waiting.partition_point(|waiting| waiting.place < place);
         let ordinal = self.ordinal(index);
         self.state.kept.insert(ordinal, row.event.as_bytes(), row.seq, &row.identity);
-        if index < self.waiting.len() - self.untried {
+        let is_late = index < self.waiting.len() - self.untried;
+        if is_late {
+            self.late += 1;
             let behind = self.state.windows.ordinals_mut().filter(|it| **it >= ordinal);
             behind.for_each(|it| *it += 1);
             self.touch_open(&hits, shared);
         } else {
             self.untried += 1;
         }
-        self.waiting.insert(index, Waiting { place, instance, visitor, hits, is_visit_open: true });
+        let waiting = Waiting { place, instance, visitor, hits, is_visit_open: true, is_late };
+        self.waiting.insert(index, waiting);
         let waiting_max = usize::try_from(shared.config.window_events_max).unwrap_or(usize::MAX);
         while self.waiting.len() > waiting_max {
             self.try_first(shared, out);
@@ -172,7 +182,7 @@ impl OpenWindow {
 
     /// Puts the first event that waits into the base.
     fn try_first(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
-        if self.untried == self.waiting.len() {
+        if self.untried == self.waiting.len() || self.waiting.front().is_some_and(|it| it.is_late) {
             self.try_untried(shared, out);
         }
         let Some(first) = self.waiting.front_mut() else { return };

@@ -98,6 +98,23 @@ fn once_is_for_the_match_that_was_first_and_one_action_is_corrected() {
     assert_eq!(run.lines(), ["+1", "-1", "+2"], "and it stays done");
 }
 
+/// Each event is a match by itself: no other is looked at.
+#[test]
+fn a_late_event_that_is_a_match_by_itself_is_said() {
+    for window_events_max in [1_000, 2] {
+        let config = MatcherConfig { window_events_max, ..NONE_MADE_UP };
+        let mut run = Run::new(&[("A where true", VISITOR), (AB, VISITOR)], config);
+        run.event(&sample("A", 50)).event(&sample("B", 60)).mark(60);
+        run.event(&sample("A", 55)).event(&sample("A", 52).visit(2)).mark(60);
+        let alone = run.said.iter().filter(|(fact, _)| &*fact.rule == "r0");
+        let mut alone: Vec<_> = alone.map(|(fact, sign)| (ids(fact), *sign)).collect();
+        alone.sort_unstable();
+        assert_eq!(alone, [(vec![1], 1), (vec![3], 1), (vec![4], 1)]);
+        run.mark(10_000);
+        assert_eq!(run.said.iter().filter(|(fact, _)| &*fact.rule == "r0").count(), 3);
+    }
+}
+
 /// What is said of an action is said of one visit, or a correction would not meet what it corrects.
 #[test]
 fn a_correction_is_of_the_visit_that_had_the_action() {
