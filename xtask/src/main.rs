@@ -2,6 +2,7 @@
 
 #[path = "../../tests/beside/mod.rs"]
 mod beside;
+mod deny;
 mod e2e;
 mod status;
 mod tidy;
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Checks sizes, heads, directions of dependencies and words that clippy cannot see
     Tidy,
+    /// Checks licences, bans and sources of the dependencies
+    Deny,
     /// Runs the tests that need more than Rust: DuckDB, Spark, a browser
     E2e(e2e::E2eArgs),
     /// Kills a server under load and checks that nothing acknowledged is lost or doubled
@@ -30,6 +33,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Tidy => run_tidy(),
+        Command::Deny => deny::run(&root()),
         Command::E2e(args) => e2e::run(&root(), &args),
         Command::Torture(args) => torture::run(&root(), &args),
     }

@@ -54,7 +54,7 @@ pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
     let examples = Examples {
         root,
         binary,
-        python: tools::python(&root.join("target"))?,
+        python: super::python(root)?,
         reports: folder.path().join("reports"),
     };
     tools::program("java", &["default-jre-headless"])?;

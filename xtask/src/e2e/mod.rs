@@ -8,11 +8,14 @@ mod demo;
 mod examples;
 mod idle;
 mod readers;
-mod tools;
+pub(crate) mod tools;
 mod web_driver;
 
 use crate::torture::overload;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Python packages, pinned.
+const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.1", "pyspark==4.3.0"];
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -50,3 +53,9 @@ pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
 }
 
 type Test = fn(&Path, &Path) -> anyhow::Result<()>;
+
+/// A Python with what reads Parquet.
+fn python(root: &Path) -> anyhow::Result<PathBuf> {
+    let programs = tools::python(&root.join("target/e2e-python"), PYTHON_PACKAGES)?;
+    Ok(programs.join("python"))
+}

@@ -38,7 +38,7 @@ print(json.dumps({"events": read("events").count(),
 /// # Errors
 /// When a reader counts differently, or cannot be had.
 pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
-    let python = tools::python(&root.join("target"))?;
+    let python = super::python(root)?;
     tools::program("java", &["default-jre-headless"])?;
     let folder = tempfile::tempdir()?;
     let said = replay(root, binary, folder.path())?;

@@ -4,9 +4,6 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Python packages, pinned.
-const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.1", "pyspark==4.3.0"];
-
 /// Runs a command to its end.
 ///
 /// # Errors
@@ -44,24 +41,23 @@ pub(crate) fn program(name: &str, packages: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A Python with the pinned packages, in a folder of its own below `target`.
+/// A Python with these pinned packages, in a folder of its own: the `bin` of it.
 ///
 /// # Errors
 /// When Python or a package cannot be had.
-pub(crate) fn python(target: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn python(folder: &Path, packages: &[&str]) -> anyhow::Result<PathBuf> {
     program("python3", &["python3", "python3-venv"])?;
-    let folder = target.join("e2e-python");
-    let python = folder.join("bin/python");
+    let programs = folder.join("bin");
     let stamp = folder.join("packages.txt");
-    let wanted = PYTHON_PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         crate::say("python packages: found");
-        return Ok(python);
+        return Ok(programs);
     }
-    crate::say(&format!("python packages: installing {}", PYTHON_PACKAGES.join(" ")));
+    crate::say(&format!("python packages: installing {}", packages.join(" ")));
     run("python3", &["-m", "venv", &folder.to_string_lossy()])?;
-    let install = [&["-m", "pip", "install", "--quiet"], PYTHON_PACKAGES].concat();
-    run(&python.to_string_lossy(), &install)?;
+    let install = [&["-m", "pip", "install", "--quiet"], packages].concat();
+    run(&programs.join("python").to_string_lossy(), &install)?;
     std::fs::write(stamp, wanted)?;
-    Ok(python)
+    Ok(programs)
 }
