@@ -197,6 +197,10 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// [`LogError::Gone`], or what the file system says.
     fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError>;
 
+    /// An epoch behind which everything can be read that is still held and came from `time` on, not
+    /// long before that.
+    fn epoch_before(&self, time: ServerTimeMs) -> Epoch;
+
     /// Whatever is at or before `through` is no longer needed to restart; the log may remove it.
     fn release(&self, through: Epoch);
 

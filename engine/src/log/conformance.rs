@@ -183,6 +183,9 @@ fn a_reader_starts_behind_any_epoch(log: &dyn Log) {
         assert!(groups.iter().map(|group| group.mark.epoch.0).eq(after + 1..=20), "{after}");
     }
     assert!(matches!(log.reader(Some(Epoch(21))), Err(LogError::Ahead(Epoch(21)))));
+    for Group { mark, .. } in read_after(log, None) {
+        assert!(log.epoch_before(mark.now) < mark.epoch, "{mark:?}");
+    }
 }
 
 fn a_reader_waits_for_what_comes(log: &dyn Log) {

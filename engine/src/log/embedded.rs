@@ -10,7 +10,7 @@ use super::writer::GroupWriter;
 use super::{LogConfig, Standing};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskLock};
-use crate::model::Epoch;
+use crate::model::{Epoch, ServerTimeMs};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -174,6 +174,10 @@ impl Log for EmbeddedLog {
 
     fn reader(&self, after: Option<Epoch>) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(FileReader::open(Arc::clone(&self.shared), after)?))
+    }
+
+    fn epoch_before(&self, time: ServerTimeMs) -> Epoch {
+        self.shared.epoch_before(time)
     }
 
     fn release(&self, through: Epoch) {

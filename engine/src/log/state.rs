@@ -329,6 +329,15 @@ impl Shared {
         (is_released && is_due).then_some(*first)
     }
 
+    /// The end of the epoch before the last segment that was made before a time; before the first
+    /// segment, where none was.
+    pub(super) fn epoch_before(&self, time: ServerTimeMs) -> Epoch {
+        let state = self.state();
+        let made_before = state.segments.iter().rev().find(|it| it.header.made < time);
+        let segment = made_before.or(state.segments.first());
+        segment.map_or(Epoch(0), |segment| Epoch(segment.header.first_epoch.0 - 1))
+    }
+
     /// The first segment is gone.
     pub(super) fn removed(&self, number: u64) {
         let mut state = self.state();

@@ -4,7 +4,7 @@ use super::digests::names;
 use super::*;
 use crate::log::LogBase;
 use crate::log::Standing;
-use crate::model::Epoch;
+use crate::model::{Epoch, ServerTimeMs};
 
 fn open_with(
     disk: &SimDisk,
@@ -203,4 +203,19 @@ fn a_damaged_digest_of_a_removed_segment_loses_its_ids_only() {
     disk.remove(&third).expect("removed");
     let held = duplicates(&disk);
     assert!((20..33).contains(&held), "those before it too: {held}");
+}
+
+#[test]
+fn the_place_of_a_time_is_found_by_segments() {
+    let disk = SimDisk::default();
+    let (log, setup) = open_with(&disk, None, |_| {});
+    fill(&log, &setup, 0..40);
+    // Epoch e is of the time 1000 + 10 e; a segment has less than eight.
+    for epoch in 1..=40_i64 {
+        let before = log.epoch_before(ServerTimeMs(1_000 + 10 * epoch)).0;
+        let is_near = (epoch - 8..epoch).contains(&i64::try_from(before).expect("small"));
+        assert!(is_near, "{before} for {epoch}");
+    }
+    assert_eq!(log.epoch_before(ServerTimeMs(0)), Epoch(0));
+    assert_eq!(log.epoch_before(ServerTimeMs(i64::MAX)).0 / 8, 4, "the last segment");
 }
