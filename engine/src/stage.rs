@@ -12,8 +12,8 @@ use crate::model::{
 use crate::snapshot::Unreadable;
 use crate::suppress::SuppressRules;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a stage says. Most effects are events; the others are boxed, so that a list of effects
 /// takes 80 bytes for each and not 320.
@@ -51,6 +51,60 @@ pub struct RuleChange {
     pub suppress: Arc<SuppressRules>,
     /// What is paused.
     pub paused: Arc<BTreeSet<PauseKey>>,
+    /// Where visits are counted of which a new rule was not shown all.
+    pub partial: Arc<PartialBackfills>,
+    /// Rules on other windows than the visit that are shown what was before them.
+    pub backfill: Option<BackfillRules>,
+}
+
+/// Visits that had had more events than they keep when a new rule was shown them, by its slot.
+#[derive(Debug, Default)]
+pub struct PartialBackfills(Mutex<BTreeMap<u32, u64>>);
+
+impl PartialBackfills {
+    /// One more, for each of some rules.
+    pub fn count(&self, slots: &[u32]) {
+        let mut visits = self.lock();
+        slots.iter().for_each(|slot| *visits.entry(*slot).or_default() += 1);
+    }
+
+    /// How many it were for a rule.
+    #[must_use]
+    pub fn of(&self, slot: u32) -> u64 {
+        self.lock().get(&slot).copied().unwrap_or_default()
+    }
+
+    /// The rules of these slots are new.
+    pub fn reset(&self, slots: &[u32]) {
+        self.lock().retain(|slot, _| !slots.contains(slot));
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<u32, u64> {
+        self.lock().clone()
+    }
+
+    /// With those that were counted before.
+    #[must_use]
+    pub fn restored(all: BTreeMap<u32, u64>) -> Self {
+        Self(Mutex::new(all))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rules that see nothing but the past until they have caught up with it.
+#[derive(Clone, Debug)]
+pub struct BackfillRules {
+    /// Tells these from those of another time.
+    pub number: u64,
+    /// Made ready to run: of those on other windows than the visit they alone.
+    pub rules: Arc<Prepared>,
+    /// Their slots, sorted.
+    pub slots: Arc<[u32]>,
 }
 
 /// One stage's share on one worker.

@@ -17,8 +17,11 @@
 //! **Invariant:** what runs is a function of the control records alone. A package that this version
 //! cannot compile (an older one could) runs nothing, and the others run all the same.
 
+mod backfill;
+mod backfills;
 mod compiler;
 mod deployer;
+mod held;
 mod saved;
 mod slots;
 #[cfg(test)]
@@ -32,11 +35,16 @@ use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use beckon_rules::schema::Schema;
+use held::Held;
 use slots::{Arranged, Slots};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use backfill::{BACKFILL_RECORDS, Backfill, PastEpochs};
+pub use backfills::{Backfills, RuleBackfill};
 pub use compiler::{Compiled, Compiler};
 pub use deployer::{Deployed, Deployer, FolderPackage, NotDeployed};
+pub use held::{BackfilledFrom, Group, RulePlace};
 pub use saved::{CatalogError, SavedCatalog};
 
 /// Follows the control records of the log.
@@ -47,6 +55,8 @@ pub struct Catalog {
     standing: Standing,
     slots: Slots,
     changing_until: Epoch,
+    held: Held,
+    backfilled_from: BackfilledFrom,
     /// What the workers have; nothing of it is new.
     current: RuleChange,
 }
@@ -65,10 +75,19 @@ impl Catalog {
             fresh: Arc::default(),
             begins: Arc::default(),
             paused: Arc::default(),
+            backfill: None,
+            partial: Arc::default(),
         };
-        let (standing, slots) = (Standing::default(), Slots::default());
-        let changing_until = Epoch(0);
-        Ok(Self { compiler, suppress, standing, slots, changing_until, current })
+        Ok(Self {
+            compiler,
+            suppress,
+            standing: Standing::default(),
+            slots: Slots::default(),
+            changing_until: Epoch(0),
+            held: Held::default(),
+            backfilled_from: BackfilledFrom::new(),
+            current,
+        })
     }
 
     /// Takes the records of an epoch; what all workers take behind its end, if anything changes.
@@ -77,14 +96,20 @@ impl Catalog {
         mark: &EpochMark,
         controls: &[Arc<Control>],
     ) -> Option<Arc<RuleChange>> {
-        if controls.is_empty() {
+        let is_caught_up = std::mem::take(&mut self.held.is_caught_up);
+        if controls.is_empty() && !is_caught_up {
             return None;
         }
         let before = self.standing.clone();
         controls.iter().for_each(|control| self.standing.apply(control));
         let mut change = self.current.clone();
-        if self.standing.packages != before.packages {
-            self.compile(mark.epoch, &mut change);
+        let is_other = self.standing.packages != before.packages;
+        if is_other || is_caught_up {
+            let records = mark.last_seq.0 + 1 - mark.first_seq.0;
+            let is_first = mark.first_seq.0 == 1 && records <= controls.len() as u64;
+            self.compile((mark, is_first), &mut change);
+        }
+        if is_other {
             change.begins = begins(&change, mark);
             self.changing_until = Epoch(mark.epoch.0 + CHANGE_EPOCHS);
         }
@@ -94,26 +119,38 @@ impl Catalog {
         Some(Arc::new(change))
     }
 
-    /// Puts what stands compiled into slots.
-    fn compile(&mut self, epoch: Epoch, change: &mut RuleChange) {
+    /// Puts what stands compiled into slots, behind the end of an epoch; nothing may have been before it.
+    fn compile(&mut self, (ended, is_first): (&EpochMark, bool), change: &mut RuleChange) {
         let compiled = self.compiler.compile(&self.standing.packages);
         for key in &compiled.broken {
             tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
         }
         let RuleSet { fields, rules, types } = &*compiled.rules;
-        let Arranged { rules, retired, fresh } = self.slots.arrange(epoch, rules);
-        let rules = RuleSet { fields: fields.clone(), rules, types: types.clone() };
+        let Arranged { rules, retired, fresh } = self.slots.arrange(ended.epoch, rules);
+        let rules = Arc::new(RuleSet { fields: fields.clone(), rules, types: types.clone() });
+        self.held.retire(&retired);
+        if !is_first {
+            self.held.add(&fresh, &rules, ended.now);
+        }
+        change.backfill = self.held.backfill(&rules);
+        let stand: BTreeSet<RulePlace> = (0_u32..)
+            .zip(&rules.rules)
+            .filter(|(slot, plan)| !plan.is_vacant() && !self.held.has(*slot))
+            .map(|(_, plan)| held::place(plan))
+            .collect();
+        self.backfilled_from.retain(|rule, _| stand.contains(rule));
         let suppress = SuppressRules::new(&rules, &self.suppress);
         change.suppress = Arc::new(suppress.expect("compiling and `new` checked the schedules"));
-        change.rules = Arc::new(Prepared::new(Arc::new(rules)));
+        change.rules = Arc::new(Prepared::with_wide(rules, |slot| !self.held.has(slot)));
+        change.partial.reset(&fresh);
         change.retired = retired.into();
         change.fresh = fresh.into();
     }
 
-    /// Whether a deployment may not have reached all open visits behind this epoch.
+    /// Whether a deployment may not have reached all open visits and windows behind this epoch.
     #[must_use]
     pub fn is_changing(&self, epoch: Epoch) -> bool {
-        epoch < self.changing_until
+        epoch < self.changing_until || self.held.is_any()
     }
 }
 

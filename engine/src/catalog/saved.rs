@@ -1,13 +1,14 @@
 //! The catalog in a snapshot: what stands deployed, and which rule has which slot.
 
 use super::slots::Slots;
-use super::{Catalog, Compiler};
+use super::{BackfilledFrom, Catalog, Compiler};
 use crate::log::Standing;
-use crate::model::Epoch;
-use crate::stage::{RuleBegin, RuleChange};
+use crate::model::EpochMark;
+use crate::stage::{PartialBackfills, RuleBegin, RuleChange};
 use crate::suppress::SuppressConfig;
 use beckon_rules::schedule::ScheduleError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A catalog while no deployment is under way.
@@ -17,6 +18,8 @@ pub struct SavedCatalog {
     pub standing: Standing,
     slots: Slots,
     begins: Vec<Option<RuleBegin>>,
+    backfilled_from: BackfilledFrom,
+    partial: BTreeMap<u32, u64>,
 }
 
 /// Why a catalog cannot go on.
@@ -38,6 +41,8 @@ impl Catalog {
             standing: self.standing.clone(),
             slots: self.slots.clone(),
             begins: self.current.begins.to_vec(),
+            backfilled_from: self.backfilled_from.clone(),
+            partial: self.current.partial.all(),
         }
     }
 
@@ -49,13 +54,15 @@ impl Catalog {
         compiler: Arc<Compiler>,
         suppress: SuppressConfig,
         saved: SavedCatalog,
-        ended: Epoch,
+        ended: &EpochMark,
     ) -> Result<Self, CatalogError> {
         let mut catalog = Self::new(compiler, suppress)?;
-        let SavedCatalog { standing, slots, begins } = saved;
+        let SavedCatalog { standing, slots, begins, backfilled_from, partial } = saved;
         (catalog.standing, catalog.slots) = (standing, slots);
+        catalog.backfilled_from = backfilled_from;
+        catalog.current.partial = Arc::new(PartialBackfills::restored(partial));
         let mut change = catalog.current.clone();
-        catalog.compile(ended, &mut change);
+        catalog.compile((ended, false), &mut change);
         if !change.fresh.is_empty() || !change.retired.is_empty() {
             return Err(CatalogError::OtherRules);
         }

@@ -41,7 +41,7 @@ mod wide_operator;
 mod worker;
 
 use crate::live::{LiveConfig, LiveHandle};
-use crate::matcher::{WideSetup, WideStats};
+use crate::matcher::{BackfillStep, WideSetup, WideStats};
 use crate::model::{Epoch, EpochInput, EpochOutput};
 use crate::snapshot::{Cut, OnPiece, Restored};
 use crate::stage::{RuleChange, Stage, StageStats};
@@ -92,6 +92,8 @@ pub struct DataflowConfig {
 pub struct Behind {
     /// All workers take other rules.
     pub change: Option<Arc<RuleChange>>,
+    /// New rules on other windows than the visit are shown more of what was before them.
+    pub backfill: Option<Arc<BackfillStep>>,
     /// Pieces of a snapshot are taken.
     pub cuts: Vec<Cut>,
 }

@@ -135,7 +135,8 @@ impl Shared {
             return Err(Stopped::OutOfOrder { given: epoch, last });
         }
         state.last_submitted = Some(epoch);
-        if behind.change.is_some() || !behind.cuts.is_empty() {
+        let Behind { change, backfill, cuts } = &behind;
+        if change.is_some() || backfill.is_some() || !cuts.is_empty() {
             state.behind.insert(epoch, behind);
         }
         state.queue.push_back(routed);

@@ -206,6 +206,9 @@ impl Runner {
         let Some(router) = &mut self.router else { return };
         let mut inputs = Vec::new();
         router.route(&self.effects, &mut inputs);
+        if let Some(visits) = behind.backfill.as_ref().and_then(|step| step.caught_up.as_ref()) {
+            router.join(visits, |partition| self.shared.has(self.index, partition));
+        }
         if let Some(change) = &behind.change {
             router.deploy(change);
         }

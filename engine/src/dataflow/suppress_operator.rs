@@ -88,7 +88,7 @@ impl Runner {
             mark.expect("this worker's stage says the mark before the frontier passes");
         consolidate(&mut facts);
         let rows = self.suppressor.epoch(&mark, facts);
-        let Behind { change, cuts } = self.shared.behind(mark.epoch);
+        let Behind { change, cuts, .. } = self.shared.behind(mark.epoch);
         if let Some(change) = change {
             self.suppressor.set_rules(&change.suppress);
             self.suppressor.set_paused(&change.paused);

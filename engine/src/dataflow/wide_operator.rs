@@ -76,9 +76,13 @@ impl Runner {
         let mark = mark.expect("this worker's stage says the mark before the frontier passes");
         let mut effects = Vec::new();
         self.wide.epoch(&mark, inputs, &mut effects);
-        let Behind { change, cuts } = self.shared.behind(mark.epoch);
+        let Behind { change, backfill, cuts } = self.shared.behind(mark.epoch);
+        if let Some(step) = backfill {
+            let is_own = |partition| self.shared.has(self.index, partition);
+            self.wide.backfill(&step, is_own, &mut effects);
+        }
         if let Some(change) = change {
-            self.wide.deploy(&change);
+            self.wide.deploy(&change, &mut effects);
         }
         Partitions::new(&self.shared, self.index, Part::Windows).give(
             &mark,

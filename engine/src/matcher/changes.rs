@@ -15,7 +15,7 @@ use super::partition::Partition;
 use super::standing::Found;
 use super::visit::Visit;
 use crate::model::{Epoch, EventTimeMs, PARTITIONS};
-use crate::stage::{Effect, RuleBegin, RuleChange};
+use crate::stage::{Effect, PartialBackfills, RuleBegin, RuleChange};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -66,6 +66,7 @@ pub(super) struct Changes {
     under_way: VecDeque<Change>,
     /// By slot.
     begins: Arc<[Option<RuleBegin>]>,
+    partial: Arc<PartialBackfills>,
 }
 
 impl Changes {
@@ -77,11 +78,12 @@ impl Changes {
     /// Begins behind deployments that have reached all visits.
     pub(super) fn resume(&mut self, change: &RuleChange) {
         self.begins = Arc::clone(&change.begins);
+        self.partial = Arc::clone(&change.partial);
     }
 
     /// A deployment.
     pub(super) fn add(&mut self, change: &RuleChange) {
-        self.begins = Arc::clone(&change.begins);
+        self.resume(change);
         let (retired, fresh) = (Arc::clone(&change.retired), Arc::clone(&change.fresh));
         if retired.is_empty() && fresh.is_empty() {
             return;
@@ -97,16 +99,21 @@ impl Changes {
 
     /// Whether a match was complete before its rule was deployed.
     pub(super) fn is_backfilled(&self, found: &Found) -> bool {
-        let slot = usize::try_from(found.rule).expect("32 bits");
-        let begin = self.begins.get(slot).copied().flatten();
-        begin.is_some_and(|begin| {
-            if found.is_deadline {
-                found.fact.decided < begin.watermark
-            } else {
-                found.fact.seq <= begin.seq
-            }
-        })
+        is_backfilled(&self.begins, found)
     }
+}
+
+/// Whether a match was complete before its rule began, by slot.
+pub(super) fn is_backfilled(begins: &[Option<RuleBegin>], found: &Found) -> bool {
+    let slot = usize::try_from(found.rule).expect("32 bits");
+    let begin = begins.get(slot).copied().flatten();
+    begin.is_some_and(|begin| {
+        if found.is_deadline {
+            found.fact.decided < begin.watermark
+        } else {
+            found.fact.seq <= begin.seq
+        }
+    })
 }
 
 impl Shared {
@@ -163,7 +170,10 @@ impl Shared {
             return;
         }
         self.stats.backfills += 1;
-        self.stats.backfills_partial += u64::from(visit.kept.has_left());
+        if visit.kept.has_left() {
+            self.stats.backfills_partial += 1;
+            self.changes.partial.count(fresh);
+        }
         let held_bytes = visit.bytes();
         let mut windows = std::mem::take(&mut visit.windows);
         let mut found = std::mem::take(&mut self.found);

@@ -104,10 +104,10 @@ pub(super) struct Index {
 
 impl Index {
     /// That of the rules on some kinds of window.
-    pub(super) fn new(rules: &RuleSet, is_asked: impl Fn(Window) -> bool) -> Self {
+    pub(super) fn new(rules: &RuleSet, is_asked: impl Fn(RuleIndex, Window) -> bool) -> Self {
         let mut by_name: BTreeMap<Option<&str>, Vec<Target<'_>>> = BTreeMap::new();
         let numbered = (0_u32..).map(RuleIndex).zip(&rules.rules);
-        for (rule, plan) in numbered.filter(|(_, plan)| is_asked(plan.window)) {
+        for (rule, plan) in numbered.filter(|(rule, plan)| is_asked(*rule, plan.window)) {
             for (role, step) in terms(plan) {
                 let target = Target { hit: Hit::new(rule, role), step };
                 by_name.entry(step.name.as_deref()).or_default().push(target);

@@ -207,6 +207,18 @@ impl KeptEvents {
         self.gone = 0;
     }
 
+    /// Remembers events by their ids, before those that are kept: these have ordinals that are larger by
+    /// their number. An id that is no longer known has an ordinal all the same. Returns the first
+    /// ordinal, and how many there are.
+    pub(super) fn remember(&mut self, ids: Vec<Option<EventId>>) -> (Ordinal, u32) {
+        self.drop_gone();
+        let (first, more) = (self.base, count(ids.len()));
+        let numbered = (first..).zip(ids);
+        self.spilled.extend(numbered.filter_map(|(ordinal, id)| Some((ordinal, id?))));
+        self.base += more;
+        (first, more)
+    }
+
     /// Whether ordinals are nearly used up: a window without an end may have more events.
     pub(super) fn is_worn(&self) -> bool {
         self.end() >= ORDINALS_MAX

@@ -65,7 +65,9 @@ pub use changes::CHANGE_EPOCHS;
 pub use config::MatcherConfig;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
-pub use wide::{Router, Wide, WideInput, WideSetup, WideStats};
+pub use wide::{
+    BackfillStep, OpenVisits, Past, PastEpoch, Router, Wide, WideInput, WideSetup, WideStats,
+};
 
 use crate::model::{
     CloseReason, Epoch, EpochMark, EventRow, EventTimeMs, EventView, Fate, Flags, Identity,

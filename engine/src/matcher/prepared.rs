@@ -29,16 +29,31 @@ impl Prepared {
     /// Makes a rule set ready.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
+        Self::with_wide(rules, |_| true)
+    }
+
+    /// The same; of the rules on other windows than the visit only those see events whose slots are
+    /// asked for.
+    #[must_use]
+    pub fn with_wide(rules: Arc<RuleSet>, is_asked: impl Fn(u32) -> bool) -> Self {
         let is_wide = |window| window != Window::Visit;
-        let has_wide = rules.rules.iter().any(|rule| is_wide(rule.window));
+        let numbered = || (0_u32..).zip(&rules.rules);
+        let has_wide = numbered().any(|(slot, rule)| is_wide(rule.window) && is_asked(slot));
         Self {
-            index: Index::new(&rules, |window| !is_wide(window)),
-            wide: has_wide.then(|| Index::new(&rules, is_wide)),
+            index: Index::new(&rules, |_, window| !is_wide(window)),
+            wide: has_wide
+                .then(|| Index::new(&rules, |rule, window| is_wide(window) && is_asked(rule.0))),
             reaches: Reaches::new(&rules.rules),
             actions: rules.rules.iter().map(|rule| Action::new(&rule.action)).collect(),
             bound_reads: rules.rules.iter().map(|rule| BoundReads::of(&rules, rule)).collect(),
             rules,
         }
+    }
+
+    /// The rules, by slot.
+    #[must_use]
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
     }
 
     /// How many slots there are, with a rule or without.

@@ -168,6 +168,8 @@ impl Run {
         }
         let suppress = SuppressRules::new(rules, &SuppressConfig::default());
         let change = RuleChange {
+            backfill: None,
+            partial: Arc::default(),
             rules: Arc::new(Prepared::new(Arc::clone(rules))),
             retired: Arc::default(),
             fresh: Arc::default(),

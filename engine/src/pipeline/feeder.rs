@@ -3,10 +3,12 @@
 use super::progress::{Ending, Progress};
 use super::rounds::Rounds;
 use super::{PipelineError, Stopped};
-use crate::catalog::Catalog;
+use crate::catalog::{BACKFILL_RECORDS, Backfill, Catalog, PastEpochs};
 use crate::dataflow::{Behind, Dataflow, DataflowStats};
 use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
-use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent};
+use crate::matcher::{BackfillStep, MatcherConfig};
+use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent, ServerTimeMs};
+use crate::stage::BackfillRules;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,11 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn new(delay_ms: u32) -> Self {
         Self { delay_ms: i64::from(delay_ms), watermark: EventTimeMs::MIN }
+    }
+
+    /// The same distance, before the first mark.
+    fn anew(&self) -> Self {
+        Self { watermark: EventTimeMs::MIN, ..*self }
     }
 
     /// Goes on behind an epoch.
@@ -72,6 +79,10 @@ pub(super) struct Feeder {
     /// The last epoch that was fed.
     pub(super) last: Epoch,
     pub(super) catalog: Option<Catalog>,
+    /// Of windows other than the visit, where there are any.
+    pub(super) wide: Option<MatcherConfig>,
+    /// Shows new rules on such windows the past.
+    pub(super) backfill: Option<Backfill>,
     /// Takes snapshots, where they are asked for.
     pub(super) rounds: Option<Rounds>,
     /// How long the log was silent, at least.
@@ -115,20 +126,66 @@ impl Feeder {
         self.progress.check_sink()
     }
 
-    fn submit(&mut self, group: Group) -> Result<(), Stopped> {
+    fn submit(&mut self, group: Group) -> Result<(), PipelineError> {
         let (input, controls) = self.marks.epoch(group);
         let mark = input.mark;
         self.last = mark.epoch;
-        let Some(catalog) = &mut self.catalog else { return self.dataflow.submit(input) };
+        let step = self.read_past(&mark)?;
+        let Some(catalog) = &mut self.catalog else { return Ok(self.dataflow.submit(input)?) };
         let change = catalog.apply(&mark, &controls);
         let is_changing = !controls.is_empty() || catalog.is_changing(mark.epoch);
         let rounds = self.rounds.as_mut();
         let cuts = rounds.map_or_else(Vec::new, |rounds| rounds.cuts(&mark, is_changing));
-        self.dataflow.submit_with(input, Behind { change, cuts })?;
+        let begun = change.as_ref().map(|change| change.backfill.clone());
+        let behind = Behind { change, backfill: step.map(Arc::new), cuts };
+        self.dataflow.submit_with(input, behind)?;
         if let Some(rounds) = &mut self.rounds {
             rounds.submitted(&mark, catalog);
         }
+        let Some(rules) = begun else { return Ok(()) };
+        self.progress.set_backfills(catalog.backfills());
+        self.begin_backfill(rules)
+    }
+
+    /// Reads on in the past, and says so where that has caught up.
+    fn read_past(&mut self, ended: &EpochMark) -> Result<Option<BackfillStep>, PipelineError> {
+        let Some((backfill, catalog)) = self.backfill.as_mut().zip(self.catalog.as_mut()) else {
+            return Ok(None);
+        };
+        let step = backfill.step(ended)?;
+        if step.caught_up.is_some() {
+            catalog.caught_up(backfill.read_from());
+            self.backfill = None;
+        }
+        Ok(Some(step))
+    }
+
+    /// The rules changed: those that are to be shown the past go on with it, begin, or are gone.
+    fn begin_backfill(&mut self, rules: Option<BackfillRules>) -> Result<(), PipelineError> {
+        let group = self.catalog.as_ref().and_then(Catalog::group);
+        let (Some(rules), Some(group), Some(wide)) = (rules, group, self.wide) else {
+            self.backfill = None;
+            return Ok(());
+        };
+        match &mut self.backfill {
+            Some(running) if running.number() == rules.number => running.take(group, rules.rules),
+            _ => {
+                let open = |start| self.past_epochs(start);
+                self.backfill =
+                    Some(Backfill::new(group, rules.rules, (wide, BACKFILL_RECORDS), open)?);
+            }
+        }
         Ok(())
+    }
+
+    /// The log's epochs from about a time on.
+    fn past_epochs(&self, start: ServerTimeMs) -> Result<PastEpochs, LogError> {
+        let mut reader = self.log.reader(Some(self.log.epoch_before(start)))?;
+        let mut marks = self.marks.anew();
+        Ok(Box::new(std::iter::from_fn(move || {
+            let next = reader.next(Duration::ZERO).transpose()?;
+            Some(next.map(|group| marks.epoch(group).0))
+        })))
     }
 
     /// How long the log may be silent.
@@ -142,6 +199,9 @@ impl Feeder {
     /// Whether open visits and windows wait for a change of the rules to reach them, partition by
     /// partition.
     fn is_changing(&self) -> bool {
+        if self.backfill.is_some() {
+            return true;
+        }
         let is_under_way = self.catalog.as_ref().is_some_and(|it| it.is_changing(self.last));
         let is_open = |stats: DataflowStats| stats.stage.visits_open + stats.wide.windows_open > 0;
         is_under_way && is_open(self.dataflow.stats())

@@ -26,10 +26,11 @@ mod rounds;
 #[cfg(test)]
 mod tests;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, RuleBackfill, RulePlace};
 use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartError, Stopped};
 use crate::live::{LiveConfig, LiveHandle};
 use crate::log::{Log, LogError};
+use crate::matcher::WideSetup;
 use crate::model::{Epoch, EpochOutput, LogSeq};
 use crate::snapshot::{
     Pieces, Rest, Restored, SnapshotFile, SnapshotParts, SnapshotStats, Snapshotter,
@@ -198,6 +199,7 @@ impl Pipeline {
             seq: rest.through.last_seq,
         });
         let progress = Arc::new(Progress::new(Arc::clone(&dataflow.on_fatal), processed));
+        catalog.iter().for_each(|catalog| progress.set_backfills(catalog.backfills()));
         let snapshots = snapshots.filter(|_| catalog.is_some());
         let snapshotter = snapshots.map(|parts| Snapshotter::start(parts, rest)).transpose();
         let snapshotter = snapshotter.map_err(PipelineError::Thread)?.map(Arc::new);
@@ -213,6 +215,7 @@ impl Pipeline {
             let pieces = Arc::clone(file) as Arc<dyn Pieces>;
             Restored { base, through, rules: Arc::new(catalog.rules().clone()), pieces }
         });
+        let wide = dataflow.wide.as_ref().map(WideSetup::config);
         let mut marks = feeder::Marks::new(watermark_delay_ms);
         rest.iter().for_each(|rest| marks.resume(&rest.base));
         let deliver = progress::deliver_to(sink, Arc::clone(&progress));
@@ -225,6 +228,8 @@ impl Pipeline {
             marks,
             last: rest.map_or(Epoch(0), |rest| rest.base.epoch),
             catalog,
+            wide,
+            backfill: None,
             rounds,
             silent: Duration::ZERO,
             tick_interval,
@@ -266,6 +271,18 @@ impl Pipeline {
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.progress.processed().epoch >= self.behind_at_start
+    }
+
+    /// What a rule was shown of what was before it.
+    #[must_use]
+    pub fn backfill(&self, rule: &RulePlace) -> RuleBackfill {
+        self.progress.backfills().of(rule)
+    }
+
+    /// Whether any rule is shown the log now.
+    #[must_use]
+    pub fn is_backfilling(&self) -> bool {
+        self.progress.backfills().is_under_way()
     }
 
     /// What is live, where the configuration asks for it.

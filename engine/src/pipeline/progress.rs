@@ -1,6 +1,7 @@
 //! What the feeder, the delivery and those outside share: how far, whether to end, what failed.
 
 use super::{EpochSink, Kept, PipelineError, Processed};
+use crate::catalog::Backfills;
 use crate::dataflow::{Deliver, OnFatal};
 use crate::model::{Epoch, EpochMark};
 use std::fmt;
@@ -31,6 +32,7 @@ struct State {
 pub(super) struct Progress {
     state: Mutex<State>,
     ticks_asked: AtomicU64,
+    backfills: Mutex<Backfills>,
     on_fatal: OnFatal,
 }
 
@@ -44,7 +46,12 @@ impl Progress {
     pub(super) fn new(on_fatal: OnFatal, processed: Processed) -> Self {
         let state =
             State { processed, ending: Ending::GoOn, sink_failure: None, is_cut_off: false };
-        Self { state: Mutex::new(state), ticks_asked: AtomicU64::new(0), on_fatal }
+        Self {
+            state: Mutex::new(state),
+            ticks_asked: AtomicU64::new(0),
+            backfills: Mutex::default(),
+            on_fatal,
+        }
     }
 
     /// Nothing that panics runs under the lock.
@@ -62,6 +69,15 @@ impl Progress {
 
     pub(super) fn end(&self, ending: Ending) {
         self.lock().ending = ending;
+    }
+
+    pub(super) fn backfills(&self) -> MutexGuard<'_, Backfills> {
+        self.backfills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rules changed.
+    pub(super) fn set_backfills(&self, backfills: Backfills) {
+        *self.backfills() = backfills;
     }
 
     pub(super) fn ticks_asked(&self) -> u64 {

@@ -124,7 +124,7 @@ impl Fitting<'_> {
             return Err(Misfit::Other(LogError::Gone(next).to_string()));
         }
         let (compiler, suppress) = (Arc::clone(&self.compiler), self.suppress.clone());
-        match Catalog::restore(compiler, suppress, catalog.clone(), base.epoch) {
+        match Catalog::restore(compiler, suppress, catalog.clone(), base) {
             Ok(catalog) => Ok(catalog),
             Err(error @ CatalogError::OtherRules) => Err(Misfit::Other(error.to_string())),
             Err(error) => Err(Misfit::Fatal(error.into())),

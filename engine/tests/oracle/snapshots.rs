@@ -92,6 +92,8 @@ impl Setup {
     fn change(&self) -> RuleChange {
         let suppress = SuppressRules::new(&self.rules, &SuppressConfig::default());
         RuleChange {
+            backfill: None,
+            partial: Arc::default(),
             rules: Arc::new(Prepared::new(Arc::clone(&self.rules))),
             retired: Arc::default(),
             fresh: Arc::default(),
@@ -124,10 +126,11 @@ impl Setup {
         let config = DataflowConfig { on_piece: Arc::new(on_piece), ..self.dataflow(workers) };
         let said = self.run(config, |dataflow| {
             let before = EpochInput { mark: BEFORE, events: Vec::new() };
-            let behind = Behind { change: Some(change), cuts: Vec::new() };
+            let behind = Behind { change: Some(change), ..Behind::default() };
             dataflow.submit_with(before, behind).expect("the dataflow runs");
             for (index, epoch) in epochs.iter().enumerate() {
-                let behind = Behind { change: None, cuts: round.behind(index, epochs.len()) };
+                let behind =
+                    Behind { cuts: round.behind(index, epochs.len()), ..Behind::default() };
                 dataflow.submit_with(epoch.clone(), behind).expect("the dataflow runs");
             }
         });

@@ -269,6 +269,15 @@ impl Life {
         self.reach(self.log.durable().map_or(Epoch(0), |mark| mark.epoch));
     }
 
+    /// The same, and until no rule is shown the log any more.
+    pub(crate) fn settle_backfill(&self) {
+        self.settle();
+        while self.pipeline.is_backfilling() {
+            assert!(!self.has_failed.load(Ordering::Relaxed), "the pipeline failed");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until an epoch was worked through.
     fn reach(&self, epoch: Epoch) {
         while self.pipeline.processed().epoch < epoch {

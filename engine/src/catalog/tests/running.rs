@@ -21,20 +21,129 @@ fn a_rule_sees_what_comes_behind_its_deployment() {
     check_replay(&disk);
 }
 
-/// Also where its window has an event that waits for the horizon since before.
+const PAIR_1H: &str = "sequence with maxspan=1h [ A where true ] [ B where true ]";
+
+fn on_site(query: &str) -> String {
+    format!("{query}'''\nwindow = '''site")
+}
+
+/// What was complete before is recorded and does not act; what had begun goes on. Also where its window
+/// has an event that waits for the horizon since before.
 #[test]
-fn a_rule_on_a_site_sees_what_comes_behind_its_deployment() {
-    let on_site = |query: &str| format!("{query}'''\nwindow = '''site");
+fn a_new_rule_on_a_site_begins_with_what_the_log_has() {
     let disk = SimDisk::default();
     let mut life = Life::start(&disk, 2, "outbox");
-    let pair = "sequence with maxspan=1h [ A where true ] [ B where true ]";
-    life.deploy(key(SHOP, None), &[("pair", &on_site(pair))]);
+    life.deploy(key(SHOP, None), &[("pair", &on_site(PAIR_1H))]);
     life.event(1, "A");
-    life.deploy(key(BLOG, None), &[("each", &on_site(EACH))]);
+    life.deploy(key(BLOG, None), &[("each", &on_site(EACH)), ("pair", &on_site(PAIR_1H))]);
+    life.settle_backfill();
     life.event(2, "B").event(3, "A");
     life.clock.advance(130_000);
     life.event(4, "C");
-    assert_eq!(life.end(), ["com.example.shop/pair a 2: 1 2", "com.example.blog/each a 3: 3"]);
+    let expected = [
+        "com.example.blog/each a 1: 1 suppress backfilled",
+        "com.example.blog/each a 3: 3",
+        "com.example.blog/pair a 2: 1 2",
+        "com.example.shop/pair a 2: 1 2",
+    ];
+    assert_eq!(sorted(life.end().into_iter()), expected);
+    check_replay(&disk);
+}
+
+/// What its window there names of the past has its place before the events that wait.
+#[test]
+fn rules_that_are_joined_name_their_own_events() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    life.deploy(key(SHOP, None), &[("pair", &on_site(PAIR_1H))]);
+    life.event(1, "A");
+    life.clock.advance(130_000);
+    life.event(2, "C").event(3, "A");
+    life.deploy(key(BLOG, None), &[("pair", &on_site(PAIR_1H))]);
+    life.settle_backfill();
+    life.event(4, "B");
+    let expected = ["com.example.blog/pair a 4: 3 4", "com.example.shop/pair a 4: 3 4"];
+    assert_eq!(life.end(), expected);
+    check_replay(&disk);
+}
+
+/// A rule is shown the log as far back as a match of it may reach, a day at most, and what it says of
+/// a time before its deployment acts where the rule wants that.
+#[test]
+fn a_new_rule_on_a_site_is_shown_as_much_as_it_asks_for() {
+    const HOUR_MS: u32 = 60 * 60 * 1_000;
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 1, "outbox");
+    life.event(1, "A");
+    life.clock.advance(23 * HOUR_MS);
+    life.event(2, "A");
+    life.clock.advance(2 * HOUR_MS);
+    life.event(3, "B");
+    let (name, text) = rule("all", &on_site(EACH));
+    let mut package = package(&[("pair", &on_site(PAIR_1H))]);
+    package.files.insert(name, format!("backfill = \"act\"\n{text}").into());
+    life.deployer.deploy(key(SHOP, None), package).expect("deployed");
+    life.settle_backfill();
+    let ago = |hours: u32| Some(ServerTimeMs(life.clock.now().0 - i64::from(hours * HOUR_MS)));
+    let of = |rule: &str| life.pipeline.backfill(&(key(SHOP, None), rule.into()));
+    assert_eq!(of("pair").from, ago(1));
+    assert_eq!(of("all").from, ago(24));
+    assert!(!of("all").is_under_way);
+    life.event(4, "B");
+    life.clock.advance(130_000);
+    life.event(5, "C");
+    assert_eq!(life.end(), ["com.example.shop/all a 2: 2"], "neither of yesterday's");
+    check_replay(&disk);
+}
+
+/// Whether it is killed before the rule has caught up or behind that.
+#[test]
+fn a_rule_that_is_shown_the_log_is_so_again_behind_a_restart() {
+    for is_caught_up in [false, true] {
+        let disk = SimDisk::default();
+        let mut life = Life::start(&disk, 2, "outbox");
+        let names = ["A", "C", "C"];
+        let events =
+            (0..3_000).map(|place| life.next_event("a", 1 + place % 40, names[place as usize % 3]));
+        let events = events.map(RecordBody::Event).collect();
+        life.append(events);
+        life.deploy(key(BLOG, None), &[("pair", &on_site(PAIR_1H))]);
+        if is_caught_up {
+            life.settle_backfill();
+        }
+        drop(life);
+        let disk = disk.exit();
+        let mut life = Life::start(&disk, 1, "outbox");
+        life.settle_backfill();
+        life.event(2, "B");
+        life.clock.advance(130_000);
+        life.event(4, "C");
+        assert_eq!(life.end(), ["com.example.blog/pair a 2: 2998 3002"], "{is_caught_up}");
+        check_replay(&disk);
+    }
+}
+
+/// A rule goes while it is shown the log, and another comes meanwhile.
+#[test]
+fn rules_that_are_shown_the_log_come_and_go() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let event = RecordBody::Event(life.next_event("a", 1, "A"));
+    life.append(vec![event]);
+    let other = life.next_event("a", 2, "C");
+    let put = |name: &str| {
+        let package = package(&[("pair", &on_site(PAIR_1H))]);
+        RecordBody::Control(Arc::new(Control::Deploy(key(name, None), Arc::new(package))))
+    };
+    let remove = Control::Remove(key(SHOP, None), "ann".into());
+    life.append(vec![put(SHOP), RecordBody::Event(other)]);
+    life.append(vec![put(BLOG)]);
+    life.append(vec![RecordBody::Control(Arc::new(remove))]);
+    life.settle_backfill();
+    life.event(3, "B");
+    life.clock.advance(130_000);
+    life.event(4, "C");
+    assert_eq!(life.end(), ["com.example.blog/pair a 3: 1 3"]);
     check_replay(&disk);
 }
 

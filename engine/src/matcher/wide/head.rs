@@ -15,13 +15,14 @@
 //! of their state in the base, once for each epoch: 1.5 us for each rule and event that waits. A rule
 //! of one event that fires every time costs one trial.
 
+use super::super::changes::is_backfilled;
 use super::super::index::Hit;
 use super::super::standing::{Corrections, Found};
 use super::Shared;
 use super::window::OpenWindow;
 use crate::model::ActionFact;
 use crate::stage::Effect;
-use beckon_rules::plan::{Emit, Fire, QueryPlan, RulePlan};
+use beckon_rules::plan::{Fire, QueryPlan, RulePlan};
 use std::sync::Arc;
 
 impl OpenWindow {
@@ -101,7 +102,7 @@ impl OpenWindow {
         let is_early = |hit: &&Hit| {
             let plan = &shared.prepared.rules.rules[hit.rule()];
             plan.window == window
-                && plan.emit == Emit::Early
+                && shared.is_early(hit.rule_number())
                 && base.is_none_or(|base| !base.is_done(hit.rule_number()))
         };
         self.waiting[index].hits.iter().filter(is_early).copied().collect()
@@ -165,7 +166,8 @@ impl OpenWindow {
     /// Asserts matches, which stand until they are final.
     fn assert(&mut self, found: Vec<Found>, shared: &mut Shared, out: &mut Vec<Effect>) {
         let (horizon, max) = (shared.horizon, shared.config.rule_hits_max);
-        for one in found {
+        for mut one in found {
+            one.fact.is_backfilled = is_backfilled(&shared.begins, &one);
             let is_over = self.state.late_mut().standing.push(one.clone(), horizon, max);
             shared.stats.stage.hits_over_limit += u64::from(is_over);
             shared.stats.stage.matches += 1;

@@ -22,6 +22,7 @@
 //!
 //! **Invariant:** what is said of a window depends on its events, in log order, and on the marks.
 
+mod backfill;
 mod head;
 mod partition;
 mod route;
@@ -30,6 +31,7 @@ mod saved;
 mod tests;
 mod window;
 
+pub use backfill::{BackfillStep, OpenVisits, Past, PastEpoch};
 pub use route::Router;
 
 use super::config::{MatcherConfig, horizon};
@@ -43,7 +45,8 @@ use crate::model::{
     WindowKey,
 };
 use crate::snapshot::Asleep;
-use crate::stage::{Effect, RuleChange, StageStats};
+use crate::stage::{Effect, RuleBegin, RuleChange, StageStats};
+use backfill::Backfilling;
 use beckon_rules::plan::{RuleSet, Window};
 use partition::Partition;
 use serde::{Deserialize, Serialize};
@@ -70,6 +73,12 @@ impl WideSetup {
     #[must_use]
     pub fn empty(config: MatcherConfig) -> Self {
         Self { prepared: Arc::new(Prepared::new(Arc::default())), config }
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub fn config(&self) -> MatcherConfig {
+        self.config
     }
 
     /// What stands behind one worker's first stage.
@@ -184,6 +193,13 @@ pub struct WideStats {
 }
 
 impl WideStats {
+    /// What has been counted, without what is held now.
+    #[must_use]
+    fn counted(self) -> Self {
+        let stage = StageStats { state_bytes: 0, ..self.stage };
+        Self { windows_open: 0, events_waiting: 0, due: None, stage, ..self }
+    }
+
     /// The figures of two workers together; the earlier of what is due.
     #[must_use]
     pub fn sum(self, other: &Self) -> Self {
@@ -208,6 +224,8 @@ pub struct Wide {
     leaving: Leaving,
     /// Restored partitions whose time has not come.
     asleep: Asleep<Option<Box<Partition>>>,
+    /// The windows of rules that are shown what was before them.
+    backfilling: Option<Box<Backfilling>>,
 }
 
 /// What all windows of a worker use.
@@ -223,6 +241,10 @@ struct Shared {
     /// The first record of the epoch.
     first_seq: LogSeq,
     prepared: Arc<Prepared>,
+    /// By slot.
+    begins: Arc<[Option<RuleBegin>]>,
+    /// The windows are those of new rules, in the past: they say what is final only.
+    is_past: bool,
     sites: Names<Arc<str>>,
     stats: WideStats,
     /// Used again for each event.
@@ -238,19 +260,27 @@ impl Wide {
             horizon: EventTimeMs::MIN,
             first_seq: LogSeq(0),
             prepared,
+            begins: Arc::default(),
+            is_past: false,
             sites: Names::default(),
             stats: WideStats::default(),
             buffers: Buffers::default(),
         };
         let partitions = (0..PARTITIONS).map(|_| None).collect();
-        Self { shared, partitions, leaving: Leaving::default(), asleep: Asleep::default() }
+        Self {
+            shared,
+            partitions,
+            leaving: Leaving::default(),
+            asleep: Asleep::default(),
+            backfilling: None,
+        }
     }
 
     /// Takes all that an epoch sent to this worker's windows, in any order, and ends it: first what its
     /// events mean is said, then what the mark's watermark decides, and what lies before its horizon
     /// is final. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, leaving, asleep } = self;
+        let Self { shared, partitions, leaving, asleep, .. } = self;
         shared.first_seq = mark.first_seq;
         inputs.sort_by_cached_key(WideInput::order);
         let mut ended = Vec::new();
@@ -290,9 +320,11 @@ impl Wide {
 
     /// Takes other rules behind the end of an epoch. Events that wait are tried on those rules only
     /// that were there when they came.
-    pub fn deploy(&mut self, change: &RuleChange) {
+    pub fn deploy(&mut self, change: &RuleChange, out: &mut Vec<Effect>) {
         self.shared.prepared = Arc::clone(&change.rules);
+        self.shared.begins = Arc::clone(&change.begins);
         self.leaving.add(&change.retired);
+        self.deploy_backfill(change, out);
     }
 
     /// What the stage holds and has counted.
@@ -301,7 +333,8 @@ impl Wide {
         let due = self.partitions.iter().flatten().filter_map(|partition| partition.first_due());
         // A time has passed once the watermark lies behind it.
         let due = due.min().map(|time| time.saturating_add(1));
-        WideStats { due, ..self.shared.stats }
+        let stats = WideStats { due, ..self.shared.stats };
+        self.backfilling.as_ref().map_or(stats, |it| stats.sum(&it.stats()))
     }
 }
 

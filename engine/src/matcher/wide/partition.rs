@@ -55,14 +55,18 @@ impl Partition {
         shared: &mut Shared,
         out: &mut Vec<Effect>,
     ) {
-        let is_forgotten = key.is_forgotten();
-        while is_forgotten && self.windows.len() >= shared.config.partition_windows_max() {
+        self.make_room(&key, shared, out);
+        if let Some(window) = OpenWindow::open(key, &event.row, shared) {
+            self.insert(hash, window, shared.lateness_ms);
+        }
+    }
+
+    /// Forgets windows where one more would be too many.
+    fn make_room(&mut self, key: &WideKey, shared: &mut Shared, out: &mut Vec<Effect>) {
+        while key.is_forgotten() && self.windows.len() >= shared.config.partition_windows_max() {
             if !self.forget(|_| true, shared, out) {
                 break;
             }
-        }
-        if let Some(window) = OpenWindow::open(key, &event.row, shared) {
-            self.insert(hash, window, shared.lateness_ms);
         }
     }
 
@@ -81,6 +85,33 @@ impl Partition {
     /// The windows with the hashes of their keys, in no order.
     pub(super) fn windows(&self) -> impl Iterator<Item = (u64, &OpenWindow)> {
         self.windows.iter().map(|slot| (slot.hash, &*slot.window))
+    }
+
+    /// The same, taken out.
+    pub(super) fn into_windows(self) -> impl Iterator<Item = (u64, OpenWindow)> {
+        self.windows.into_iter().map(|slot| (slot.hash, *slot.window))
+    }
+
+    /// Joins a window that lay apart, of these rules alone and at the same horizon, and says what its
+    /// events mean that wait.
+    pub(super) fn join(
+        &mut self,
+        (hash, mut past): (u64, OpenWindow),
+        rules: &[u32],
+        shared: &mut Shared,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.windows.find_mut(spread(hash), is_of(hash, &past.key)) {
+            Some(Slot { window, .. }) => {
+                window.join(past, rules, shared, out);
+                schedule(&mut self.due, window, hash, shared.lateness_ms);
+            }
+            None => {
+                self.make_room(&past.key, shared, out);
+                past.joined(rules, shared, out);
+                self.insert(hash, past, shared.lateness_ms);
+            }
+        }
     }
 
     /// Adds a window.

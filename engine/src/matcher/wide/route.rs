@@ -11,6 +11,7 @@ use crate::model::{
 use crate::stage::{Effect, RuleChange};
 use beckon_rules::plan::Window;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub struct Router {
 }
 
 /// An open visit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Sender {
     pub(super) instance: Instance,
     /// That of the visit.
@@ -68,9 +69,34 @@ impl Router {
         self.visits.insert_unique(place, sender, |sender| spread(sender.instance));
     }
 
+    /// An open visit sent events to more windows than those known here.
+    pub(super) fn join_sender(&mut self, sender: &Sender) {
+        let entry = self.visits.entry(
+            spread(sender.instance),
+            |one| one.instance == sender.instance,
+            |one| spread(one.instance),
+        );
+        match entry {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                let new = sender.keys.iter().filter(|key| !known.keys.contains(key));
+                let new: Vec<_> = new.cloned().collect();
+                known.keys.extend(new);
+                if known.visitor.is_none() {
+                    known.visitor.clone_from(&sender.visitor);
+                }
+            }
+            Entry::Vacant(place) => drop(place.insert(sender.clone())),
+        }
+    }
+
     /// Takes other rules behind the end of an epoch.
     pub fn deploy(&mut self, change: &RuleChange) {
-        self.prepared = Arc::clone(&change.rules);
+        self.set_rules(Arc::clone(&change.rules));
+    }
+
+    pub(super) fn set_rules(&mut self, rules: Arc<Prepared>) {
+        self.prepared = rules;
     }
 
     fn closed(&mut self, instance: Instance, out: &mut Vec<WideInput>) {

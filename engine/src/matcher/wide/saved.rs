@@ -48,6 +48,7 @@ impl Wide {
     /// restored.
     pub fn resume(&mut self, ended: &EpochMark, rules: &RuleChange) {
         self.shared.prepared = Arc::clone(&rules.rules);
+        self.shared.begins = Arc::clone(&rules.begins);
         self.shared.take_time(ended);
         self.wake(ended.epoch);
     }

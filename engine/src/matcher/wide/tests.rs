@@ -287,6 +287,8 @@ impl Run {
     fn deploy(&mut self, rules: &Arc<RuleSet>, retired: &[u32]) {
         let suppress = SuppressRules::new(rules, &SuppressConfig::default());
         let change = RuleChange {
+            backfill: None,
+            partial: Arc::default(),
             rules: Arc::new(Prepared::new(Arc::clone(rules))),
             retired: retired.into(),
             fresh: Arc::default(),
@@ -296,7 +298,7 @@ impl Run {
         };
         self.matcher.deploy(&change);
         self.router.deploy(&change);
-        self.wide.deploy(&change);
+        self.wide.deploy(&change, &mut Vec::new());
     }
 }
 

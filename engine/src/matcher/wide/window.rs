@@ -4,6 +4,7 @@
 //! the horizon goes into the base, one after the other. What is said before that is the head's
 //! business (`head`).
 
+use super::super::changes::is_backfilled;
 use super::super::index::Hit;
 use super::super::sequence::Trial;
 use super::super::standing::Found;
@@ -32,11 +33,11 @@ pub(super) struct Place {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Waiting {
     pub(super) place: Place,
-    instance: Instance,
+    pub(super) instance: Instance,
     visitor: Option<VisitorId>,
     /// Of rules that were deployed when it came.
     pub(super) hits: Vec<Hit>,
-    is_visit_open: bool,
+    pub(super) is_visit_open: bool,
     /// It came late in this epoch, and was not tried yet on rules that need no other event.
     #[serde(skip)]
     pub(super) is_late: bool,
@@ -53,7 +54,7 @@ pub(super) struct OpenWindow {
     #[serde(skip)]
     pub(super) is_listed: bool,
     opened: Instance,
-    last_event: EventTimeMs,
+    pub(super) last_event: EventTimeMs,
     /// In order; `state` keeps the events themselves, no others.
     pub(super) waiting: VecDeque<Waiting>,
     /// The last so many of them were not tried on the head: none behind an epoch.
@@ -63,7 +64,7 @@ pub(super) struct OpenWindow {
     #[serde(skip)]
     pub(super) late: usize,
     /// The last event that went into the base.
-    tried: Option<Place>,
+    pub(super) tried: Option<Place>,
     /// The rules that the head has, sorted.
     pub(super) ahead: Vec<u32>,
     /// As of a visit: `windows` is the head, the state before the kept events the base. Its visit and
@@ -137,19 +138,29 @@ impl OpenWindow {
         let is_late = index < self.waiting.len() - self.untried;
         if is_late {
             self.late += 1;
-            let behind = self.state.windows.ordinals_mut().filter(|it| **it >= ordinal);
-            behind.for_each(|it| *it += 1);
+            self.shift(ordinal, 1);
             self.touch_open(&hits, shared);
         } else {
             self.untried += 1;
         }
         let waiting = Waiting { place, instance, visitor, hits, is_visit_open: true, is_late };
         self.waiting.insert(index, waiting);
+        self.limit(shared, out);
+        shared.count_bytes(before, self);
+    }
+
+    /// Too many events wait: the horizon moves up.
+    pub(super) fn limit(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
         let waiting_max = usize::try_from(shared.config.window_events_max).unwrap_or(usize::MAX);
         while self.waiting.len() > waiting_max {
             self.try_first(shared, out);
         }
-        shared.count_bytes(before, self);
+    }
+
+    /// The events from an ordinal on have one that is larger by so much.
+    pub(super) fn shift(&mut self, from: u32, by: u32) {
+        let behind = self.state.windows.ordinals_mut().filter(|it| **it >= from);
+        behind.for_each(|it| *it += by);
     }
 
     /// A visit is over: actions for it come too late.
@@ -275,11 +286,14 @@ impl OpenWindow {
             found.into_iter().partition(|one| shared.is_early(one.rule));
         self.state.late_mut().settle(early);
         shared.stats.stage.matches += last.len() as u64;
-        out.extend(last.into_iter().map(|one| Effect::Match(one.fact, 1)));
+        out.extend(last.into_iter().map(|mut one| {
+            one.fact.is_backfilled = is_backfilled(&shared.begins, &one);
+            Effect::Match(one.fact, 1)
+        }));
     }
 
     /// Where the kept events name one that waits.
-    fn ordinal(&self, index: usize) -> u32 {
+    pub(super) fn ordinal(&self, index: usize) -> u32 {
         let index = u32::try_from(index).expect("window_events_max has 32 bits");
         self.state.kept.range().start + index
     }
@@ -294,7 +308,7 @@ impl OpenWindow {
     }
 
     /// Gives the events small ordinals again, before they are used up.
-    fn renumber_if_worn(&mut self) {
+    pub(super) fn renumber_if_worn(&mut self) {
         if self.state.kept.is_worn() {
             let named = self.named();
             let renumbered = self.state.kept.renumber(&named);
@@ -347,7 +361,7 @@ impl Shared {
     /// Whether a rule says its matches before they are final.
     pub(super) fn is_early(&self, rule: u32) -> bool {
         let rule = usize::try_from(rule).expect("an index of the rules");
-        self.prepared.rules.rules[rule].emit == Emit::Early
+        !self.is_past && self.prepared.rules.rules[rule].emit == Emit::Early
     }
 
     /// Matches that waited are found, if their rules may still fire.

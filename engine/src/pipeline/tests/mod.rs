@@ -79,6 +79,10 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
+    fn epoch_before(&self, _: ServerTimeMs) -> Epoch {
+        Epoch(0)
+    }
+
     fn append(&self, _: Vec<NewRecord>, _: Acknowledge) -> Result<(), Refused> {
         Err(Refused::Closed)
     }

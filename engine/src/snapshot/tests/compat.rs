@@ -88,14 +88,14 @@ fn pieces() -> (Vec<Piece>, Catalog) {
     let dataflow = Dataflow::start(config, make, Box::new(|_| ())).expect("it starts");
     let empty = |number| EpochInput { mark: mark(number, 5), events: Vec::new() };
     let first = EpochInput { mark: mark(0, 0), events: Vec::new() };
-    dataflow.submit_with(first, Behind { change, cuts: Vec::new() }).expect("it runs");
+    dataflow.submit_with(first, Behind { change, ..Behind::default() }).expect("it runs");
     for epoch in events() {
         dataflow.submit(epoch).expect("it runs");
     }
     let partitions = || (0..PARTITIONS).map(|it| PartitionId(u8::try_from(it).expect("256")));
     let of = |part| partitions().map(move |partition| Cut { part, partition });
     let cuts = [Part::Visits, Part::Windows, Part::Visitors].into_iter().flat_map(of);
-    let behind = Behind { change: None, cuts: cuts.chain([Cut::LIVE]).collect() };
+    let behind = Behind { cuts: cuts.chain([Cut::LIVE]).collect(), ..Behind::default() };
     dataflow.submit_with(empty(6), behind).expect("it runs");
     dataflow.finish().expect("it ends");
     let mut taken = taken.lock().expect("no panic");

@@ -1,0 +1,134 @@
+//! New rules on other windows than the visit: they wait until they were shown what was before them.
+//!
+//! One group at a time is shown the past; rules that come meanwhile are the next group. A rule that
+//! goes leaves its group.
+
+use super::Catalog;
+use crate::log::PackageKey;
+use crate::matcher::Prepared;
+use crate::model::ServerTimeMs;
+use crate::stage::BackfillRules;
+use beckon_rules::plan::{QueryPlan, RulePlan, RuleSet, Window};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// As far back as a rule is shown the past, if its own `maxspan` is not shorter.
+const LOOK_BACK_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+
+/// A rule by its package and name.
+pub type RulePlace = (PackageKey, Arc<str>);
+
+/// What was shown to the rules on other windows.
+pub type BackfilledFrom = BTreeMap<RulePlace, ServerTimeMs>;
+
+/// Rules that are shown the past.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Tells this group from those before.
+    pub number: u64,
+    /// Its rules, and from when on each is shown it; by slot.
+    pub from: BTreeMap<u32, ServerTimeMs>,
+}
+
+/// The groups.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    count: u64,
+    running: Option<Group>,
+    next: BTreeMap<u32, ServerTimeMs>,
+    /// A group has caught up, and the rules are not put together anew yet.
+    pub(super) is_caught_up: bool,
+}
+
+impl Held {
+    /// The rules of some slots are gone.
+    pub(super) fn retire(&mut self, slots: &[u32]) {
+        self.next.retain(|slot, _| !slots.contains(slot));
+        if let Some(group) = &mut self.running {
+            group.from.retain(|slot, _| !slots.contains(slot));
+        }
+        if self.running.take_if(|group| group.from.is_empty()).is_some() {
+            self.begin();
+        }
+    }
+
+    /// Those of these are new.
+    pub(super) fn add(&mut self, slots: &[u32], rules: &RuleSet, now: ServerTimeMs) {
+        self.next.extend(slots.iter().filter_map(|slot| {
+            let rule = &rules.rules[usize::try_from(*slot).expect("32 bits")];
+            let from = ServerTimeMs(now.0.saturating_sub(look_back_ms(rule)));
+            (rule.window != Window::Visit).then_some((*slot, from))
+        }));
+        if self.running.is_none() {
+            self.begin();
+        }
+    }
+
+    fn begin(&mut self) {
+        if !self.next.is_empty() {
+            self.count += 1;
+            let from = std::mem::take(&mut self.next);
+            self.running = Some(Group { number: self.count, from });
+        }
+    }
+
+    /// Whether a rule sees nothing yet but the past.
+    pub(super) fn has(&self, slot: u32) -> bool {
+        self.is_running(slot) || self.next.contains_key(&slot)
+    }
+
+    /// Whether any does.
+    pub(super) fn is_any(&self) -> bool {
+        self.running.is_some() || !self.next.is_empty()
+    }
+
+    fn is_running(&self, slot: u32) -> bool {
+        self.running.as_ref().is_some_and(|group| group.from.contains_key(&slot))
+    }
+
+    /// What the workers are to know of it.
+    pub(super) fn backfill(&self, rules: &Arc<RuleSet>) -> Option<BackfillRules> {
+        self.running.as_ref().map(|Group { number, from }| BackfillRules {
+            number: *number,
+            rules: Arc::new(Prepared::with_wide(Arc::clone(rules), |slot| self.is_running(slot))),
+            slots: from.keys().copied().collect(),
+        })
+    }
+}
+
+/// From the first event of a match to its last.
+fn look_back_ms(rule: &RulePlan) -> i64 {
+    let maxspan = match &rule.query {
+        QueryPlan::Sequence(sequence) => sequence.maxspan_ms,
+        QueryPlan::Sample(sample) => sample.maxspan_ms,
+        _ => None,
+    };
+    maxspan.map_or(LOOK_BACK_MS_MAX, |maxspan| maxspan.min(LOOK_BACK_MS_MAX))
+}
+
+/// Where a rule stands.
+pub(super) fn place(plan: &RulePlan) -> RulePlace {
+    let package = PackageKey { name: Arc::clone(&plan.package), site: plan.site.clone() };
+    (package, Arc::clone(&plan.name))
+}
+
+impl Catalog {
+    /// The rules that are to be shown the past, if there are any.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.held.running.as_ref()
+    }
+
+    /// The group has caught up with the epoch under way; it was shown what came from a time on. To be
+    /// called before [`Catalog::apply`] of that epoch.
+    pub fn caught_up(&mut self, read_from: ServerTimeMs) {
+        let Some(Group { from, .. }) = self.held.running.take() else { return };
+        let plans = &self.current.rules.rules().rules;
+        self.backfilled_from.extend(from.into_iter().map(|(slot, from)| {
+            let plan = &plans[usize::try_from(slot).expect("32 bits")];
+            (place(plan), from.max(read_from))
+        }));
+        self.held.begin();
+        self.held.is_caught_up = true;
+    }
+}
