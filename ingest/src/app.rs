@@ -12,7 +12,7 @@ use crate::refusals::Refusals;
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
 use crate::tokens::TokenStore;
 use axum::http::{HeaderMap, StatusCode};
-use beckon_engine::catalog::{Deployer, FolderPackage};
+use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::Log;
 use prometheus_client::registry::Registry;
@@ -65,6 +65,9 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// What happens now, on one site or on all, as [`crate::live_json`] says it: what `/v1/live`
     /// streams.
     fn live(&self, site: Option<&str>) -> serde_json::Value;
+
+    /// What a rule was shown of what was before it.
+    fn backfill(&self, rule: &RulePlace) -> RuleBackfill;
 
     /// What `/v1/status` says beside the server and its log: rules, engine, sinks.
     fn status(&self) -> serde_json::Map<String, serde_json::Value>;

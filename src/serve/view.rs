@@ -1,6 +1,6 @@
 //! What the HTTP side asks the engine.
 
-use beckon_engine::catalog::Deployer;
+use beckon_engine::catalog::{Deployer, RuleBackfill, RulePlace};
 use beckon_engine::live::LiveHandle;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats};
@@ -66,6 +66,11 @@ impl EngineView for View {
 
     fn live(&self, site: Option<&str>) -> Value {
         self.live.as_ref().map(|live| live_json(&live.snapshot(), site)).unwrap_or_default()
+    }
+
+    fn backfill(&self, rule: &RulePlace) -> RuleBackfill {
+        let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
+        pipeline.as_ref().map(|pipeline| pipeline.backfill(rule)).unwrap_or_default()
     }
 
     fn status(&self) -> Map<String, Value> {

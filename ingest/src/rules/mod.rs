@@ -104,7 +104,7 @@ pub(crate) async fn list(
     let site = site_of(&token, asked)?;
     Ok(json(
         StatusCode::OK,
-        &said::list(&app.deployer, &app.engine.live(site.as_deref()), site.as_deref()),
+        &said::list(&app.deployer, &now(&app, site.as_deref()), site.as_deref()),
     ))
 }
 
@@ -116,10 +116,14 @@ pub(crate) async fn show(
     asked: AskedSite,
 ) -> Result<Response, Refusal> {
     let key = package_key(&token, package, asked)?;
-    match said::show(&app.deployer, &app.engine.live(key.site.as_deref()), &key) {
+    match said::show(&app.deployer, &now(&app, key.site.as_deref()), &key) {
         Some(said) => Ok(json(StatusCode::OK, &said)),
         None => Err(refuse(&app, &NotDeployed::Unknown(key))),
     }
+}
+
+fn now<'a>(app: &'a App, site: Option<&str>) -> said::Now<'a> {
+    said::Now { live: app.engine.live(site), engine: &*app.engine }
 }
 
 /// `POST /v1/rules/reload`: takes the server's folder as it is now.

@@ -1,12 +1,23 @@
 //! What is said of packages: their JSON.
 
+use crate::app::EngineView;
 use beckon_engine::catalog::{Compiled, Deployed, Deployer};
 use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey};
+use beckon_engine::model::ServerTimeMs;
 use beckon_rules::diagnostic::{Diagnostic, Severity};
 use beckon_rules::plan::RulePlan;
 use beckon_rules::render::{Colors, render};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// What the engine says of rules now.
+#[derive(Debug)]
+pub(super) struct Now<'a> {
+    /// What is shown live.
+    pub(super) live: Value,
+    pub(super) engine: &'a dyn EngineView,
+}
 
 /// A package that was taken, with its warnings.
 pub(super) fn deployed(key: &PackageKey, deployed: &Deployed) -> Value {
@@ -17,7 +28,7 @@ pub(super) fn deployed(key: &PackageKey, deployed: &Deployed) -> Value {
         "package": key.name,
         "site": key.site,
         "is_unchanged": deployed.is_unchanged,
-        "rules": rules(compiled, key, &Value::Null),
+        "rules": rules(compiled, key, None),
         "warnings": warnings.iter().map(|found| finding(compiled, found)).collect::<Vec<_>>(),
         "text": text(compiled, &warnings),
     })
@@ -74,21 +85,21 @@ fn finding(compiled: &Compiled, found: &Diagnostic) -> Value {
 }
 
 /// All packages that see a site; of all sites for `None`.
-pub(super) fn list(deployer: &Deployer, live: &Value, site: Option<&str>) -> Value {
+pub(super) fn list(deployer: &Deployer, now: &Now<'_>, site: Option<&str>) -> Value {
     let (standing, compiled) = (deployer.standing(), deployer.compiled());
     let is_seen =
         |key: &PackageKey| site.is_none() || key.site.is_none() || key.site.as_deref() == site;
     let seen = standing.packages.iter().filter(|(key, _)| is_seen(key));
     let packages: Vec<_> =
-        seen.map(|(key, deployment)| package(key, deployment, &compiled, live)).collect();
+        seen.map(|(key, deployment)| package(key, deployment, &compiled, now)).collect();
     json!({ "packages": packages, "paused": pauses(standing.paused.iter()) })
 }
 
 /// One package with its files.
-pub(super) fn show(deployer: &Deployer, live: &Value, key: &PackageKey) -> Option<Value> {
+pub(super) fn show(deployer: &Deployer, now: &Now<'_>, key: &PackageKey) -> Option<Value> {
     let standing = deployer.standing();
     let deployment = standing.packages.get(key)?;
-    let mut said = package(key, deployment, &deployer.compiled(), live);
+    let mut said = package(key, deployment, &deployer.compiled(), now);
     said["files"] = json!(deployment.files);
     Some(said)
 }
@@ -106,7 +117,7 @@ fn package(
     key: &PackageKey,
     deployment: &Arc<Deployment>,
     compiled: &Compiled,
-    live: &Value,
+    now: &Now<'_>,
 ) -> Value {
     json!({
         "package": key.name,
@@ -117,11 +128,11 @@ fn package(
         },
         "by": deployment.by,
         "is_broken": compiled.broken.contains(key),
-        "rules": rules(compiled, key, live),
+        "rules": rules(compiled, key, Some(now)),
     })
 }
 
-fn rules(compiled: &Compiled, key: &PackageKey, live: &Value) -> Vec<Value> {
+fn rules(compiled: &Compiled, key: &PackageKey, now: Option<&Now<'_>>) -> Vec<Value> {
     let of_package = |rule: &&Arc<RulePlan>| rule.package == key.name && rule.site == key.site;
     let said = |rule: &Arc<RulePlan>| {
         let mut said = json!({
@@ -131,12 +142,21 @@ fn rules(compiled: &Compiled, key: &PackageKey, live: &Value) -> Vec<Value> {
             "enabled": rule.enabled,
             "action": rule.action.kind.as_str(),
         });
-        if !live.is_null() {
+        if let Some(Now { live, engine }) = now {
             said["acted_last_hour"] = acted(live, rule).into();
+            let shown = engine.backfill(&(key.clone(), Arc::clone(&rule.name)));
+            said["is_backfilling"] = shown.is_under_way.into();
+            said["backfilled_from"] = shown.from.and_then(time).into();
+            said["partial_visits"] = shown.partial_visits.into();
         }
         said
     };
     compiled.rules.rules.iter().filter(of_package).map(said).collect()
+}
+
+/// As RFC 3339 has it, in UTC.
+fn time(time: ServerTimeMs) -> Option<String> {
+    Timestamp::from_millisecond(time.0).ok().map(|time| time.to_string())
 }
 
 /// How often a rule acted within the hour that is shown live.

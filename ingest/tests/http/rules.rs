@@ -55,6 +55,9 @@ async fn a_package_is_deployed_shown_and_removed() {
     assert!(listed["by"].as_str().is_some_and(|by| by.starts_with("test (")), "{listed}");
     assert_eq!(listed["rules"][0]["version"], deployed["rules"][0]["version"]);
     assert_eq!(listed["rules"][0]["acted_last_hour"], 3);
+    assert_eq!(listed["rules"][0]["is_backfilling"], false);
+    assert_eq!(listed["rules"][0]["backfilled_from"], "2024-01-01T00:00:00Z");
+    assert_eq!(listed["rules"][0]["partial_visits"], 7);
     let shown = get(PATH).bearer(&read).send(&bench).await.json();
     assert_eq!(shown["files"]["each.toml"], rule("any where eventType != null"));
 

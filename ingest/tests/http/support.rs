@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use beckon_engine::catalog::{Deployer, FolderPackage, event_compiler};
+use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace, event_compiler};
 use beckon_engine::clock::ManualClock;
 use beckon_engine::disk::{Disk, SimDisk};
 use beckon_engine::log::{
@@ -101,6 +101,10 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
+    fn epoch_before(&self, _: ServerTimeMs) -> Epoch {
+        Epoch(0)
+    }
+
     fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
         let mut held = self.0.lock().expect("no panic");
         if let Some(refusal) = held.refusal {
@@ -151,6 +155,12 @@ pub(crate) struct FakeEngine {
 }
 
 impl EngineView for FakeEngine {
+    fn backfill(&self, (package, rule): &RulePlace) -> RuleBackfill {
+        assert_eq!((&*package.name, &**rule), ("com.example.shop", "each"));
+        let from = Some(ServerTimeMs(1_704_067_200_000));
+        RuleBackfill { from, partial_visits: 7, ..RuleBackfill::default() }
+    }
+
     fn lag_records(&self) -> u64 {
         self.lag.load(Ordering::Relaxed)
     }
