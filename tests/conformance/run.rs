@@ -11,9 +11,7 @@ use beckon_engine::model::{
 use beckon_engine::reference::{Reference, ReferenceConfig};
 use beckon_ingest::source::{Input, Mapping, SourceConfig, SourceReader};
 use beckon_rules::ast::{Pipe, Spanned};
-use beckon_rules::compile::{
-    PackageSources, SourceFile, compile as compile_rules, compile_unrestricted,
-};
+use beckon_rules::compile::{PackageSources, SourceFile, compile as compile_rules};
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::syntax;
@@ -105,10 +103,7 @@ pub(crate) fn compile(
         is_operator: true,
         site: None,
     };
-    let (rules, diagnostics) = match runner {
-        Runner::Engine => compile_rules(&[package], &mapping.schema()),
-        Runner::Reference => compile_unrestricted(&[package], &mapping.schema()),
-    };
+    let (rules, diagnostics) = compile_rules(&[package], &mapping.schema());
     if let Some(rules) = rules {
         return Ok(Arc::new(rules));
     }

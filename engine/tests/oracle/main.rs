@@ -28,7 +28,7 @@ use beckon_engine::reference::{
 };
 use beckon_engine::stage::Stage;
 use beckon_engine::suppress::{SuppressConfig, Suppressor};
-use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted, runs_now};
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 use proptest::prelude::*;
@@ -60,9 +60,8 @@ fn packages(packages: &[(&str, Vec<String>)]) -> Arc<RuleSet> {
         site: None,
     };
     let sources: Vec<_> = packages.iter().map(package).collect();
-    let (rules, diagnostics) = compile_unrestricted(&sources, &Schema::event());
-    let mut rules = rules.unwrap_or_else(|| panic!("{packages:?} do not compile: {diagnostics:?}"));
-    rules.rules.retain(|rule| runs_now(rule).is_ok());
+    let (rules, diagnostics) = compile(&sources, &Schema::event());
+    let rules = rules.unwrap_or_else(|| panic!("{packages:?} do not compile: {diagnostics:?}"));
     Arc::new(rules)
 }
 

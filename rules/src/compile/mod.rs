@@ -7,7 +7,6 @@
 
 mod declared;
 mod rule;
-mod running;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +21,6 @@ use declared::DeclaredTypes;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-pub use running::runs_now;
 
 /// The most rules that run together.
 pub const RULES_MAX: usize = 100_000;
@@ -53,29 +50,10 @@ pub struct PackageSources {
     pub site: Option<Arc<str>>,
 }
 
-/// Compiles packages against a schema, and refuses what this version does not run ([`runs_now`]).
-/// All diagnostics come in the order of package, file and place; the rule set is there if none of
-/// them is an error.
+/// Compiles packages against a schema. All diagnostics come in the order of package, file and place;
+/// the rule set is there if none of them is an error.
 #[must_use]
 pub fn compile(packages: &[PackageSources], schema: &Schema) -> (Option<RuleSet>, Vec<Diagnostic>) {
-    compile_as(packages, schema, runs_now)
-}
-
-/// Compiles packages as [`compile`] does, whether the matcher runs them yet or not: for the
-/// reference evaluator.
-#[must_use]
-pub fn compile_unrestricted(
-    packages: &[PackageSources],
-    schema: &Schema,
-) -> (Option<RuleSet>, Vec<Diagnostic>) {
-    compile_as(packages, schema, |_| Ok(()))
-}
-
-fn compile_as(
-    packages: &[PackageSources],
-    schema: &Schema,
-    runs: fn(&RulePlan) -> Result<(), &'static str>,
-) -> (Option<RuleSet>, Vec<Diagnostic>) {
     let mut sorted: Vec<&PackageSources> = packages.iter().collect();
     sorted.sort_by_key(|package| place(package));
     let mut compiler = Compiler {
@@ -83,7 +61,6 @@ fn compile_as(
         types: DeclaredTypes::default(),
         rules: Vec::new(),
         diagnostics: Vec::new(),
-        runs,
     };
     for (index, package) in sorted.iter().enumerate() {
         let is_second = index > 0 && place(sorted[index - 1]) == place(package);
@@ -112,8 +89,6 @@ struct Compiler {
     types: DeclaredTypes,
     rules: Vec<Arc<RulePlan>>,
     diagnostics: Vec<Diagnostic>,
-    /// What may run.
-    runs: fn(&RulePlan) -> Result<(), &'static str>,
 }
 
 impl Compiler {
@@ -148,11 +123,6 @@ impl Compiler {
         }
         for rule in self.rule_files(package) {
             let plan = rule::plan(&rule, &context, self);
-            if let Err(what) = (self.runs)(&plan) {
-                let message = format!("{what} not run yet: it comes with a later version");
-                let range = range_of(rule.name.span);
-                self.diagnostics.push(error("not-yet", &rule.file, range, message));
-            }
             self.rules.push(Arc::new(plan));
         }
     }

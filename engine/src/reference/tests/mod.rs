@@ -9,7 +9,7 @@ mod time;
 mod windows;
 
 use crate::reference::{Reference, ReferenceOutput};
-use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted};
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 
@@ -23,7 +23,7 @@ fn rule(query: &str, keys: &str) -> RuleSet {
         is_operator: true,
         site: None,
     };
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}"))
 }
 

@@ -10,7 +10,7 @@ use crate::model::{
     ActionFact, ActionId, ActionRow, Epoch, EpochMark, EventTimeMs, Id, Instance, LogSeq, MatchId,
     Op, ServerTimeMs, SuppressReason, VisitId, VisitorId, WindowKey,
 };
-use beckon_rules::compile::{PackageSources, SourceFile, compile_unrestricted};
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn compiled(rules: &[(&str, &str, &str)]) -> Arc<RuleSet> {
         is_operator: true,
         site: None,
     };
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{diagnostics:?}")))
 }
 

@@ -31,7 +31,7 @@ fn package(name: &str, rules: &[(&str, String)]) -> PackageSources {
 /// The rule set of one query.
 fn compiled(query: &str) -> RuleSet {
     let package = package("com.example", &[("a.toml", rule("a", query))]);
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}"))
 }
 
@@ -57,7 +57,7 @@ fn check(query: &str, expected: &[(&str, &str)]) {
 /// The same of a whole rule file.
 fn check_file(text: &str, expected: &[(&str, &str)]) {
     let package = package("com.example", &[("a.toml", text.to_owned())]);
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     let found: Vec<(&str, &str)> = diagnostics
         .iter()
         .map(|found| (found.code, text.get(found.range.clone()).expect("a range of the file")))

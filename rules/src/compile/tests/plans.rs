@@ -110,7 +110,7 @@ fn samples_have_steps_without_order() {
     let text = "name = \"a\"\nquery = 'sample [A where true] as a [B where true]'\n[action]\n\
                 type = \"notify\"\ndata = { x = \"{{ a.data.n }}\" }\n";
     let package = package("com.example", &[("a.toml", text.to_owned())]);
-    let rules = compile_unrestricted(&[package], &Schema::event()).0.expect("right");
+    let rules = compile(&[package], &Schema::event()).0.expect("right");
     let QueryPlan::Sample(sample) = &rules.rules[0].query else { panic!("a sample") };
     assert!(sample.steps[0].is_bound && !sample.steps[1].is_bound);
 }
@@ -121,7 +121,7 @@ fn keys_of_the_file_are_in_the_plan() {
 timezone = \"Europe/Paris\"\ncooldown = \"7d\"\nholdout = 0.1\nstate_max = 10
 backfill = \"act\"\npriority = 7";
     let package = package("com.example", &[("a.toml", rule_with("A where true", keys))]);
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     let rules = rules.unwrap_or_else(|| panic!("{diagnostics:?}"));
     let plan = &rules.rules[0];
     assert_eq!((plan.window, plan.emit, plan.priority), (Window::Visitor, Emit::Final, 7));
@@ -152,9 +152,9 @@ fn keys_of_the_file_are_checked() {
 fn only_an_operator_sees_all_sites() {
     let text = rule_with("A where true", "window = \"global\"");
     let mut package = package("com.example", &[("a.toml", text)]);
-    assert!(compile_unrestricted(std::slice::from_ref(&package), &Schema::event()).0.is_some());
+    assert!(compile(std::slice::from_ref(&package), &Schema::event()).0.is_some());
     package.is_operator = false;
-    let (rules, diagnostics) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, diagnostics) = compile(&[package], &Schema::event());
     assert!(rules.is_none());
     assert_eq!(diagnostics[0].code, "scope");
 }
@@ -166,18 +166,6 @@ fn every_window_runs() {
         let package = package("com.example", &[("a.toml", rule_with("A where true", &keys))]);
         assert!(compile(&[package], &Schema::event()).0.is_some(), "{window}");
     }
-}
-
-/// What does not run yet is refused by name.
-#[test]
-fn what_does_not_run_is_refused() {
-    let rule = rule_with("A where true", "window = \"user\"\nbackfill = \"act\"");
-    let package = package("com.example", &[("a.toml", rule)]);
-    let (rules, diagnostics) = compile(&[package], &Schema::event());
-    assert!(rules.is_none());
-    let codes: Vec<&str> = diagnostics.iter().map(|found| found.code).collect();
-    assert_eq!(codes, ["not-yet"]);
-    assert!(!diagnostics[0].range.is_empty());
 }
 
 /// The test cases of the domain-oriented packages of Genesys Web Engagement.
@@ -202,6 +190,6 @@ fn hosts_are_those_below_the_package() {
     );
     let mut package = package("com.genesys", &[("a.toml", rule("a", "A where true"))]);
     package.package_file = Some(source("package.toml", "domain_separation = true\n"));
-    let (rules, _) = compile_unrestricted(&[package], &Schema::event());
+    let (rules, _) = compile(&[package], &Schema::event());
     assert_eq!(rules.expect("right").rules[0].hosts, Some(suffix));
 }
