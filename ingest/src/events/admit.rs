@@ -1,8 +1,9 @@
 //! Who may write: keys, origins, and what browsers are told about them.
 //!
-//! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`. Only the
-//! first is known before the body; a browser's origin is compared with the key's list before
-//! anything is read of an event.
+//! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`. The first and
+//! the last are known before the body and judged there; one in the envelope is judged once the body is
+//! cut, before anything is read of an event. A key of the query that is refused is refused whatever an
+//! envelope may show.
 
 use super::peer_of;
 use crate::answer::Refusal;
@@ -53,12 +54,12 @@ impl Door {
         }
     }
 
-    /// The key of the `Authorization` header, if there is one.
+    /// The key of the head, if there is one: of the `Authorization` header, else of the query.
     pub(super) fn key_of_head(&self, app: &App) -> Result<Option<Arc<WriteKey>>, Refusal> {
-        match &self.bearer {
-            None => Ok(None),
-            Some(Ok(key)) => self.admit(app, key).map(Some),
-            Some(Err(())) => Err(unauthorized(
+        match (&self.bearer, &self.query_key) {
+            (None, None) => Ok(None),
+            (Some(Ok(key)), _) | (None, Some(key)) => self.admit(app, key).map(Some),
+            (Some(Err(())), _) => Err(unauthorized(
                 "bad_authorization",
                 "the Authorization header is not Bearer and a key",
             )),
@@ -71,14 +72,20 @@ impl Door {
         [bearer, envelope, self.query_key.as_deref()]
     }
 
-    /// The key of the envelope or the query; without any, the demo's, for this machine.
+    /// The key that counts, now that the envelope is known; without any, the demo's, for this machine.
     pub(super) fn key_of_batch(
         &self,
         app: &App,
+        of_head: Option<Arc<WriteKey>>,
         envelope: Option<&str>,
     ) -> Result<Arc<WriteKey>, Refusal> {
-        if let Some(key) = envelope.or(self.query_key.as_deref()) {
-            return self.admit(app, key);
+        match (of_head, envelope) {
+            (Some(key), _) if self.bearer.is_some() || envelope == self.query_key.as_deref() => {
+                return Ok(key);
+            }
+            (_, Some(key)) => return self.admit(app, key),
+            (Some(key), None) => return Ok(key),
+            (None, None) => {}
         }
         let Some(demo) = &app.demo else {
             return Err(unauthorized("key_missing", "no write key was shown"));
@@ -133,11 +140,14 @@ pub(super) fn add_cors(app: &App, origin: Option<&str>, headers: &mut HeaderMap)
     }
 }
 
-/// `OPTIONS /v1/events`: answered for an origin on any key's list.
+/// `OPTIONS /v1/events`: answered for an origin on any key's list, within the address's rate.
 pub(crate) async fn preflight(State(app): State<Arc<App>>, request: Request) -> Response {
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let mut response = match origin {
-        Some(origin) if may_read(&app, origin) => {
+    let (request, _) = request.into_parts();
+    let origin = request.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let admitted = app.admit_address(app.client(peer_of(&request), &request.headers));
+    let mut response = match (admitted, origin) {
+        (Err(refusal), _) => refusal.into_response(),
+        (Ok(()), Some(origin)) if may_read(&app, origin) => {
             let allowed = [
                 (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
                 (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),

@@ -2,8 +2,8 @@
 //!
 //! The order of work is the order of cost, so that what is refused is refused early:
 //!
-//! 1. the address's rate, the engine's lag, the head (a key in the header: known? its origin? its
-//!    rate?);
+//! 1. the address's rate, the engine's lag, the head (a key in the header or the query: known? its
+//!    origin? its rate?);
 //! 2. the body, frame by frame, under its own bound, the bound of all bodies, and a deadline;
 //! 3. inflate, cut into events; a key in the envelope is judged here, before any event is read;
 //! 4. check and normalise each event;
@@ -62,10 +62,7 @@ async fn take(
     let body = read::read(app, head, body).await?;
     let batch = Batch::cut(&body.bytes, app.limits.batch_events_max)
         .map_err(|error| refuse_body(&error))?;
-    let key = match early {
-        Some(key) => key,
-        None => door.key_of_batch(app, batch.key.as_deref())?,
-    };
+    let key = door.key_of_batch(app, early, batch.key.as_deref())?;
     let agent_text = head.headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
     let context = context(&key, &batch, received);
     let shared = shared_fields(app, key.sender, door.client, agent_text);

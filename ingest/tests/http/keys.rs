@@ -5,6 +5,7 @@ use crate::support::{
 };
 use beckon_engine::model::Flags;
 use beckon_ingest::ServerConfig;
+use beckon_ingest::limits::Limits;
 use sha2::{Digest, Sha256};
 
 #[tokio::test]
@@ -58,6 +59,22 @@ async fn an_origin_is_refused_before_the_body_is_parsed() {
     let broken_event = format!(r#"{{"key":"{BROWSER_KEY}","events":[{{"a":}}]}}"#);
     let ask = post(broken_event).header("origin", "https://evil.example");
     ask.send(&bench).await.check_error(403, "origin_refused");
+}
+
+/// It is judged with the head, and again only if the envelope shows another.
+#[tokio::test]
+async fn a_key_of_the_query_is_judged_before_the_body() {
+    let limits = Limits { key_requests_per_second_max: 1, ..Limits::default() };
+    let bench = bench(&ServerConfig { limits, ..config() });
+    let at = |key: &str, body: String| post(body).path(&format!("/v1/events?key={key}"));
+    let evil = at(BROWSER_KEY, String::new()).header("origin", "https://evil.example");
+    evil.send_unread(&bench).await.check_error(403, "origin_refused");
+    at("wrong", String::new()).send_unread(&bench).await.check_error(401, "key_unknown");
+    let of_both = |key: &str| format!(r#"{{"key":"{key}","events":[{}]}}"#, event(""));
+    let same = || at(SERVER_KEY, of_both(SERVER_KEY)).send(&bench);
+    assert_eq!(same().await.results(), ["ok"]);
+    assert_eq!(same().await.results(), ["ok"], "taken from the key's rate once");
+    at(SERVER_KEY, String::new()).send_unread(&bench).await.check_error(429, "too_many_requests");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Over a limit: 413, 429 or 503, at once, and neighbours go on.
 
 use crate::support::{
-    BROWSER_KEY, Bench, SERVER_KEY, VISIT, bench, config, event, get, limited, numbered, post,
+    BROWSER_KEY, Bench, ORIGIN, SERVER_KEY, VISIT, bench, config, event, get, limited, numbered,
+    post,
 };
 use beckon_ingest::ServerConfig;
 use beckon_ingest::limits::Limits;
@@ -114,6 +115,22 @@ async fn an_address_has_a_rate_before_its_key_is_looked_at() {
     post(event("")).bearer("wrong").send(&bench).await.check_error(429, "too_many_requests");
     let other = post(event("")).by_server().from("192.0.2.2:1").send(&bench).await;
     assert_eq!(other.results(), ["ok"]);
+}
+
+/// Whoever starts the server asks whether it lives, as often as it likes.
+#[tokio::test]
+async fn preflights_have_a_rate_and_probes_have_none() {
+    let bench = limited(Limits { address_requests_per_second_max: 1, ..Limits::default() });
+    let preflight = || post("").method("OPTIONS").header("origin", ORIGIN);
+    for _ in 0..2 {
+        assert_eq!(preflight().send(&bench).await.status, 204);
+    }
+    let fast = preflight().send(&bench).await;
+    fast.check_error(429, "too_many_requests");
+    assert_eq!(fast.header("access-control-allow-origin"), Some(ORIGIN));
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(path).send(&bench).await.status, 200, "{path}");
+    }
 }
 
 #[tokio::test]
