@@ -1,4 +1,5 @@
-//! `beckon token`: API tokens, written to the data folder; a running server sees them within a second.
+//! `beckon token`: API tokens, written to the data folder; a running server sees at once what is
+//! made, and within a second what is revoked.
 
 use crate::output;
 use beckon_engine::clock::SystemClock;

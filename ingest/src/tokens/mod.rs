@@ -3,8 +3,8 @@
 //! A token is 256 random bits behind `bkn_`, shown once. What is kept is its SHA-256, in one JSON
 //! file a token (`tokens/ID.json`). A fast hash is enough: there is no dictionary of 256-bit
 //! numbers. `beckon token create` writes the file itself, also beside a running server, which looks
-//! at the folder's names at most once a second; so no running server, and no first token, is
-//! needed to make a token.
+//! at the folder's names at most once a second, and at once when a token is shown that it does not
+//! know; so no running server, and no first token, is needed to make a token.
 //!
 //! **Invariant:** a token file is written whole, under another name, synced and renamed, and never
 //! changed afterwards. A revoked token's file is gone. So the names say all that there is to know,
@@ -37,6 +37,8 @@ pub const TOKENS_MAX: usize = 1_000;
 pub const NAME_CHARACTERS_MAX: usize = 64;
 /// How old the view of the folder may be: so long may a revoked token still be taken.
 pub const LOOK_AGAIN_MS: i64 = 1_000;
+/// Between two looks for the sake of an unknown token, so that a flood of wrong ones costs nothing.
+pub const LOOK_FOR_UNKNOWN_MS: i64 = 100;
 
 const VERSION: u32 = 1;
 const PREFIX: &str = "bkn_";
@@ -152,6 +154,21 @@ pub struct TokenStore {
 struct View {
     files: BTreeMap<String, Option<TokenInfo>>,
     looked: Option<ServerTimeMs>,
+    /// When a token that was not known made us look.
+    looked_for_unknown: Option<ServerTimeMs>,
+}
+
+impl View {
+    /// Compares with every hash to the end.
+    fn find(&self, sha256: &str) -> Option<&TokenInfo> {
+        let mut found = None;
+        for info in self.files.values().flatten() {
+            if bool::from(info.sha256.as_bytes().ct_eq(sha256.as_bytes())) {
+                found = Some(info);
+            }
+        }
+        found
+    }
 }
 
 impl TokenStore {
@@ -204,24 +221,32 @@ impl TokenStore {
     }
 
     /// The token that a request shows, if it is valid. Hashes what is shown and compares it with
-    /// every stored hash to the end, so that the time tells nothing.
+    /// every stored hash to the end, so that the time tells nothing. One that is not known may have
+    /// been made a moment ago: then the folder is looked at, once in [`LOOK_FOR_UNKNOWN_MS`].
     #[must_use]
     pub fn verify(&self, shown: &str) -> Option<TokenInfo> {
         let is_token = shown.len() == PREFIX.len() + 64 && shown.starts_with(PREFIX);
         let shown = hex(&digest(shown));
+        let now = self.clock.now();
+        let is_within =
+            |at: Option<ServerTimeMs>, ms| at.is_some_and(|at| now.0.saturating_sub(at.0) < ms);
         let mut view = self.view();
-        let is_fresh = view.looked.is_some_and(|at| self.clock.now().0 - at.0 < LOOK_AGAIN_MS);
-        if !is_fresh && let Err(error) = self.look(&mut view) {
+        if !is_within(view.looked, LOOK_AGAIN_MS) {
+            self.look_or_log(&mut view);
+        }
+        let is_unknown = is_token && view.find(&shown).is_none();
+        if is_unknown && !is_within(view.looked_for_unknown, LOOK_FOR_UNKNOWN_MS) {
+            view.looked_for_unknown = Some(now);
+            self.look_or_log(&mut view);
+        }
+        view.find(&shown).filter(|_| is_token).cloned()
+    }
+
+    fn look_or_log(&self, view: &mut View) {
+        if let Err(error) = self.look(view) {
             tracing::error!(%error, "the folder of tokens cannot be read, known tokens stay valid");
             view.looked = Some(self.clock.now());
         }
-        let mut found = None;
-        for info in view.files.values().flatten() {
-            if bool::from(info.sha256.as_bytes().ct_eq(shown.as_bytes())) {
-                found = Some(info);
-            }
-        }
-        found.filter(|_| is_token).cloned()
     }
 
     /// All valid tokens, by id.

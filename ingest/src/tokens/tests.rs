@@ -66,16 +66,29 @@ fn the_folder_holds_no_token() {
 }
 
 #[test]
-fn a_running_server_sees_within_a_second_what_another_process_does() {
+fn a_running_server_sees_at_once_what_is_made_and_within_a_second_what_is_revoked() {
     let fixture = Fixture::new();
     let (token, info) = fixture.other().create(new(&[Scope::LiveRead])).expect("made");
-    assert_eq!(fixture.store.verify(token.as_str()), None, "looked less than a second ago");
-    fixture.clock.advance(1_000);
-    assert!(fixture.store.verify(token.as_str()).is_some());
+    assert!(fixture.store.verify(token.as_str()).is_some(), "unknown until it was looked for");
     fixture.other().revoke(&info.id).expect("revoked");
     assert!(fixture.store.verify(token.as_str()).is_some(), "looked less than a second ago");
     fixture.clock.advance(1_000);
     assert_eq!(fixture.store.verify(token.as_str()), None);
+}
+
+#[test]
+fn a_flood_of_wrong_tokens_looks_ten_times_a_second() {
+    let fixture = Fixture::new();
+    let wrong = format!("{PREFIX}{}", "0".repeat(64));
+    assert_eq!(fixture.store.verify(&wrong), None);
+    let (token, _) = fixture.other().create(new(&[Scope::LiveRead])).expect("made");
+    fixture.clock.advance(99);
+    assert_eq!(fixture.store.verify(&wrong), None);
+    assert_eq!(fixture.store.verify(token.as_str()), None, "looked less than 100 ms ago");
+    fixture.clock.advance(1);
+    // What is no token at all does not make anybody look.
+    assert_eq!(fixture.store.verify("bkn_"), None);
+    assert!(fixture.store.verify(token.as_str()).is_some());
 }
 
 #[test]
