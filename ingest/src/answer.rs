@@ -85,8 +85,9 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// A JSON answer that was written before.
-pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
+/// A JSON answer that was written before, and the end of its line, for who reads it in a terminal.
+pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response {
+    text.push('\n');
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),

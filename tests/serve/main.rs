@@ -43,7 +43,7 @@ fn what_was_acknowledged_is_in_parquet_once_it_has_ended() {
     let server = start(folder.path());
     let again = event("AddToCart", 1).replace('{', &format!("{{\"eventID\":\"{}\",", ids[0]));
     let answer = server.send(&again).expect("an answer");
-    assert_eq!(answer.body, "{\"results\":[{\"status\":\"duplicate\"}]}");
+    assert_eq!(answer.body, "{\"results\":[{\"status\":\"duplicate\"}]}\n");
     let more = server.send(&event("AddToCart", 9)).expect("an answer").ids("ok");
     assert_eq!(server.stop().code, Some(0));
     assert_eq!(ids_in_parquet(&data, "AddToCart"), sorted([ids, more].concat()));

@@ -60,7 +60,7 @@ async fn events_come_over_a_port() {
     stream.write_all(request(&numbered(1)).as_bytes()).await.expect("sent");
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(answer.ends_with(r#"{"results":[{"status":"ok"}]}"#), "{answer}");
+    assert!(answer.ends_with("{\"results\":[{\"status\":\"ok\"}]}\n"), "{answer}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn an_event_without_id_is_told_its_id() {
     let told = answer.json()["results"][0]["eventID"].as_str().map(str::to_owned);
     assert_eq!(told, Some(bench.log.events()[0].id.to_string()));
     let given = post(numbered(1)).by_server().send(&bench).await;
-    assert_eq!(given.text, r#"{"results":[{"status":"ok"}]}"#);
+    assert_eq!(given.text, "{\"results\":[{\"status\":\"ok\"}]}\n", "a line, for a terminal");
 }
 
 #[tokio::test]
