@@ -35,11 +35,18 @@ pub(crate) fn run(command: &ActionsCommand) -> anyhow::Result<()> {
         ActionsCommand::Resume { server, package } => (server, package, "/v1/actions/resume"),
     };
     let answer = ask(server, Method::POST, path, &json!({ "package": package }))?;
-    let paused = answer["paused"].as_array().map_or(&[][..], Vec::as_slice);
-    if paused.is_empty() {
-        return output::line("nothing is paused");
+    let keys = |word: &str| answer[word].as_array().map_or(&[][..], Vec::as_slice).iter();
+    for key in keys("resumed") {
+        output::line(&format!("resumed: {}", said(key)))?;
     }
-    paused.iter().try_for_each(|key| output::line(&format!("paused: {}", said(key))))
+    if keys("resumed").len() == 0 && keys("paused").len() == 0 {
+        output::line("nothing is paused")?;
+    } else if let (ActionsCommand::Resume { .. }, Some(package), 0) =
+        (command, package, keys("resumed").len())
+    {
+        output::line(&format!("{package} is not paused by itself"))?;
+    }
+    keys("paused").try_for_each(|key| output::line(&format!("paused: {}", said(key))))
 }
 
 fn said(key: &Value) -> String {

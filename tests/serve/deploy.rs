@@ -137,8 +137,15 @@ fn rules_change_while_visitors_are_on_the_site() {
 
     let pause = run(folder, &server, &token, &["actions", "pause"]);
     assert_eq!(said(&pause), "paused: everything\n");
-    let resume = run(folder, &server, &token, &["actions", "resume"]);
-    assert_eq!(said(&resume), "nothing is paused\n");
+    let resume = |arguments: &[&str]| {
+        said(&run(folder, &server, &token, &[&["actions", "resume"], arguments].concat()))
+    };
+    assert_eq!(
+        resume(&[PACKAGE]),
+        format!("{PACKAGE} is not paused by itself\npaused: everything\n")
+    );
+    assert_eq!(resume(&[]), "resumed: everything\n");
+    assert_eq!(resume(&[PACKAGE]), "nothing is paused\n");
     assert_eq!(server.stop().code, Some(0));
 }
 

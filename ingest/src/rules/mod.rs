@@ -182,10 +182,12 @@ async fn turn(
     let Pausing { package } =
         serde_json::from_slice(bytes).map_err(|error| bad(&error, PAUSING))?;
     let (key, by) = (PauseKey { package, site }, author(&token));
-    ask(&app, move |deployer| turn(deployer, key, by))
-        .await?
-        .map_err(|error| refuse(&app, &error))?;
-    Ok(json(StatusCode::OK, &said::paused(&app.deployer)))
+    let turned = ask(&app, move |deployer| {
+        let before = deployer.standing();
+        turn(deployer, key, by).map(|()| said::paused(&before, &deployer.standing()))
+    });
+    let said = turned.await?.map_err(|error| refuse(&app, &error))?;
+    Ok(json(StatusCode::OK, &said))
 }
 
 const FILES: &str = "{\"files\": {\"hot-lead.toml\": \"...\", \"package.toml\": \"...\"}}";

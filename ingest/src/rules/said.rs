@@ -2,7 +2,7 @@
 
 use crate::app::EngineView;
 use beckon_engine::catalog::{Compiled, Deployed, Deployer};
-use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey};
+use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey, Standing};
 use beckon_engine::model::ServerTimeMs;
 use beckon_rules::diagnostic::{Diagnostic, Severity};
 use beckon_rules::plan::RulePlan;
@@ -104,9 +104,12 @@ pub(super) fn show(deployer: &Deployer, now: &Now<'_>, key: &PackageKey) -> Opti
     Some(said)
 }
 
-/// What is paused now.
-pub(super) fn paused(deployer: &Deployer) -> Value {
-    json!({ "paused": pauses(deployer.standing().paused.iter()) })
+/// What is paused now, and what was and goes on.
+pub(super) fn paused(before: &Standing, now: &Standing) -> Value {
+    json!({
+        "paused": pauses(now.paused.iter()),
+        "resumed": pauses(before.paused.difference(&now.paused)),
+    })
 }
 
 fn pauses<'a>(paused: impl Iterator<Item = &'a PauseKey>) -> Vec<Value> {

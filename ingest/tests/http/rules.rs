@@ -162,16 +162,19 @@ async fn pauses_stand_until_they_are_taken_back() {
     let turn = async |token: &str, what: &str, body: &str| {
         let answer = ask(&bench, token, "POST", &format!("/v1/actions/{what}"), body).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()["paused"].clone()
+        let said = answer.json();
+        (said["paused"].clone(), said["resumed"].clone())
     };
     let package = "{\"package\": \"com.example.shop\"}";
     let of_shop = json!([{ "package": "com.example.shop", "site": "shop" }]);
-    assert_eq!(turn(&shop, "pause", package).await, of_shop);
+    assert_eq!(turn(&shop, "resume", package).await, (json!([]), json!([])), "was not paused");
+    assert_eq!(turn(&shop, "pause", package).await, (of_shop.clone(), json!([])));
     let everything = json!([{ "package": null, "site": null }, of_shop[0]]);
-    assert_eq!(turn(&all, "pause", "").await, everything);
-    assert_eq!(turn(&shop, "resume", "").await, json!([everything[0]]), "its own alone");
-    assert_eq!(turn(&all, "resume", "{}").await, json!([]));
-    assert!(matches!(*bench.log.controls()[0], Control::Pause(..)));
+    assert_eq!(turn(&all, "pause", "").await, (everything.clone(), json!([])));
+    let own = (json!([everything[0]]), of_shop);
+    assert_eq!(turn(&shop, "resume", "").await, own, "its own alone");
+    assert_eq!(turn(&all, "resume", "{}").await, (json!([]), json!([everything[0]])));
+    assert!(matches!(*bench.log.controls()[1], Control::Pause(..)));
 }
 
 #[tokio::test]
