@@ -115,7 +115,7 @@ pub(crate) async fn snapshot(
 ///  "categories": [{"site": "shop", "category": "lamps", "count": 2}],
 ///  "rules": [{"site": "shop", "package": "com.example.shop", "rule": "hot-lead", "count": 1}],
 ///  "events": [{"seq": 1, "site": "shop", "name": "PageEntered", "visit": "44...",
-///              "timestamp_ms": 0, "url": "https://...", "fate": "matched"}],
+///              "timestamp_ms": 0, "url": "https://...", "categories": ["lamps"], "fate": "matched"}],
 ///  "actions": [{"action_id": "9A...", "op": "assert", "site": "shop", "package": "...",
 ///               "rule": "hot-lead", "kind": "invite", "visit": "44...", "timestamp_ms": 0,
 ///               "events": ["..."], "suppressed": null, "data": {"greeting": "..."}}]}
@@ -200,11 +200,17 @@ fn minutes(snapshot: &LiveSnapshot, counts: &[&LiveCount]) -> Vec<Value> {
 /// asked for.
 fn event_json(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<Value> {
     let view = row.event.view().ok().filter(|view| is_asked(view.site))?;
-    let mut url = None;
-    view.for_each_field(|name, value| {
-        if let ("url", ValueView::Str(text)) = (name.as_str(), value) {
-            url = Some(text);
+    let (mut url, mut categories) = (None, Vec::new());
+    view.for_each_field(|name, value| match (name.as_str(), value) {
+        ("url", ValueView::Str(text)) => url = Some(text),
+        ("category", ValueView::Str(text)) => categories.push(text),
+        ("category", ValueView::List(values)) => {
+            categories.extend(values.filter_map(|value| match value {
+                Ok(ValueView::Str(text)) => Some(text),
+                _ => None,
+            }));
         }
+        _ => {}
     })
     .ok()?;
     Some(json!({
@@ -214,6 +220,7 @@ fn event_json(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<Value> 
         "visit": view.visit().to_string(),
         "timestamp_ms": view.timestamp,
         "url": url,
+        "categories": categories,
         "fate": row.fate.as_str(),
     }))
 }

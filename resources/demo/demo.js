@@ -230,13 +230,18 @@ function pathOf(url) {
   }
 }
 
+const where = ({ url, categories }) => [
+  pathOf(url),
+  ...categories.flatMap((category) => [" ", element("span", "tag", category)]),
+];
+
 function eventItem(event) {
   const item = element(
     "li",
     "",
     timeElement(event.timestamp_ms),
     element("span", "what", event.name),
-    element("span", "where", pathOf(event.url)),
+    element("span", "where", ...where(event)),
     visitTag(event.visit),
   );
   item.title = event.fate && event.fate !== "matched" ? `not matched: ${event.fate}` : event.name;
@@ -381,6 +386,8 @@ function show(snapshot) {
   byId("no-actions").hidden = shownActions.size > 0;
   drawChart(snapshot.minutes);
   drawBars(byId("names"), snapshot.names);
+  const categories = snapshot.categories.map(({ category, count }) => ({ name: category, count }));
+  drawBars(byId("categories"), categories);
   drawBars(byId("rules"), snapshot.rules.map(({ rule, count }) => ({ name: rule, count })));
 }
 

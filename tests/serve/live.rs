@@ -1,7 +1,7 @@
 //! `GET /v1/live` of a server with two sites: a token of one sees nothing of the other.
 
 use crate::support::{KEY, Server, beckon, configured, event, printed};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 
 const BLOG_KEY: &str = "the-blog-has-a-secret-of-its-own";
@@ -83,5 +83,8 @@ fn a_token_of_one_site_sees_that_site_only() {
         assert_eq!(said(&all, list, "site"), ["blog", "shop"], "{list}\n{all}");
         assert_eq!(said(&shop, list, "site"), ["shop"], "{list}\n{shop}");
     }
+    let events = shop["events"].as_array().expect("a list").iter();
+    let categories: Vec<_> = events.map(|event| event["categories"].clone()).collect();
+    assert_eq!(categories, [json!([]), json!(["lamps"])], "{shop}");
     assert!(!shop.to_string().contains("blog") && !shop.to_string().contains("news"), "{shop}");
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
         browser.click("#view-pricing")?;
     }
     browser.wait_for_text("#events", "PageEntered")?;
+    browser.wait_for_text("#categories", "pricing")?;
     browser.wait_for_text("#actions", "hot-lead")?;
     browser.click("#add-to-cart")?;
     browser.wait_for_text("#events", "AddToCart")?;
