@@ -11,7 +11,7 @@ use beckon_engine::catalog::{Compiler, Deployer, NotDeployed, event_compiler};
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log, LogBase, LogConfig, Named, OpenLog};
-use beckon_engine::model::Epoch;
+use beckon_engine::model::{Epoch, LogSeq};
 use beckon_engine::outbox::{
     Cursor, Cursors, OpenOutbox, Outbox, OutboxConfig, OutboxWriter, Position,
 };
@@ -63,6 +63,7 @@ impl Back {
         let ahead = Ahead::of(config, &cursors, (&tables, &restart))?;
         let log = open_log(config, (&disk, clock), (ahead.named(), restart.base()));
         let log = log.map_err(|error| ahead.explain(error))?;
+        let found = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
         let compiler = event_compiler();
         let deployer = deployer(&log, &compiler, folder)?;
         let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
@@ -81,6 +82,7 @@ impl Back {
             config,
             (&log, writer, outbox_last),
             (&snapshots, restart, compiler),
+            found,
         )?;
         let pipeline = Arc::new(started);
         let view = View::new(Arc::clone(&pipeline), Arc::clone(&deployer), outbox, tables_stats);

@@ -16,7 +16,8 @@ use beckon_rules::plan::RuleSet;
 use std::io;
 use std::sync::Arc;
 
-/// Starts it, between a log and an outbox that holds what was said up to an epoch.
+/// Starts it, between a log and an outbox that holds what was said up to an epoch. The log held
+/// records up to `found` when it was opened.
 ///
 /// # Errors
 /// When there is nothing to go on from, or a thread cannot be started.
@@ -24,10 +25,11 @@ pub(super) fn start(
     config: &Config,
     (log, writer, outbox_last): (&Arc<EmbeddedLog>, OutboxWriter, Epoch),
     (snapshots, restart, compiler): (&Snapshots, Restart<'_>, Arc<Compiler>),
+    found: LogSeq,
 ) -> anyhow::Result<Pipeline> {
     let fitting = Fitting { log: &**log, outbox_last, compiler, suppress: suppress(config) };
     let (catalog, restored) = restart.choose(&fitting)?;
-    tell_restart(log, restored.as_deref());
+    tell_restart(found, restored.as_deref());
     let parts = PipelineParts {
         log: Arc::clone(log) as Arc<dyn Log>,
         snapshots: Some(snapshot_parts(snapshots.clone(), writer.outbox(), log)),
@@ -40,8 +42,7 @@ pub(super) fn start(
 }
 
 /// Says where the engine begins.
-fn tell_restart(log: &EmbeddedLog, restored: Option<&SnapshotFile>) {
-    let last = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
+fn tell_restart(last: LogSeq, restored: Option<&SnapshotFile>) {
     let from = restored.map_or(LogSeq(0), |file| file.rest().base.last_seq);
     let records = last.0.saturating_sub(from.0);
     let bytes = restored.map_or(0, SnapshotFile::bytes);

@@ -55,6 +55,25 @@ fn log_lines_for_programs_are_json() {
     assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
 }
 
+#[test]
+fn a_log_is_gone_on_from_when_there_was_one() {
+    let folder = configured_with("");
+    let package = folder.path().join("rules/com.example.any");
+    std::fs::create_dir_all(&package).expect("a folder");
+    let rule = "name = \"any\"\nquery = 'A where true'\n[action]\ntype = \"none\"\n";
+    std::fs::write(package.join("any.toml"), rule).expect("a file");
+    let run = || {
+        let server = Server::start(beckon(folder.path()), &["--data", "data", "--rules", "rules"]);
+        server.stop().said
+    };
+    let (first, second) = (run(), run());
+    assert!(
+        !first.contains("going on"),
+        "its rules are in the log, but nothing was before\n{first}"
+    );
+    assert!(second.contains("going on from the start of the log"), "{second}");
+}
+
 /// The part of a line behind a text, up to the next space.
 fn word<'a>(line: &'a str, before: &str) -> &'a str {
     let rest = line.split_once(before).unwrap_or_else(|| panic!("no `{before}` in {line}")).1;
