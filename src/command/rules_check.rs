@@ -11,6 +11,9 @@ use beckon_rules::schema::Schema;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+/// Names under which a source mapping is looked for beside a folder of rules.
+const MAPPING_FILES: [&str; 2] = ["mapping.toml", "source.toml"];
+
 /// Which rules, and of what they speak.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RulesArgs {
@@ -31,6 +34,19 @@ impl RulesArgs {
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
         let checked = rules_dir::check(&self.dir, &schema)?;
         Ok((checked, replay::matcher_config(mapping.as_deref())?))
+    }
+
+    /// What to try where rules are wrong: a mapping that lies beside them and was not named.
+    pub(crate) fn advice(&self) -> String {
+        let beside = self.dir.parent().unwrap_or(&self.dir);
+        let mut files = MAPPING_FILES.iter().map(|name| beside.join(name));
+        match files.find(|file| self.source.is_none() && replay::read_mapping(file).is_ok()) {
+            Some(file) => format!(
+                "; if the rules are about the events of {0}, say so: --source {0}",
+                file.display()
+            ),
+            None => String::new(),
+        }
     }
 }
 
@@ -60,7 +76,7 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     }
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
     let refused = errors > 0 || (args.deny_warnings && warnings > 0);
-    anyhow::ensure!(!refused, "{}", checked.summary());
+    anyhow::ensure!(!refused, "{}{}", checked.summary(), args.rules.advice());
     let rules = checked.rules.as_ref().context("rules without errors run")?;
     let report = rule_tests::run(&checked.packages, rules, config, "");
     for failed in report.failures() {
@@ -70,8 +86,12 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     anyhow::ensure!(failed == 0, "{failed} of {tests} tests of rules failed");
     let count = rules.rules.len();
     let are = if count == 1 { "is" } else { "are" };
-    let pass = if tests == 1 { "passes" } else { "pass" };
-    let (rules, tests) = (output::count(count, "rule"), output::count(tests, "test"));
+    let rules = output::count(count, "rule");
+    let tests = match tests {
+        0 => "no tests".to_owned(),
+        1 => "1 test passes".to_owned(),
+        many => format!("{many} tests pass"),
+    };
     let warnings = output::count(warnings, "warning");
-    output::line(&format!("{rules} {are} good, {warnings}, {tests} {pass}"))
+    output::line(&format!("{rules} {are} good, {warnings}, {tests}"))
 }

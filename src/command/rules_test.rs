@@ -46,7 +46,9 @@ pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let Some(report) = report else { anyhow::bail!("{}", checked.summary()) };
+    let Some(report) = report else {
+        anyhow::bail!("{}{}", checked.summary(), args.rules.advice())
+    };
     let (tests, failed) = (report.tests.len(), report.failures().count());
     let (dir, filter) = (args.rules.dir.display(), &args.filter);
     anyhow::ensure!(

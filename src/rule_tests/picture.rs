@@ -6,9 +6,9 @@ use super::{TestReport, TestResult};
 use crate::output::count;
 use beckon_rules::render::Colors;
 
-/// Lines of empty time in a picture; they are shared out by how long it takes from one moment to
-/// the next, so that the picture shows time to scale.
-const EMPTY_LINES: i64 = 8;
+/// The most lines of empty time in a picture. There is one for each time it takes to the next moment;
+/// they are shared out by how long that is, so that the picture shows time to scale.
+const EMPTY_LINES_MAX: i64 = 8;
 
 const RED: &str = "31";
 const GREEN: &str = "32";
@@ -63,10 +63,13 @@ pub(crate) fn failure(test: &TestResult, colors: Colors) -> String {
     let width = times.iter().map(String::len).max().unwrap_or(0).max(5);
     let all_ms = moments.last().map_or(0, |moment| moment.at_ms)
         - moments.first().map_or(0, |moment| moment.at_ms);
+    let mut at_ms: Vec<i64> = moments.iter().map(|moment| moment.at_ms).collect();
+    at_ms.dedup();
+    let lines = i64::try_from(at_ms.len()).map_or(EMPTY_LINES_MAX, |times| times - 1);
     let mut before: Option<&Moment<'_>> = None;
     for (moment, mut time) in moments.iter().zip(times) {
         let gap_ms = before.map_or(0, |before| moment.at_ms - before.at_ms);
-        for _ in 0..empty_lines(gap_ms, all_ms) {
+        for _ in 0..empty_lines(gap_ms, all_ms, lines) {
             out.push_str(&format!("      {:width$}  \u{2502}\n", ""));
         }
         if before.is_some() && gap_ms == 0 {
@@ -79,8 +82,8 @@ pub(crate) fn failure(test: &TestResult, colors: Colors) -> String {
 }
 
 /// How much of the empty lines a gap gets.
-fn empty_lines(gap_ms: i64, all_ms: i64) -> i64 {
-    if all_ms == 0 { 0 } else { (gap_ms * EMPTY_LINES + all_ms / 2) / all_ms }
+fn empty_lines(gap_ms: i64, all_ms: i64, lines: i64) -> i64 {
+    if all_ms == 0 { 0 } else { (gap_ms * lines.min(EMPTY_LINES_MAX) + all_ms / 2) / all_ms }
 }
 
 fn mark(moment: &Moment<'_>, colors: Colors) -> String {

@@ -45,7 +45,7 @@ fn warnings_fail_a_check_that_denies_them() {
     let shown = beckon(folder.path(), &["check", "rules"]);
     assert_eq!(shown.status.code(), Some(0));
     let told = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(told.contains("1 rule is good, 1 warning, 0 tests pass"), "{told}");
+    assert!(told.contains("1 rule is good, 1 warning, no tests"), "{told}");
     let denied = beckon(folder.path(), &["check", "rules", "--deny-warnings"]);
     assert_eq!(denied.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&denied.stderr), "error: 0 errors, 1 warning\n");
@@ -81,6 +81,19 @@ fn where_no_test_is_found_that_is_said() {
     check(&[("a.toml", rule)], &["test", "rules"], 1, "", error);
     let error = "error: no tests found: none of 5 has \"nowhere\" in its title\n";
     check(&[("a.toml", RULE)], &["test", "rules", "--filter", "nowhere"], 1, "", error);
+}
+
+#[test]
+fn a_mapping_beside_the_rules_is_named_where_they_do_not_fit() {
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop");
+    for command in ["test", "check"] {
+        let output = beckon(&shop, &[command, "rules"]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let (_, advice) = error.trim_end().split_once("--source ").expect("advice");
+        let output = beckon(&shop, &[command, "rules", "--source", advice]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]
