@@ -1,21 +1,50 @@
 //! Asking a running server over HTTP.
 
+use crate::config::{self, ConfigArgs};
 use crate::http_client::HttpClient;
 use anyhow::Context;
 use clap::Args;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
+use std::net::SocketAddr;
 
 /// Where the server is, and who asks.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// The running server
-    #[arg(long, default_value = "http://127.0.0.1:7700")]
-    server: String,
+    /// The running server [default: where the configuration says that it listens]
+    #[arg(long, value_name = "URL", env = "BECKON_SERVER")]
+    server: Option<String>,
     /// An API token with the scope that this needs: `dead-letters` (replay: `events:replay` too),
     /// `rules:write`
     #[arg(long, env = "BECKON_TOKEN", hide_env_values = true)]
     token: Option<String>,
+}
+
+impl ServerArgs {
+    fn url(&self) -> anyhow::Result<String> {
+        self.server.clone().map_or_else(local_server, Ok)
+    }
+}
+
+/// Where the server of this machine is, by the configuration in the working folder.
+///
+/// # Errors
+/// When the configuration is wrong.
+pub(crate) fn local_server() -> anyhow::Result<String> {
+    let loaded = config::load(&ConfigArgs::default(), std::env::vars())
+        .context("the configuration should say where the server listens")?;
+    Ok(reached_at(&loaded.config.server.listen))
+}
+
+/// The address of who listens there; of all addresses of a machine its own.
+fn reached_at(listen: &str) -> String {
+    match listen.parse::<SocketAddr>() {
+        Ok(SocketAddr::V4(at)) if at.ip().is_unspecified() => {
+            format!("http://127.0.0.1:{}", at.port())
+        }
+        Ok(SocketAddr::V6(at)) if at.ip().is_unspecified() => format!("http://[::1]:{}", at.port()),
+        _ => format!("http://{listen}"),
+    }
 }
 
 /// An answer with its JSON.
@@ -50,12 +79,13 @@ pub(crate) fn send(
     path: &str,
     body: &Value,
 ) -> anyhow::Result<Said> {
-    let client = HttpClient::new(&server.server, server.token.clone())?;
+    let url = server.url()?;
+    let client = HttpClient::new(&url, server.token.clone())?;
     let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(client.send(method, path, body))?;
     let body = serde_json::from_slice(&answer.body)
-        .with_context(|| format!("{} answered {} without JSON", server.server, answer.status))?;
+        .with_context(|| format!("{url} answered {} without JSON", answer.status))?;
     Ok(Said { status: answer.status, body })
 }
 
@@ -70,4 +100,21 @@ pub(crate) fn ask(
     body: &Value,
 ) -> anyhow::Result<Value> {
     send(server, method, path, body)?.into_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_on_all_addresses_is_asked_on_this_machine() {
+        for (listen, url) in [
+            ("127.0.0.1:7700", "http://127.0.0.1:7700"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("shop.example:80", "http://shop.example:80"),
+        ] {
+            assert_eq!(reached_at(listen), url);
+        }
+    }
 }

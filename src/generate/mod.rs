@@ -4,6 +4,7 @@ mod load;
 mod visitors;
 mod zipf;
 
+use crate::command::server::local_server;
 use crate::http_client::HttpClient;
 use crate::output;
 use beckon_engine::clock::{Clock, SystemClock};
@@ -41,9 +42,10 @@ pub(crate) struct GenerateArgs {
     /// Share of visits that are bots
     #[arg(long, default_value_t = 0.02)]
     bots: f64,
-    /// Send to this server instead (http://127.0.0.1:7700)
-    #[arg(long)]
-    target: Option<String>,
+    /// Send load to this server instead; without a URL, to where the configuration says that it
+    /// listens. (Commands that ask a server something call it --server.)
+    #[arg(long, value_name = "URL")]
+    target: Option<Option<String>>,
     /// Write key for --target
     #[arg(long, requires = "target")]
     key: Option<String>,
@@ -64,7 +66,7 @@ pub(crate) struct GenerateArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the output or the server cannot be reached.
+/// When the output or the server cannot be reached, or what was sent was not all taken.
 pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.rate > 0.0, "--rate must be above zero");
     anyhow::ensure!(args.batch > 0, "--batch must be above zero");
@@ -82,8 +84,9 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     match &args.target {
         None => write_events(args.events, Visitors::new(profile)),
         Some(target) => {
+            let target = target.clone().map_or_else(local_server, Ok)?;
             profile.start_ms = SystemClock::default().now().0;
-            send_events(args, target, Visitors::new(profile))
+            send_events(args, &target, Visitors::new(profile))
         }
     }
 }
@@ -109,8 +112,29 @@ fn send_events(args: &GenerateArgs, target: &str, visitors: Visitors) -> anyhow:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Said at once, and with its cause; once load runs, what fails is counted.
     runtime.block_on(client.send(Method::GET, "/healthz", ""))?;
-    let outcome = runtime.block_on(load::run(client, visitors, load))?;
-    report(&outcome)
+    let outcome = runtime.block_on(load::run(client, visitors, load, interrupted()))?;
+    report(&outcome)?;
+    check(&outcome)
+}
+
+/// Done at ctrl-c.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Whether everything that was sent was taken.
+fn check(outcome: &load::Outcome) -> anyhow::Result<()> {
+    anyhow::ensure!(outcome.events > 0, "nothing was sent");
+    let Some(first) = &outcome.first_refusal else { return Ok(()) };
+    let (requests, refused) = (outcome.requests(), outcome.requests_refused());
+    let rejected = outcome.results.get("rejected").copied().unwrap_or_default();
+    anyhow::bail!(
+        "{refused} of {requests} requests were not served, and {rejected} events rejected; \
+         the first: {first}{}",
+        if outcome.statuses.contains_key("401") { " (here: --key KEY)" } else { "" }
+    )
 }
 
 fn report(outcome: &load::Outcome) -> anyhow::Result<()> {
@@ -121,6 +145,9 @@ fn report(outcome: &load::Outcome) -> anyhow::Result<()> {
     table.add_row(["seconds".to_owned(), format!("{seconds:.2}")]);
     for (status, count) in &outcome.statuses {
         table.add_row([format!("answers {status}"), count.to_string()]);
+    }
+    if outcome.broken_off > 0 {
+        table.add_row(["requests broken off".to_owned(), outcome.broken_off.to_string()]);
     }
     for (result, count) in &outcome.results {
         table.add_row([format!("events {result}"), count.to_string()]);

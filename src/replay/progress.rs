@@ -1,7 +1,7 @@
 //! The progress bar, on a terminal only.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use crate::output;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// How many steps pass between two looks at the bar.
 const STEPS: u32 = 1_024;
@@ -19,12 +19,7 @@ impl Progress {
             Some(total) => ProgressBar::new(total),
             None => ProgressBar::new_spinner(),
         };
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr_with_hz(10)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        bar.set_draw_target(target);
+        bar.set_draw_target(output::progress_target());
         let template = match total_bytes {
             Some(_) => "reading  {wide_bar} {bytes}/{total_bytes} {eta}",
             None => "reading  {spinner} {bytes} {bytes_per_sec}",

@@ -1,10 +1,12 @@
 //! `beckon generate --target`: load on a schedule that a slow server cannot bend.
 
-use crate::support::{KEY, Server, beckon, cells, configured, printed, refused};
+use crate::support::{KEY, Server, beckon, cells, configured, operator, printed, refused};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -52,12 +54,42 @@ fn answer(mut stream: TcpStream, gate: &Mutex<Option<SyncSender<Duration>>>) {
         if let Some(stalled) = gate.lock().expect("no holder panics").take_if(|_| is_load) {
             stalled.send(stall()).expect("the test waits");
         }
-        let events: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
-        let results: Vec<_> = events.iter().map(|_| json!({ "status": "ok" })).collect();
-        let said = json!({ "results": results }).to_string();
-        let length = said.len();
-        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{said}").expect("sent");
+        respond(&mut stream, &body);
     }
+}
+
+/// Takes all events of a request.
+fn respond(stream: &mut TcpStream, body: &[u8]) {
+    let events: Vec<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let results: Vec<_> = events.iter().map(|_| json!({ "status": "ok" })).collect();
+    let said = json!({ "results": results }).to_string();
+    let length = said.len();
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{said}").expect("sent");
+}
+
+/// A server that answers `answered` load requests, and says when the next one has come.
+fn falling_silent(answered: u32) -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (silent, told) = sync_channel(1);
+    let loads = Arc::new(AtomicU32::new(0));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, loads) = (stream.expect("a connection"), Arc::clone(&loads));
+            let silent = silent.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+                while let Some((line, body)) = read_request(&mut reader) {
+                    let is_load = line.starts_with("POST /v1/events ");
+                    match is_load && loads.fetch_add(1, Ordering::SeqCst) >= answered {
+                        true => silent.send(()).expect("the test waits"),
+                        false => respond(&mut stream, &body),
+                    }
+                }
+            });
+        }
+    });
+    (format!("http://{address}"), told)
 }
 
 /// The stall itself, as nobody opens the gate. How long it was is measured, not assumed.
@@ -120,14 +152,64 @@ fn a_real_server_answers_for_every_event_sent() {
     assert_eq!(figures["events ok"] + figures["events duplicate"], 1_000.0, "{table}");
 }
 
+/// One request may be under way: three are answered, and the fourth is not.
+#[test]
+fn figures_are_told_at_ctrl_c() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, silent) = falling_silent(3);
+    let load = ["--rate", "1000", "--batch", "10", "--seconds", "3600", "--outstanding", "1"];
+    let child = beckon(folder.path())
+        .args(["generate", "--target", &target])
+        .args(load)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    silent.recv().expect("the fourth request");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+    let output = child.wait_with_output().expect("it ends");
+    let table = String::from_utf8(output.stdout).expect("UTF-8");
+    let figures = figures(&table);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert_eq!((figures["answers 200"], figures["events ok"]), (3.0, 30.0), "{table}");
+    assert_eq!(figures["requests broken off"], 1.0, "{table}");
+}
+
+#[test]
+fn the_server_is_where_the_configuration_says() {
+    let folder = configured();
+    let server = Server::start(beckon(folder.path()), &["--data", "data"]);
+    let file = folder.path().join("beckon.toml");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    let listening = format!("{text}[server]\nlisten = \"{}\"\n", server.address());
+    std::fs::write(&file, listening).expect("written");
+    let load = ["generate", "--target", "--key", KEY, "--rate", "10", "--batch", "10"];
+    let table = printed(folder.path(), &[&load[..], &["--seconds", "1"]].concat());
+    assert_eq!(figures(&table)["events sent"], 10.0, "{table}");
+    let token = operator(folder.path());
+    let list = ["dead-letters", "list", "--token", &token];
+    assert_eq!(printed(folder.path(), &list), "no dead letters\n");
+
+    let nowhere = text + "[server]\nlisten = \"127.0.0.1:1\"\n";
+    std::fs::write(&file, nowhere).expect("written");
+    assert!(refused(folder.path(), &list).contains("no answer from http://127.0.0.1:1/"));
+    let output = beckon(folder.path()).env("BECKON_SERVER", server.url()).args(list).output();
+    assert_eq!(output.expect("the binary").stdout, b"no dead letters\n");
+}
+
 #[test]
 fn an_answer_that_is_an_error_and_a_server_that_is_none_are_told() {
     let folder = configured();
     let server = Server::start(beckon(folder.path()), &["--data", "data"]);
     let load = ["generate", "--rate", "10", "--batch", "10", "--seconds", "1", "--key", "wrong"];
     let target = server.url();
-    let table = printed(folder.path(), &[&load[..], &["--target", target.as_str()]].concat());
+    let output = beckon(folder.path()).args(load).args(["--target", &target]).output();
+    let output = output.expect("the binary");
+    let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(figures(&table)["answers 401"], 1.0, "{table}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("error: 1 of 1 requests were not served") && error.contains("key"));
     assert_eq!(server.stop().code, Some(0));
     let error = refused(folder.path(), &[&load[..], &["--target", target.as_str()]].concat());
     assert!(error.contains("no answer from ") && error.contains("is the server running?"));
