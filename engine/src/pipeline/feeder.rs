@@ -188,9 +188,12 @@ impl Feeder {
         })))
     }
 
-    /// How long the log may be silent.
+    /// How long the log may be silent. While epochs are under way the figures are of before: the visit
+    /// that waits for a change may open in one of them, so they are looked at again soon.
     fn patience(&self) -> Duration {
-        if self.is_changing() {
+        let stats = self.dataflow.stats();
+        let is_stale = stats.epochs_submitted > stats.epochs_delivered;
+        if self.is_changing() || (self.has_change() && is_stale) {
             return CHANGE_INTERVAL.min(self.tick_interval);
         }
         self.tick_interval
@@ -202,9 +205,13 @@ impl Feeder {
         if self.backfill.is_some() {
             return true;
         }
-        let is_under_way = self.catalog.as_ref().is_some_and(|it| it.is_changing(self.last));
         let is_open = |stats: DataflowStats| stats.stage.visits_open + stats.wide.windows_open > 0;
-        is_under_way && is_open(self.dataflow.stats())
+        self.has_change() && is_open(self.dataflow.stats())
+    }
+
+    /// Whether a change of the rules may not have reached all partitions.
+    fn has_change(&self) -> bool {
+        self.catalog.as_ref().is_some_and(|it| it.is_changing(self.last))
     }
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a

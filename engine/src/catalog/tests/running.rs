@@ -3,6 +3,7 @@
 use super::*;
 use crate::log::{Control, PauseKey};
 use crate::matcher::CHANGE_EPOCHS;
+use std::time::Instant;
 
 const SHOP: &str = "com.example.shop";
 const BLOG: &str = "com.example.blog";
@@ -302,6 +303,21 @@ fn a_deployment_reaches_visits_without_events() {
     );
     assert_eq!(said.len(), 60, "{said:?}");
     assert_eq!(later(&said).len(), 20, "those of the long one");
+    check_replay(&disk);
+}
+
+/// The visit opens behind the deployment, in an epoch that is under way when the feeder looks.
+#[test]
+fn a_deployment_goes_on_for_a_visit_that_opens_behind_it() {
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 1, "outbox");
+    life.deploy(key(SHOP, None), &[("each", EACH)]);
+    let deployed = life.log.durable().expect("not empty").epoch;
+    let begun = Instant::now();
+    life.event(1, "C");
+    life.reach(Epoch(deployed.0 + CHANGE_EPOCHS));
+    assert!(begun.elapsed() < LONG / 2, "it waited for a tick");
+    assert_eq!(life.end(), [""; 0]);
     check_replay(&disk);
 }
 
