@@ -20,6 +20,11 @@ use std::ops::Range;
 /// Ids of events that left, before they are looked through.
 const SPILLED_MIN: usize = 16;
 
+/// Buffers take so many bytes of the allocator, or a multiple: one that is freed fits the next that grows.
+const BLOCK_BYTES: usize = 1_024;
+/// What the allocator keeps of them for itself.
+const HEADER_BYTES: usize = 16;
+
 /// Ordinals at which they are given anew: far from the end of their 32 bits.
 const ORDINALS_MAX: Ordinal = 1 << 31;
 
@@ -97,9 +102,11 @@ impl KeptEvents {
     }
 
     fn reserve(&mut self, more: usize) {
-        if self.bytes.capacity() - self.bytes.len() < more {
-            let length = self.bytes.len();
-            self.bytes.reserve_exact(more.max(if length < 2_048 { 1_024 } else { length / 3 }));
+        let length = self.bytes.len();
+        if self.bytes.capacity() - length < more {
+            let wanted = length + more.max(length / 3) + HEADER_BYTES;
+            let capacity = wanted.next_multiple_of(BLOCK_BYTES) - HEADER_BYTES;
+            self.bytes.reserve_exact(capacity - length);
         }
         if self.slots.len() == self.slots.capacity() {
             self.slots.reserve_exact(self.slots.len() / 3 + 8);

@@ -197,12 +197,15 @@ impl Matcher {
         }
     }
 
-    /// Brings the visits of some events into the cache: the look-ups do not wait for each other.
+    /// Brings the visits of some events into the cache. What lies at one depth is read of all of them
+    /// before what lies deeper, so that they do not wait for each other.
     fn look_ahead(&self, arrivals: &[Option<Arrival<'_>>]) {
-        let touched = arrivals.iter().flatten().fold(0, |touched, arrival| {
-            let partition = self.partitions[arrival.partition()].as_ref();
-            touched ^ partition.map_or(0, |partition| partition.touch(arrival.hash))
+        let visits = arrivals.iter().flatten().filter_map(|arrival| {
+            self.partitions[arrival.partition()].as_ref()?.peek(arrival.hash)
         });
+        let visits: SmallVec<[&Visit; LOOK_AHEAD]> = visits.collect();
+        let touched = visits.iter().fold(0, |touched, visit| touched ^ visit.touch());
+        let touched = visits.iter().fold(touched, |touched, visit| touched ^ visit.touch_parts());
         std::hint::black_box(touched);
     }
 }

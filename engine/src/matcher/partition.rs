@@ -71,10 +71,10 @@ impl Partition {
         find(&mut self.visits, hash, site, id)
     }
 
-    /// Reads what an event of this window will need first; the figure means nothing.
-    pub(super) fn touch(&self, hash: u64) -> u64 {
+    /// The open visit of this hash, most likely; the visit itself is not read.
+    pub(super) fn peek(&self, hash: u64) -> Option<&Visit> {
         let slot = self.visits.find(spread(hash), |slot| slot.hash == hash);
-        slot.map_or(0, |slot| slot.visit.touch())
+        slot.map(|slot| &*slot.visit)
     }
 
     /// Adds a visit that is not open yet.

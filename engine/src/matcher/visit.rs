@@ -134,7 +134,14 @@ impl Visit {
 
     /// Reads what an event will need first; the figure means nothing.
     pub(super) fn touch(&self) -> u64 {
-        self.newest.2.0 ^ self.instance.0.0 ^ self.kept.touch() ^ self.windows.touch()
+        let late = u64::from(self.late.is_some());
+        self.newest.2.0 ^ self.instance.0.0 ^ self.events ^ self.changes ^ late
+    }
+
+    /// Reads what it will need next, where the visit's parts lie.
+    pub(super) fn touch_parts(&self) -> u64 {
+        let late = self.late.as_ref().map_or(0, |late| late.dirty.len() as u64);
+        late ^ self.kept.touch() ^ self.windows.touch()
     }
 
     /// The row that tells of a change.
