@@ -229,14 +229,12 @@ fn reports_hold_what_was_replayed_and_are_added_to() {
     }
 }
 
-/// Rows of all files of a table, read from the footers without a Parquet library: the manifest
-/// says how many each file has.
+/// Rows of all files of a table, as they are read; the manifest says the same of each file.
 fn parquet_rows(table: &Path) -> u64 {
     let name = table.file_name().expect("a table").to_str().expect("UTF-8");
-    let manifest = table.parent().expect("a folder").join("_manifest");
-    let mut rows = 0;
-    let mut listed = BTreeSet::new();
-    for entry in std::fs::read_dir(manifest).expect("a manifest") {
+    let reports = table.parent().expect("a folder");
+    let mut listed = BTreeMap::new();
+    for entry in std::fs::read_dir(reports.join("_manifest")).expect("a manifest") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|ending| ending == "txt") {
             for line in std::fs::read_to_string(path).expect("text").lines() {
@@ -245,15 +243,24 @@ fn parquet_rows(table: &Path) -> u64 {
                 for file in round["files"].as_array().expect("files") {
                     let place = file["path"].as_str().expect("a path");
                     if place.starts_with(name) {
-                        rows += file["rows"].as_u64().expect("rows");
-                        listed.insert(table.parent().expect("a folder").join(place));
+                        listed.insert(reports.join(place), file["rows"].as_u64().expect("rows"));
                     }
                 }
             }
         }
     }
-    assert_eq!(parquet_files(table), listed);
-    rows
+    let read: BTreeMap<_, _> =
+        parquet_files(table).into_iter().map(|path| (path.clone(), rows_of(&path))).collect();
+    assert_eq!(read, listed);
+    read.values().sum()
+}
+
+/// Rows that a file gives, one by one.
+fn rows_of(path: &Path) -> u64 {
+    let file = std::fs::File::open(path).expect("a file");
+    let reader = SerializedFileReader::new(file).expect("a Parquet file");
+    let rows = reader.get_row_iter(None).expect("rows");
+    rows.map(|row| row.expect("a row")).count() as u64
 }
 
 fn parquet_files(folder: &Path) -> BTreeSet<PathBuf> {
