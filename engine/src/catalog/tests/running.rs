@@ -173,6 +173,37 @@ fn removing_a_rule_on_a_site_frees_its_window() {
     check_replay(&disk);
 }
 
+/// What was joined is counted once: in a window of its own, and beside what another rule has there.
+#[test]
+fn removing_a_rule_that_was_shown_the_log_frees_its_window() {
+    for others in [0, 1] {
+        let disk = SimDisk::default();
+        let mut life = Life::start(&disk, 1, "outbox");
+        let pair = format!("{PAIR}'''\nstate_max = 9\nwindow = '''site");
+        let keys: Vec<_> =
+            [SHOP, BLOG].map(|name| key(name, None)).into_iter().take(others).collect();
+        keys.iter().for_each(|other| life.deploy(other.clone(), &[("pair", &pair)]));
+        life.event(1, "A");
+        let late = key("com.example.late", None);
+        life.deploy(late.clone(), &[("pair", &pair)]);
+        life.settle_backfill();
+        life.event(1, "VisitEnded");
+        life.clock.advance(130_000);
+        life.event(2, "C").event(2, "VisitEnded");
+        life.settle();
+        for gone in keys.into_iter().chain([late]) {
+            life.deployer.remove(gone, "ann".into()).expect("removed");
+        }
+        let wide = |life: &Life| life.pipeline.stats().dataflow.wide;
+        while wide(&life).windows_open > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(wide(&life).stage.state_bytes, 0, "beside {others} others");
+        assert_eq!(life.end(), [""; 0]);
+        check_replay(&disk);
+    }
+}
+
 /// Events of the epoch in which a record stands meet what was before, on either side of it.
 #[test]
 fn a_record_takes_effect_behind_its_epoch() {

@@ -15,9 +15,7 @@ use super::window::{OpenWindow, Waiting};
 use super::{Shared, Wide, WideInput, WideStats};
 use crate::matcher::kept::Kept;
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
-use crate::model::{
-    EpochInput, EpochMark, EventTimeMs, LogSeq, PARTITIONS, PartitionId, ServerTimeMs,
-};
+use crate::model::{EpochInput, EpochMark, PartitionId, ServerTimeMs};
 use crate::stage::{BackfillRules, Effect, RuleChange, Stage};
 use std::sync::Arc;
 
@@ -109,27 +107,10 @@ pub(super) struct Backfilling {
 impl Backfilling {
     fn new(rules: &BackfillRules, shared: &Shared) -> Self {
         let BackfillRules { number, rules, slots } = rules;
-        let shared = Shared {
-            config: shared.config,
-            lateness_ms: shared.lateness_ms,
-            prepared: Arc::clone(rules),
-            begins: Arc::clone(&shared.begins),
-            watermark: EventTimeMs::MIN,
-            horizon: EventTimeMs::MIN,
-            first_seq: LogSeq(0),
-            is_past: true,
-            sites: Default::default(),
-            stats: Default::default(),
-            buffers: Default::default(),
-        };
-        let partitions = (0..PARTITIONS).map(|_| None).collect();
-        let wide = Wide {
-            shared,
-            partitions,
-            leaving: Default::default(),
-            asleep: Default::default(),
-            backfilling: None,
-        };
+        let config = MatcherConfig { lateness_ms: shared.lateness_ms, ..shared.config };
+        let mut wide = Wide::new(Arc::clone(rules), config);
+        wide.shared.begins = Arc::clone(&shared.begins);
+        wide.shared.is_past = true;
         Self { number: *number, slots: Arc::clone(slots), wide, is_caught_up: false }
     }
 
@@ -207,17 +188,15 @@ impl OpenWindow {
             self.join_waiting(waiting, past.state.kept.get(past.ordinal(index)), shared);
         }
         self.limit(shared, out);
-        self.say(rules, shared, out);
         shared.count_bytes(before, self);
+        self.say(rules, shared, out);
     }
 
     /// The window that lay apart is the only one of its key.
     pub(super) fn joined(&mut self, rules: &[u32], shared: &mut Shared, out: &mut Vec<Effect>) {
         self.scheduled = None;
-        shared.stats.windows_open += 1;
-        shared.stats.events_waiting += self.events_waiting();
+        shared.count_open(self);
         self.say(rules, shared, out);
-        shared.count_bytes(0, self);
     }
 
     /// Says what the rules make of the events that wait and of deadlines, before that is final.

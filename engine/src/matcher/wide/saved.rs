@@ -1,9 +1,9 @@
 //! Stage 2 in a snapshot: the windows of a partition; and of stage 1's, where its open visits sent events.
 
+use super::Wide;
 use super::partition::Partition;
 use super::route::{Router, Sender};
 use super::window::OpenWindow;
-use super::{Shared, Wide};
 use crate::model::{Epoch, EpochMark, PartitionId};
 use crate::snapshot::{Unreadable, decode, encode};
 use crate::stage::RuleChange;
@@ -57,17 +57,9 @@ impl Wide {
     pub(super) fn wake(&mut self, ended: Epoch) {
         for (partition, state) in self.asleep.wake(ended) {
             let windows = state.iter().flat_map(|state| state.windows());
-            windows.for_each(|(_, window)| self.shared.count_restored(window));
+            windows.for_each(|(_, window)| self.shared.count_open(window));
             self.partitions[usize::from(partition.0)] = state;
         }
-    }
-}
-
-impl Shared {
-    fn count_restored(&mut self, window: &OpenWindow) {
-        self.stats.windows_open += 1;
-        self.stats.events_waiting += window.events_waiting();
-        self.stats.stage.state_bytes += window.bytes();
     }
 }
 

@@ -91,8 +91,7 @@ impl OpenWindow {
             ahead: Vec::new(),
             state,
         };
-        shared.stats.windows_open += 1;
-        shared.count_bytes(0, &window);
+        shared.count_open(&window);
         Some(window)
     }
 
@@ -374,6 +373,13 @@ impl Shared {
                 held.pass(plan, windows, found);
             }
         }
+    }
+
+    /// A window is there that was not.
+    pub(super) fn count_open(&mut self, window: &OpenWindow) {
+        self.stats.windows_open += 1;
+        self.stats.events_waiting += window.events_waiting();
+        self.count_bytes(0, window);
     }
 
     /// The state of a window had so many bytes before.
