@@ -71,12 +71,7 @@ impl Router {
 
     /// An open visit sent events to more windows than those known here.
     pub(super) fn join_sender(&mut self, sender: &Sender) {
-        let entry = self.visits.entry(
-            spread(sender.instance),
-            |one| one.instance == sender.instance,
-            |one| spread(one.instance),
-        );
-        match entry {
+        match entry_of(&mut self.visits, sender.instance) {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 let new = sender.keys.iter().filter(|key| !known.keys.contains(key));
@@ -145,16 +140,19 @@ fn sender_of<'s>(
     instance: Instance,
     view: &EventView<'_>,
 ) -> &'s mut Sender {
-    let entry = visits.entry(
-        spread(instance),
-        |sender| sender.instance == instance,
-        |sender| spread(sender.instance),
-    );
     let new = || {
         let partition = partition_of(view.site, &view.visit());
         Sender { instance, partition, visitor: None, keys: SmallVec::new() }
     };
-    entry.or_insert_with(new).into_mut()
+    entry_of(visits, instance).or_insert_with(new).into_mut()
+}
+
+fn entry_of(visits: &mut HashTable<Sender>, instance: Instance) -> Entry<'_, Sender> {
+    visits.entry(
+        spread(instance),
+        |sender| sender.instance == instance,
+        |sender| spread(sender.instance),
+    )
 }
 
 /// Whether an event of this fate says who the visitor of its visit is.
