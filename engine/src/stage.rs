@@ -101,7 +101,7 @@ impl PartialBackfills {
 pub struct BackfillRules {
     /// Tells these from those of another time.
     pub number: u64,
-    /// Made ready to run: of those on other windows than the visit they alone.
+    /// Made ready to run alone.
     pub rules: Arc<Prepared>,
     /// Their slots, sorted.
     pub slots: Arc<[u32]>,

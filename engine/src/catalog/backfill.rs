@@ -1,10 +1,11 @@
-//! Shows a group of new rules the past, some of it behind each epoch.
+//! Shows groups of new rules the past, one after the other, some of it behind each epoch.
 //!
 //! How much depends on the log alone: [`BACKFILL_RECORDS`], or twice what the epoch itself has, so
 //! that the past is caught up with whatever comes meanwhile. An epoch of the past without records
 //! counts as one. Visits are followed from before the time that the rules ask for, as long as a
 //! visit may be idle: what is known of a visit that began earlier is what came since.
 
+use super::Catalog;
 use super::held::Group;
 use crate::log::LogError;
 use crate::matcher::{BackfillStep, MatcherConfig, Past, Prepared};
@@ -18,12 +19,77 @@ pub const BACKFILL_RECORDS: u64 = 1_000;
 /// The log's epochs from some place on, as far as they are asked for.
 pub type PastEpochs = Box<dyn Iterator<Item = Result<EpochInput, LogError>> + Send>;
 
+/// Shows the groups of a catalog the past.
+#[derive(Debug)]
+pub struct Backfiller {
+    config: MatcherConfig,
+    records_min: u64,
+    running: Option<Backfill>,
+}
+
+impl Backfiller {
+    /// For windows of these bounds; reads at least so many records behind each epoch.
+    #[must_use]
+    pub fn new(config: MatcherConfig, records_min: u64) -> Self {
+        Self { config, records_min, running: None }
+    }
+
+    /// Whether a group is on its way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Reads on behind the end of an epoch, and tells the catalog where that has caught up: before it
+    /// takes what stands in the epoch.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn read(
+        &mut self,
+        catalog: &mut Catalog,
+        ended: &EpochMark,
+    ) -> Result<Option<BackfillStep>, LogError> {
+        let Some(running) = &mut self.running else { return Ok(None) };
+        let step = running.step(ended, self.records_min)?;
+        if step.caught_up.is_some() {
+            catalog.caught_up(running.read_from.unwrap_or(running.start));
+            self.running = None;
+        }
+        Ok(Some(step))
+    }
+
+    /// The catalog changed: its group goes on, begins, or is gone. `open` opens the log at a place from
+    /// which all can be read that came from a time on, if it is still there.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn follow(
+        &mut self,
+        catalog: &Catalog,
+        open: impl FnOnce(ServerTimeMs) -> Result<PastEpochs, LogError>,
+    ) -> Result<(), LogError> {
+        let Some((group, shown)) = catalog.group().zip(catalog.rules().backfill.as_ref()) else {
+            self.running = None;
+            return Ok(());
+        };
+        let rules = Arc::clone(&shown.rules);
+        match &mut self.running {
+            // Some of its rules may be gone.
+            Some(running) if running.number == group.number => {
+                running.past.take(rules, from(group));
+            }
+            _ => self.running = Some(Backfill::new(group, rules, self.config, open)?),
+        }
+        Ok(())
+    }
+}
+
 /// A group of rules on its way through the past.
-pub struct Backfill {
+struct Backfill {
     number: u64,
     epochs: PastEpochs,
     past: Past,
-    records_min: u64,
     /// What came before is passed over.
     start: ServerTimeMs,
     /// The last epoch that was read.
@@ -40,49 +106,27 @@ impl fmt::Debug for Backfill {
 }
 
 impl Backfill {
-    /// For a group, made ready to run alone; at least so many records behind each epoch. `open` opens the log at a place from which all can be read
-    /// that came from a time on, if it is still there.
-    ///
-    /// # Errors
-    /// What the log says.
-    pub fn new(
+    fn new(
         group: &Group,
         rules: Arc<Prepared>,
-        (config, records_min): (MatcherConfig, u64),
+        config: MatcherConfig,
         open: impl FnOnce(ServerTimeMs) -> Result<PastEpochs, LogError>,
     ) -> Result<Self, LogError> {
         let first = group.from.values().min().copied().unwrap_or(ServerTimeMs(i64::MAX));
         let start = ServerTimeMs(first.0.saturating_sub(config.inactivity_ms.unwrap_or(0)));
-        let from = from(group);
         Ok(Self {
             number: group.number,
             epochs: open(start)?,
-            past: Past::new(rules, config, from),
-            records_min,
+            past: Past::new(rules, config, from(group)),
             start,
             at: Epoch(0),
             read_from: None,
         })
     }
 
-    /// Some rules of the group are gone.
-    pub fn take(&mut self, group: &Group, rules: Arc<Prepared>) {
-        self.past.take(rules, from(group));
-    }
-
-    /// Of which group.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Reads on behind the end of an epoch.
-    ///
-    /// # Errors
-    /// What the log says.
-    pub fn step(&mut self, ended: &EpochMark) -> Result<BackfillStep, LogError> {
+    fn step(&mut self, ended: &EpochMark, records_min: u64) -> Result<BackfillStep, LogError> {
         let own = ended.last_seq.0 + 1 - ended.first_seq.0;
-        let mut left = self.records_min.max(2 * own);
+        let mut left = records_min.max(2 * own);
         let mut step = BackfillStep::default();
         while self.at < ended.epoch && left > 0 {
             let Some(input) = self.epochs.next().transpose()? else { break };
@@ -97,12 +141,6 @@ impl Backfill {
             step.caught_up = Some(self.past.open_visits());
         }
         Ok(step)
-    }
-
-    /// From when on the past was read.
-    #[must_use]
-    pub fn read_from(&self) -> ServerTimeMs {
-        self.read_from.unwrap_or(self.start)
     }
 }
 

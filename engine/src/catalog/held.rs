@@ -19,15 +19,15 @@ const LOOK_BACK_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 pub type RulePlace = (PackageKey, Arc<str>);
 
 /// What was shown to the rules on other windows.
-pub type BackfilledFrom = BTreeMap<RulePlace, ServerTimeMs>;
+pub(super) type BackfilledFrom = BTreeMap<RulePlace, ServerTimeMs>;
 
 /// Rules that are shown the past.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub(super) struct Group {
     /// Tells this group from those before.
-    pub number: u64,
+    pub(super) number: u64,
     /// Its rules, and from when on each is shown it; by slot.
-    pub from: BTreeMap<u32, ServerTimeMs>,
+    pub(super) from: BTreeMap<u32, ServerTimeMs>,
 }
 
 /// The groups.
@@ -90,7 +90,7 @@ impl Held {
     pub(super) fn backfill(&self, rules: &Arc<RuleSet>) -> Option<BackfillRules> {
         self.running.as_ref().map(|Group { number, from }| BackfillRules {
             number: *number,
-            rules: Arc::new(Prepared::with_wide(Arc::clone(rules), |slot| self.is_running(slot))),
+            rules: Arc::new(Prepared::of(Arc::clone(rules), |slot| self.is_running(slot))),
             slots: from.keys().copied().collect(),
         })
     }
@@ -114,14 +114,13 @@ pub(super) fn place(plan: &RulePlan) -> RulePlace {
 
 impl Catalog {
     /// The rules that are to be shown the past, if there are any.
-    #[must_use]
-    pub fn group(&self) -> Option<&Group> {
+    pub(super) fn group(&self) -> Option<&Group> {
         self.held.running.as_ref()
     }
 
     /// The group has caught up with the epoch under way; it was shown what came from a time on. To be
     /// called before [`Catalog::apply`] of that epoch.
-    pub fn caught_up(&mut self, read_from: ServerTimeMs) {
+    pub(super) fn caught_up(&mut self, read_from: ServerTimeMs) {
         let Some(Group { from, .. }) = self.held.running.take() else { return };
         let plans = &self.current.rules.rules().rules;
         self.backfilled_from.extend(from.into_iter().map(|(slot, from)| {

@@ -35,16 +35,16 @@ use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use beckon_rules::schema::Schema;
-use held::Held;
+use held::{BackfilledFrom, Held};
 use slots::{Arranged, Slots};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use backfill::{BACKFILL_RECORDS, Backfill, PastEpochs};
+pub use backfill::{BACKFILL_RECORDS, Backfiller, PastEpochs};
 pub use backfills::{Backfills, RuleBackfill};
 pub use compiler::{Compiled, Compiler};
 pub use deployer::{Deployed, Deployer, FolderPackage, NotDeployed};
-pub use held::{BackfilledFrom, Group, RulePlace};
+pub use held::RulePlace;
 pub use saved::{CatalogError, SavedCatalog};
 
 /// Follows the control records of the log.
@@ -141,7 +141,7 @@ impl Catalog {
         self.backfilled_from.retain(|rule, _| stand.contains(rule));
         let suppress = SuppressRules::new(&rules, &self.suppress);
         change.suppress = Arc::new(suppress.expect("compiling and `new` checked the schedules"));
-        change.rules = Arc::new(Prepared::with_wide(rules, |slot| !self.held.has(slot)));
+        change.rules = Arc::new(Prepared::of(rules, |slot| !self.held.has(slot)));
         change.partial.reset(&fresh);
         change.retired = retired.into();
         change.fresh = fresh.into();

@@ -1,5 +1,6 @@
 //! Which rule has which slot.
 
+use super::held::place;
 use crate::log::PackageKey;
 use crate::matcher::CHANGE_EPOCHS;
 use crate::model::Epoch;
@@ -79,6 +80,6 @@ impl Slots {
 }
 
 fn key_of(plan: &RulePlan) -> RuleKey {
-    let package = PackageKey { name: Arc::clone(&plan.package), site: plan.site.clone() };
-    (package, Arc::clone(&plan.name), plan.version)
+    let (package, name) = place(plan);
+    (package, name, plan.version)
 }

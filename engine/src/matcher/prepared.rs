@@ -29,20 +29,21 @@ impl Prepared {
     /// Makes a rule set ready.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
-        Self::with_wide(rules, |_| true)
+        Self::of(rules, |_| true)
     }
 
-    /// The same; of the rules on other windows than the visit only those see events whose slots are
-    /// asked for.
+    /// The same; only those rules see events whose slots are asked for.
     #[must_use]
-    pub fn with_wide(rules: Arc<RuleSet>, is_asked: impl Fn(u32) -> bool) -> Self {
+    pub fn of(rules: Arc<RuleSet>, is_asked: impl Fn(u32) -> bool) -> Self {
         let is_wide = |window| window != Window::Visit;
-        let numbered = || (0_u32..).zip(&rules.rules);
-        let has_wide = numbered().any(|(slot, rule)| is_wide(rule.window) && is_asked(slot));
+        let has_wide =
+            (0_u32..).zip(&rules.rules).any(|(slot, rule)| is_wide(rule.window) && is_asked(slot));
+        let index = |wide: bool| {
+            Index::new(&rules, |rule, window| is_wide(window) == wide && is_asked(rule.0))
+        };
         Self {
-            index: Index::new(&rules, |_, window| !is_wide(window)),
-            wide: has_wide
-                .then(|| Index::new(&rules, |rule, window| is_wide(window) && is_asked(rule.0))),
+            index: index(false),
+            wide: has_wide.then(|| index(true)),
             reaches: Reaches::new(&rules.rules),
             actions: rules.rules.iter().map(|rule| Action::new(&rule.action)).collect(),
             bound_reads: rules.rules.iter().map(|rule| BoundReads::of(&rules, rule)).collect(),

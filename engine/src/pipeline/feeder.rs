@@ -3,12 +3,10 @@
 use super::progress::{Ending, Progress};
 use super::rounds::Rounds;
 use super::{PipelineError, Stopped};
-use crate::catalog::{BACKFILL_RECORDS, Backfill, Catalog, PastEpochs};
+use crate::catalog::{Backfiller, Catalog, PastEpochs};
 use crate::dataflow::{Behind, Dataflow, DataflowStats};
 use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
-use crate::matcher::{BackfillStep, MatcherConfig};
 use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent, ServerTimeMs};
-use crate::stage::BackfillRules;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,10 +77,8 @@ pub(super) struct Feeder {
     /// The last epoch that was fed.
     pub(super) last: Epoch,
     pub(super) catalog: Option<Catalog>,
-    /// Of windows other than the visit, where there are any.
-    pub(super) wide: Option<MatcherConfig>,
-    /// Shows new rules on such windows the past.
-    pub(super) backfill: Option<Backfill>,
+    /// Shows new rules on other windows than the visit the past, where there are such windows.
+    pub(super) backfiller: Option<Backfiller>,
     /// Takes snapshots, where they are asked for.
     pub(super) rounds: Option<Rounds>,
     /// How long the log was silent, at least.
@@ -130,70 +126,34 @@ impl Feeder {
         let (input, controls) = self.marks.epoch(group);
         let mark = input.mark;
         self.last = mark.epoch;
-        let step = self.read_past(&mark)?;
         let Some(catalog) = &mut self.catalog else { return Ok(self.dataflow.submit(input)?) };
+        let backfiller = self.backfiller.as_mut();
+        let step = backfiller.map(|it| it.read(catalog, &mark)).transpose()?.flatten();
         let change = catalog.apply(&mark, &controls);
         let is_changing = !controls.is_empty() || catalog.is_changing(mark.epoch);
         let rounds = self.rounds.as_mut();
         let cuts = rounds.map_or_else(Vec::new, |rounds| rounds.cuts(&mark, is_changing));
-        let begun = change.as_ref().map(|change| change.backfill.clone());
+        let is_changed = change.is_some();
         let behind = Behind { change, backfill: step.map(Arc::new), cuts };
         self.dataflow.submit_with(input, behind)?;
         if let Some(rounds) = &mut self.rounds {
             rounds.submitted(&mark, catalog);
         }
-        let Some(rules) = begun else { return Ok(()) };
-        self.progress.set_backfills(catalog.backfills());
-        self.begin_backfill(rules)
-    }
-
-    /// Reads on in the past, and says so where that has caught up.
-    fn read_past(&mut self, ended: &EpochMark) -> Result<Option<BackfillStep>, PipelineError> {
-        let Some((backfill, catalog)) = self.backfill.as_mut().zip(self.catalog.as_mut()) else {
-            return Ok(None);
-        };
-        let step = backfill.step(ended)?;
-        if step.caught_up.is_some() {
-            catalog.caught_up(backfill.read_from());
-            self.backfill = None;
-        }
-        Ok(Some(step))
-    }
-
-    /// The rules changed: those that are to be shown the past go on with it, begin, or are gone.
-    fn begin_backfill(&mut self, rules: Option<BackfillRules>) -> Result<(), PipelineError> {
-        let group = self.catalog.as_ref().and_then(Catalog::group);
-        let (Some(rules), Some(group), Some(wide)) = (rules, group, self.wide) else {
-            self.backfill = None;
-            return Ok(());
-        };
-        match &mut self.backfill {
-            Some(running) if running.number() == rules.number => running.take(group, rules.rules),
-            _ => {
-                let open = |start| self.past_epochs(start);
-                self.backfill =
-                    Some(Backfill::new(group, rules.rules, (wide, BACKFILL_RECORDS), open)?);
+        if is_changed {
+            self.progress.set_backfills(catalog.backfills());
+            if let Some(backfiller) = &mut self.backfiller {
+                let open = |start| past_epochs(&*self.log, self.marks.anew(), start);
+                backfiller.follow(catalog, open)?;
             }
         }
         Ok(())
     }
 
-    /// The log's epochs from about a time on.
-    fn past_epochs(&self, start: ServerTimeMs) -> Result<PastEpochs, LogError> {
-        let mut reader = self.log.reader(Some(self.log.epoch_before(start)))?;
-        let mut marks = self.marks.anew();
-        Ok(Box::new(std::iter::from_fn(move || {
-            let next = reader.next(Duration::ZERO).transpose()?;
-            Some(next.map(|group| marks.epoch(group).0))
-        })))
-    }
-
     /// How long the log may be silent. While epochs are under way the figures are of before: the visit
     /// that waits for a change may open in one of them, so they are looked at again soon.
     fn patience(&self) -> Duration {
-        let stats = self.dataflow.stats();
-        let is_stale = stats.epochs_submitted > stats.epochs_delivered;
-        if self.is_changing() || (self.has_change() && is_stale) {
+        let is_stale = |stats: DataflowStats| stats.epochs_submitted > stats.epochs_delivered;
+        if self.has_change() && (self.is_changing() || is_stale(self.dataflow.stats())) {
             return CHANGE_INTERVAL.min(self.tick_interval);
         }
         self.tick_interval
@@ -202,7 +162,7 @@ impl Feeder {
     /// Whether open visits and windows wait for a change of the rules to reach them, partition by
     /// partition.
     fn is_changing(&self) -> bool {
-        if self.backfill.is_some() {
+        if self.backfiller.as_ref().is_some_and(Backfiller::is_running) {
             return true;
         }
         let is_open = |stats: DataflowStats| stats.stage.visits_open + stats.wide.windows_open > 0;
@@ -232,4 +192,17 @@ impl Feeder {
             self.log.tick();
         }
     }
+}
+
+/// The log's epochs from about a time on.
+fn past_epochs(
+    log: &dyn Log,
+    mut marks: Marks,
+    start: ServerTimeMs,
+) -> Result<PastEpochs, LogError> {
+    let mut reader = log.reader(Some(log.epoch_before(start)))?;
+    Ok(Box::new(std::iter::from_fn(move || {
+        let next = reader.next(Duration::ZERO).transpose()?;
+        Some(next.map(|group| marks.epoch(group).0))
+    })))
 }

@@ -26,7 +26,7 @@ mod rounds;
 #[cfg(test)]
 mod tests;
 
-use crate::catalog::{Catalog, RuleBackfill, RulePlace};
+use crate::catalog::{BACKFILL_RECORDS, Backfiller, Catalog, RuleBackfill, RulePlace};
 use crate::dataflow::{Dataflow, DataflowConfig, DataflowStats, MakeStage, StartError, Stopped};
 use crate::live::{LiveConfig, LiveHandle};
 use crate::log::{Log, LogError};
@@ -216,6 +216,7 @@ impl Pipeline {
             Restored { base, through, rules: Arc::new(catalog.rules().clone()), pieces }
         });
         let wide = dataflow.wide.as_ref().map(WideSetup::config);
+        let backfiller = wide.map(|config| Backfiller::new(config, BACKFILL_RECORDS));
         let mut marks = feeder::Marks::new(watermark_delay_ms);
         rest.iter().for_each(|rest| marks.resume(&rest.base));
         let deliver = progress::deliver_to(sink, Arc::clone(&progress));
@@ -228,8 +229,7 @@ impl Pipeline {
             marks,
             last: rest.map_or(Epoch(0), |rest| rest.base.epoch),
             catalog,
-            wide,
-            backfill: None,
+            backfiller,
             rounds,
             silent: Duration::ZERO,
             tick_interval,

@@ -6,7 +6,7 @@
 //! the start, in steps.
 
 use super::*;
-use beckon_engine::catalog::{Backfill, Catalog, Compiler, PastEpochs, event_compiler};
+use beckon_engine::catalog::{Backfiller, Catalog, Compiler, PastEpochs, event_compiler};
 use beckon_engine::dataflow::Behind;
 use beckon_engine::log::{Control, Deployment, Owner, PackageKey};
 use beckon_engine::model::Epoch;
@@ -93,41 +93,24 @@ fn changing(
         wide: Some(WideSetup::empty(config)),
         ..DataflowConfig::default()
     };
-    let mut backfill: Option<Backfill> = None;
+    let mut backfiller = Backfiller::new(config, records_min);
     outputs(dataflow, Arc::new(make), |dataflow| {
         let before = EpochInput { mark: BEFORE, events: Vec::new() };
         let behind = Behind { change: first, ..Behind::default() };
         dataflow.submit_with(before, behind).expect("the dataflow runs");
         for (index, epoch) in epochs.iter().enumerate() {
-            let step = backfill.as_mut().map(|it| it.step(&epoch.mark).expect("no log"));
-            if step.as_ref().is_some_and(|step| step.caught_up.is_some()) {
-                let read_from = backfill.take().expect("a step of it").read_from();
-                catalog.caught_up(read_from);
-            }
+            let step = backfiller.read(&mut catalog, &epoch.mark).expect("no log");
             let controls = rules.iter().filter_map(|rule| rule.control(index, epochs.len()));
             let change = catalog.apply(&epoch.mark, &controls.collect::<Vec<_>>());
-            if let Some(change) = &change {
-                let group = catalog.group().zip(change.backfill.as_ref());
-                backfill = group.map(|(group, shown)| {
-                    let rules = Arc::clone(&shown.rules);
-                    match backfill.take().filter(|it| it.number() == shown.number) {
-                        Some(mut running) => {
-                            running.take(group, rules);
-                            running
-                        }
-                        None => {
-                            let past: Vec<_> = epochs.iter().cloned().map(Ok).collect();
-                            let open = |_| Ok(Box::new(past.into_iter()) as PastEpochs);
-                            let config = (config, records_min);
-                            Backfill::new(group, rules, config, open).expect("no log")
-                        }
-                    }
-                });
+            if change.is_some() {
+                let past: Vec<_> = epochs.iter().cloned().map(Ok).collect();
+                let open = |_| Ok(Box::new(past.into_iter()) as PastEpochs);
+                backfiller.follow(&catalog, open).expect("no log");
             }
             let behind = Behind { change, backfill: step.map(Arc::new), cuts: Vec::new() };
             dataflow.submit_with(epoch.clone(), behind).expect("the dataflow runs");
         }
-        assert!(catalog.group().is_none(), "it has caught up by the end");
+        assert!(!backfiller.is_running(), "it has caught up by the end");
     })
 }
 
