@@ -168,11 +168,11 @@ fn record(
         Ok(answer) => answer.status.as_u16().to_string(),
         Err(_) => "error".to_owned(),
     };
+    *outcome.statuses.entry(status.clone()).or_default() += 1;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             outcome.first_refusal.get_or_insert_with(|| format!("{error:#}"));
-            *outcome.statuses.entry(status).or_default() += 1;
             return;
         }
     };
@@ -183,7 +183,6 @@ fn record(
         let said = format!("{status}, {}; {}", text("message"), text("help"));
         outcome.first_refusal.get_or_insert(said);
     }
-    *outcome.statuses.entry(status).or_default() += 1;
     for result in parsed["results"].as_array().into_iter().flatten() {
         let status = result["status"].as_str().unwrap_or("unknown").to_owned();
         if status == "rejected" {

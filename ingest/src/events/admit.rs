@@ -79,13 +79,13 @@ impl Door {
         of_head: Option<Arc<WriteKey>>,
         envelope: Option<&str>,
     ) -> Result<Arc<WriteKey>, Refusal> {
-        match (of_head, envelope) {
-            (Some(key), _) if self.bearer.is_some() || envelope == self.query_key.as_deref() => {
-                return Ok(key);
-            }
-            (_, Some(key)) => return self.admit(app, key),
-            (Some(key), None) => return Ok(key),
-            (None, None) => {}
+        // One of the envelope goes before one of the query; the same one is not judged again.
+        let is_other = self.bearer.is_none() && envelope != self.query_key.as_deref();
+        if let Some(key) = envelope.filter(|_| is_other) {
+            return self.admit(app, key);
+        }
+        if let Some(key) = of_head {
+            return Ok(key);
         }
         let Some(demo) = &app.demo else {
             return Err(unauthorized("key_missing", "no write key was shown"));

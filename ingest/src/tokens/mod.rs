@@ -234,12 +234,14 @@ impl TokenStore {
         if !is_within(view.looked, LOOK_AGAIN_MS) {
             self.look_or_log(&mut view);
         }
-        let is_unknown = is_token && view.find(&shown).is_none();
+        let found = view.find(&shown).filter(|_| is_token).cloned();
+        let is_unknown = is_token && found.is_none();
         if is_unknown && !is_within(view.looked_for_unknown, LOOK_FOR_UNKNOWN_MS) {
             view.looked_for_unknown = Some(now);
             self.look_or_log(&mut view);
+            return view.find(&shown).cloned();
         }
-        view.find(&shown).filter(|_| is_token).cloned()
+        found
     }
 
     fn look_or_log(&self, view: &mut View) {
