@@ -7,6 +7,7 @@
 use super::clients::Tally;
 use super::server::Server;
 use anyhow::Context;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -78,18 +79,9 @@ impl Snapshots {
         self.folder.join("data/snapshots/round.new")
     }
 
-    /// The name of the newest: names sort as the epochs do.
+    /// The name of the newest.
     fn newest(&self) -> anyhow::Result<Option<String>> {
-        let folder = self.folder.join("data/snapshots");
-        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
-        let mut newest = None;
-        for entry in entries {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".snap") {
-                newest = newest.max(Some(name));
-            }
-        }
-        Ok(newest)
+        Ok(names(&self.folder.join("data/snapshots"), ".snap")?.pop_last())
     }
 
     /// Says how many starts went on from one, and fails where that was too few to prove a thing.
@@ -100,7 +92,8 @@ impl Snapshots {
         let log = std::fs::read_to_string(self.folder.join("server.log"))
             .context("what the server logged")?;
         let starts = log.matches(GOING_ON).count();
-        let first = first_segment(&self.folder.join("data/log"))?;
+        let first = names(&self.folder.join("data/log"), ".seg")?.pop_first();
+        let first = first.context("a log without segments")?;
         let Self { behind, within, .. } = self;
         crate::say(&format!(
             "{starts} starts went on from a snapshot; {behind} kills behind a new one, {within} while \
@@ -114,14 +107,12 @@ impl Snapshots {
     }
 }
 
-/// The name of the log's oldest segment.
-fn first_segment(folder: &Path) -> anyhow::Result<String> {
-    let mut first: Option<String> = None;
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".seg") && first.as_ref().is_none_or(|first| name < *first) {
-            first = Some(name);
-        }
-    }
-    first.context("a log without segments")
+/// The files of a folder with such an end; their numbers sort as their names do. None where the folder is
+/// not there yet.
+fn names(folder: &Path, end: &str) -> anyhow::Result<BTreeSet<String>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(BTreeSet::new()) };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let is_asked =
+        |name: &anyhow::Result<String>| !name.as_ref().is_ok_and(|it| !it.ends_with(end));
+    names.filter(is_asked).collect()
 }
