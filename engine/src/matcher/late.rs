@@ -17,7 +17,6 @@ use super::kept::Ordinal;
 use super::sequence::Trial;
 use super::standing::{Corrections, Found};
 use super::visit::Visit;
-use super::waiting::Held;
 use super::windows::Windows;
 use super::{Arrival, Captures, Shared};
 use crate::model::{EventRow, EventTimeMs, Fate, Instance, PackedEvent, WindowKey};
@@ -82,9 +81,8 @@ impl Shared {
         // Of the matches that wait there nothing can change any more those that were decided before
         // the horizon, and before the events that stay.
         let next = visit.kept.get(oldest + 1).map_or(EventTimeMs::MAX, |kept| kept.view.timestamp);
-        for held in base.take_decided(next.min(self.horizon)) {
-            self.pass(held, &mut base, &mut found);
-        }
+        let decided = base.take_decided(next.min(self.horizon));
+        self.prepared.pass(decided, &mut base, &mut found);
         if visit.kept.is_sweep_due() {
             let mut named = visit.windows.named();
             named.extend(base.named());
@@ -141,30 +139,7 @@ impl Shared {
         for ordinal in visit.kept.range() {
             self.retry((visit, ordinal), is_asked, windows, found);
         }
-        self.pass_due(self.watermark, windows, found);
-    }
-
-    /// The matches that waited for a time before the watermark are found, in the order in which they
-    /// were decided.
-    pub(super) fn pass_due(
-        &self,
-        watermark: EventTimeMs,
-        windows: &mut Windows,
-        found: &mut Vec<Found>,
-    ) {
-        for held in windows.take_due(watermark) {
-            self.pass(held, windows, found);
-        }
-    }
-
-    /// A match that waited is found, if its rule may still fire.
-    fn pass(&self, held: Held, windows: &mut Windows, found: &mut Vec<Found>) {
-        let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-        let plan = &self.prepared.rules.rules[rule];
-        // Otherwise its rule was removed, and the state of that is not swept yet.
-        if !plan.is_vacant() {
-            held.pass(plan, windows, found);
-        }
+        self.prepared.pass(windows.take_due(self.watermark), windows, found);
     }
 
     /// Evaluates the rules again that late events touched, and corrects what was said of them.

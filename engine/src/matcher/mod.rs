@@ -486,7 +486,7 @@ impl Shared {
         let held_bytes = visit.bytes();
         let mut windows = std::mem::take(&mut visit.windows);
         let mut found = std::mem::take(&mut self.found);
-        self.pass_due(watermark, &mut windows, &mut found);
+        self.prepared.pass(windows.take_due(watermark), &mut windows, &mut found);
         visit.windows = windows;
         self.assert(visit, &mut found, is_visit_open, out);
         self.count_bytes(held_bytes, visit);

@@ -4,7 +4,9 @@ use super::action::Action;
 use super::fields::Captures;
 use super::index::{BoundFields, BoundReads, EventFields, Hit, Index, NameEntry};
 use super::reach::Reaches;
-use super::windows::BoundEvent;
+use super::standing::Found;
+use super::waiting::Held;
+use super::windows::{BoundEvent, Windows};
 use crate::model::EventView;
 use beckon_rules::plan::{RuleSet, Window};
 use beckon_rules::program::Program;
@@ -73,6 +75,18 @@ impl Prepared {
     ) {
         index.select(entry, captures, hits);
         self.reaches.retain(view, hits);
+    }
+
+    /// Matches that waited are found, in their order, if their rules may still fire.
+    pub(super) fn pass(&self, held: Vec<Held>, windows: &mut Windows, found: &mut Vec<Found>) {
+        for held in held {
+            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
+            let plan = &self.rules.rules[rule];
+            // Otherwise its rule was removed, and the state of that is not swept yet.
+            if !plan.is_vacant() {
+                held.pass(plan, windows, found);
+            }
+        }
     }
 
     /// Whether a condition of a rule that names earlier events is true.

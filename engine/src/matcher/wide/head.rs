@@ -83,7 +83,7 @@ impl OpenWindow {
     pub(super) fn fire(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
         let due = self.state.windows.take_due(shared.watermark);
         let mut found = Vec::new();
-        shared.pass(due, &mut self.state.windows, &mut found);
+        shared.prepared.pass(due, &mut self.state.windows, &mut found);
         self.assert(found, shared, out);
     }
 
@@ -145,7 +145,7 @@ impl OpenWindow {
                 self.try_one((index, &hits), &mut head, shared, &mut found);
             }
         }
-        shared.pass(head.take_due(shared.watermark), &mut head, &mut found);
+        shared.prepared.pass(head.take_due(shared.watermark), &mut head, &mut found);
         self.state.windows = head;
         let standing = &mut self.state.late_mut().standing;
         let corrections = standing.correct(&rules, found, shared.horizon);

@@ -9,7 +9,6 @@ use super::super::index::Hit;
 use super::super::sequence::Trial;
 use super::super::standing::Found;
 use super::super::visit::Visit;
-use super::super::waiting::Held;
 use super::super::windows::Windows;
 use super::{Shared, WideEvent, WideKey};
 use crate::model::{EventRow, EventTimeMs, Fate, Instance, LogSeq, PackedEvent, VisitorId};
@@ -275,7 +274,7 @@ impl OpenWindow {
         }
         let mut found = Vec::new();
         let decided = base.take_decided(before);
-        shared.pass(decided, base, &mut found);
+        shared.prepared.pass(decided, base, &mut found);
         self.settle(found, shared, out);
     }
 
@@ -361,18 +360,6 @@ impl Shared {
     pub(super) fn is_early(&self, rule: u32) -> bool {
         let rule = usize::try_from(rule).expect("an index of the rules");
         !self.is_past && self.prepared.rules.rules[rule].emit == Emit::Early
-    }
-
-    /// Matches that waited are found, if their rules may still fire.
-    pub(super) fn pass(&self, held: Vec<Held>, windows: &mut Windows, found: &mut Vec<Found>) {
-        for held in held {
-            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            let plan = &self.prepared.rules.rules[rule];
-            // Otherwise its rule was removed, and the state of that is not swept yet.
-            if !plan.is_vacant() {
-                held.pass(plan, windows, found);
-            }
-        }
     }
 
     /// A window is there that was not.
