@@ -38,23 +38,10 @@ impl Id {
     /// # Errors
     /// [`IdError::NotHex`] for anything else.
     pub fn from_hex(text: &str) -> Result<Self, IdError> {
-        let mut bits: u128 = 0;
-        let mut digits = 0_u32;
-        for byte in text.bytes() {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                b'A'..=b'F' => byte - b'A' + 10,
-                b'-' if digits > 0 && digits < 32 => continue,
-                _ => return Err(IdError::NotHex),
-            };
-            digits += 1;
-            if digits > 32 {
-                return Err(IdError::NotHex);
-            }
-            bits = bits << 4 | u128::from(digit);
-        }
-        if digits == 32 { Ok(Self::Bits(bits)) } else { Err(IdError::NotHex) }
+        plain_hex(text.as_bytes())
+            .or_else(|| dashed_hex(text.as_bytes()))
+            .map(Self::Bits)
+            .ok_or(IdError::NotHex)
     }
 
     /// Takes a mapped source's text as it is.
@@ -86,6 +73,52 @@ impl fmt::Display for Id {
             Self::Text(text) => f.write_str(text),
         }
     }
+}
+
+/// What a byte is worth as a hex digit; [`NO_DIGIT`] where it is none.
+const DIGITS: [u8; 256] = digits();
+const NO_DIGIT: u8 = 0xFF;
+
+const fn digits() -> [u8; 256] {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0_u8;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+}
+
+/// 32 digits and nothing else, as nearly all ids are: two halves without a branch for each digit.
+fn plain_hex(text: &[u8]) -> Option<u128> {
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let (high, low) = text.split_at(16);
+    let half = |digits: &[u8]| {
+        digits.iter().fold((0_u64, 0_u8), |(bits, seen), byte| {
+            let digit = DIGITS[usize::from(*byte)];
+            (bits << 4 | u64::from(digit & 0xF), seen | digit)
+        })
+    };
+    let ((high, seen_high), (low, seen_low)) = (half(high), half(low));
+    ((seen_high | seen_low) < 16).then(|| u128::from(high) << 64 | u128::from(low))
+}
+
+fn dashed_hex(text: &[u8]) -> Option<u128> {
+    let mut bits: u128 = 0;
+    let mut digits = 0_u32;
+    for byte in text {
+        if *byte == b'-' && digits > 0 && digits < 32 {
+            continue;
+        }
+        let digit = DIGITS[usize::from(*byte)];
+        digits += 1;
+        if digit == NO_DIGIT || digits > 32 {
+            return None;
+        }
+        bits = bits << 4 | u128::from(digit);
+    }
+    (digits == 32).then_some(bits)
 }
 
 macro_rules! id {
