@@ -2,7 +2,7 @@
 //!
 //! Alone on one thread, without dataflow: each sample is an epoch of 1,000 events and its mark, made
 //! before the clock starts, with 20,000 live visits that have gone on for a while. Memory is the growth
-//! of the process over 100,000 live visits (Linux: `/proc/self/statm`), with and without kept events.
+//! of the process over 100,000 live visits (Linux: `/proc/self/statm`), and what the matcher counts of it.
 //! `late` delays a share of the events by half a minute, in which their visit has others; in `full` most
 //! visits have had more events than they keep, so that each event lets another one go; `suppress` is what
 //! deciding costs a match.
@@ -208,34 +208,34 @@ fn memory(_: &mut Criterion<CpuTime>) {
         return;
     }
     for count in RULES {
-        let [whole, bare] = [500, 1].map(|visit_events_max| {
-            let program = std::env::current_exe().expect("this program has a path");
-            let case = format!("{count} {visit_events_max}");
-            let output = std::process::Command::new(program).env(MEMORY_CASE, case).output();
-            let output = output.expect("this program runs again").stdout;
-            String::from_utf8(output).expect("text")
-        });
-        println!("matcher/memory/{count}: {}; without kept events {}", whole.trim(), bare.trim());
+        let program = std::env::current_exe().expect("this program has a path");
+        let output =
+            std::process::Command::new(program).env(MEMORY_CASE, count.to_string()).output();
+        let output = String::from_utf8(output.expect("this program runs again").stdout);
+        println!("matcher/memory/{count}: {}", output.expect("text").trim());
     }
 }
 
 #[expect(clippy::print_stdout, reason = "the measuring process reads it")]
 fn memory_case(case: &str) {
     const LIVE: u64 = 100_000;
-    let mut numbers = case.split(' ').filter_map(|number| number.parse::<u32>().ok());
-    let (count, visit_events_max) = numbers.next().zip(numbers.next()).expect("two numbers");
-    let rules = Arc::new(rules(u64::from(count)));
-    let mut site = Site::new(&rules, LIVE, config(visit_events_max));
+    let count: u64 = case.parse().expect("a number of rules");
+    let mut site = Site::new(&Arc::new(rules(count)), LIVE, config(500));
     let before = resident_bytes();
     site.warm_up(LIVE);
-    let stats = site.matcher.stats();
-    let grown = resident_bytes().saturating_sub(before);
+    let resident = resident_bytes().saturating_sub(before);
+    let memory = site.matcher.visit_memory();
+    let each = |bytes: u64| bytes / memory.visits;
     println!(
-        "a live visit has {} B (counted {} B), of {} open; {:.3} matches an event",
-        grown / stats.visits_open,
-        stats.state_bytes / stats.visits_open,
-        stats.visits_open,
-        site.facts as f64 / stats.events_matched as f64
+        "a live visit has {} B; counted are {} B itself, {} B under way, {} B to correct, {} B for each of \
+         {:.1} events kept; {:.3} matches an event",
+        each(resident),
+        each(memory.own_bytes),
+        each(memory.under_way_bytes),
+        each(memory.correction_bytes),
+        memory.kept_bytes / memory.events,
+        memory.events as f64 / memory.visits as f64,
+        site.facts as f64 / site.matcher.stats().events_matched as f64
     );
 }
 

@@ -42,6 +42,7 @@ mod keys;
 mod late;
 mod leaving;
 mod life;
+mod memory;
 mod names;
 mod partition;
 mod prepared;
@@ -63,6 +64,7 @@ mod tests;
 
 pub use changes::CHANGE_EPOCHS;
 pub use config::MatcherConfig;
+pub use memory::VisitMemory;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 pub use wide::{
