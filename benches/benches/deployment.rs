@@ -59,16 +59,10 @@ impl Deployments {
         self.standing.apply(&control);
         let compiled = self.compiler.compile(&self.standing.packages);
         assert!(compiled.broken.is_empty(), "{:?}", compiled.diagnostics);
-        let start = busy();
+        let start = cpu_time();
         let change = self.catalog.apply(mark, &[control]).expect("a change");
-        (change, busy().saturating_sub(start))
+        (change, cpu_time().saturating_sub(start))
     }
-}
-
-/// CPU time so far. The kernel brings the figure of a thread that runs up to date when it gives way.
-fn busy() -> Duration {
-    std::thread::yield_now();
-    cpu_time()
 }
 
 fn mark(epoch: u64, visitors: &Visitors) -> EpochMark {
@@ -113,14 +107,14 @@ fn measure(what: &str, standing: &[String], fresh: &[String]) {
     }
     let behind = mark(warm_up, &visitors);
     let (change, applied) = deployments.deploy("com.example.fresh", fresh, &behind);
-    let start = busy();
+    let start = cpu_time();
     matcher.deploy(&change);
-    let taken = busy().saturating_sub(start);
+    let taken = cpu_time().saturating_sub(start);
     let (mut turns, mut matches) = (Vec::new(), 0);
     for epoch in 1..=CHANGE_EPOCHS {
-        let start = busy();
+        let start = cpu_time();
         matcher.end_epoch(&mark(warm_up + epoch, &visitors), &mut effects);
-        turns.push(busy().saturating_sub(start));
+        turns.push(cpu_time().saturating_sub(start));
         matches += effects.drain(..).filter(|it| matches!(it, Effect::Match(..))).count();
     }
     let stats = matcher.stats();

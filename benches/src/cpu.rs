@@ -1,31 +1,27 @@
 //! CPU time of the whole process as a criterion measurement.
 //!
 //! The budget of Beckon is CPU for each event, over all threads that work on it; wall time on a
-//! shared machine says something else. The kernel's scheduler statistics give nanoseconds for each
-//! living thread (Linux: `/proc/self/task/*/schedstat`, first figure: time on the CPU); a thread that
-//! ends takes its figure with it, so what is measured has to keep its threads.
+//! shared machine says something else. The process' CPU clock is exact at every reading; the
+//! scheduler's statistics in `/proc` move by whole ticks of 4 ms while a thread runs, which hides what
+//! is shorter.
 
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// Measures CPU time of all threads of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuTime;
 
-/// CPU time of all living threads so far.
+/// CPU time of all threads so far, of those that ended too.
 ///
 /// # Panics
-/// Where the kernel does not say it.
+/// When the clock says a negative time.
 #[must_use]
 pub fn cpu_time() -> Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has /proc/self/task");
-    let nanos = tasks.filter_map(|task| {
-        // A thread may end between the listing and the reading.
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.try_into().expect("CPU time is not negative")
 }
 
 impl Measurement for CpuTime {
