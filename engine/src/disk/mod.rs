@@ -1,7 +1,7 @@
 //! The seam through which durable state reaches files.
 //!
-//! It is as small as the log, the outbox and the cursors allow, so that a simulated disk
-//! ([`SimDisk`]) can stand in and lose, tear and flip what a real one may. What it promises is what
+//! It is as small as what is durable allows - log, outbox, cursors, snapshots, Parquet tables - so that
+//! a simulated disk ([`SimDisk`]) can stand in and lose, tear and flip what a real one may. What it promises is what
 //! POSIX promises, no more: written bytes survive a crash after [`DiskFile::sync`], a new, renamed
 //! or removed name after [`Disk::sync_dir`]; before that any part of them may.
 //!
@@ -42,6 +42,12 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What the system says.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// The names of the folders in a folder, sorted; names that are not UTF-8 are passed over.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>>;
 
     /// Gives a file another name within the disk, in place of what had it.
     ///

@@ -2,7 +2,7 @@
 
 use super::{Disk, DiskFile, DiskLock};
 use rustix::fs::{FlockOperation, flock, statvfs};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -37,17 +37,11 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_type()?.is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        names(dir, FileType::is_file)
+    }
+
+    fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>> {
+        names(dir, FileType::is_dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -72,6 +66,21 @@ impl Disk for RealDisk {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(RealLock { _file: file }))
     }
+}
+
+/// The names in a folder that stand for what is asked for.
+fn names(dir: &Path, is_asked: impl Fn(&FileType) -> bool) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if is_asked(&entry.file_type()?)
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 impl DiskFile for File {
@@ -131,6 +140,8 @@ mod tests {
         RealDisk.create(&sub.join("three")).expect("made");
         RealDisk.sync_dir(&sub).expect("synced");
         assert_eq!(RealDisk.list(&sub).expect("listed"), ["one", "three"]);
+        assert_eq!(RealDisk.list_dirs(&sub).expect("listed"), [""; 0]);
+        assert_eq!(RealDisk.list_dirs(dir.path()).expect("listed"), ["a"]);
         RealDisk.remove(&sub.join("three")).expect("removed");
         let mut buffer = [0; 9];
         let file = RealDisk.open(&sub.join("one")).expect("there");

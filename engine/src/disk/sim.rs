@@ -280,6 +280,13 @@ impl Disk for SimDisk {
         Ok(here.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
+    fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let below = state.names.keys().filter_map(|path| path.parent()?.strip_prefix(dir).ok());
+        let names = below.filter_map(|path| path.iter().next()?.to_str().map(str::to_owned));
+        Ok(names.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
@@ -451,6 +458,19 @@ mod tests {
         file.sync().expect("the next one claims success");
         assert_eq!(bytes_of(&disk.exit(), "d/a"), Some(b"lost".to_vec()));
         assert_eq!(bytes_of(&disk.crash(1), "d/a"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_folder_is_there_as_long_as_a_file_in_it() {
+        let disk = SimDisk::default();
+        for path in ["d/b/c/one", "d/b/two", "d/a/three", "d/four", "e/f/five"] {
+            disk.create(Path::new(path)).expect("made");
+        }
+        let dirs = |dir: &str| disk.list_dirs(Path::new(dir)).expect("listed");
+        assert_eq!(dirs("d"), ["a", "b"]);
+        disk.remove(Path::new("d/a/three")).expect("removed");
+        assert_eq!(dirs("d"), ["b"]);
+        assert_eq!(dirs("d/b/c"), [""; 0]);
     }
 
     #[test]

@@ -1,16 +1,23 @@
 //! The columns of all files so far: appended, never removed, never retyped.
 //!
 //! `_manifest/columns.json` names each table's columns with their types and, for typed columns,
-//! the field they were declared for. A declaration that contradicts it is refused before anything
+//! the field they were declared for. Version 1:
+//!
+//! ```text
+//! {"version": 1, "tables": [{"table": "events", "columns": [["log_sequence", "sequence"], ...]}, ...],
+//!  "typed": [{"path": "data.price", "type": "number"}, ...]}
+//! ```
+//!
+//! A declaration that contradicts it is refused before anything
 //! is written. A typed column stays when its declaration goes, and is filled on. The file is
 //! replaced whole: written beside, synced, renamed.
 
 use super::columns::{ColumnSpec, Kind, Result};
 use super::config::{ParquetConfig, TypedColumn};
-use super::disk::replace_file;
 use super::error::ParquetError;
 use super::events::EVENT_COLUMNS;
 use super::facts::{ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS};
+use super::folder::Folder;
 use super::layout::{MANIFEST, Table};
 use super::typed::typed_specs;
 use serde::{Deserialize, Serialize};
@@ -50,9 +57,10 @@ pub(super) struct Typed {
 }
 
 /// Checks what is asked for against what the files have, and writes down what is new.
-pub(super) fn settle(directory: &Path, config: &ParquetConfig) -> Result<Typed> {
-    let path = directory.join(MANIFEST).join(FILE);
-    let before = read(&path)?;
+pub(super) fn settle(folder: &Folder, config: &ParquetConfig) -> Result<Typed> {
+    let name = Path::new(MANIFEST).join(FILE);
+    let path = folder.at(&name);
+    let before = folder.read(&name)?.map(|text| parse(&text, &path)).transpose()?;
     let mut typed = before.as_ref().map(|catalog| catalog.typed.clone()).unwrap_or_default();
     for column in &config.typed_columns {
         add_typed(&mut typed, column)?;
@@ -68,25 +76,20 @@ pub(super) fn settle(directory: &Path, config: &ParquetConfig) -> Result<Typed> 
     let catalog = Catalog { version: VERSION, tables, typed };
     if before.as_ref() != Some(&catalog) {
         let text = serde_json::to_string_pretty(&catalog).expect("names and types are JSON");
-        replace_file(&path, text.as_bytes())?;
+        folder.replace(&name, text.as_bytes())?;
     }
     let specs = typed_specs(&catalog.typed)?;
     Ok(Typed { declared: catalog.typed, specs })
 }
 
-fn read(path: &Path) -> Result<Option<Catalog>> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ParquetError::io(path)(error)),
-    };
+fn parse(text: &[u8], path: &Path) -> Result<Catalog> {
     let bad_json = |error: serde_json::Error| damaged(path, error.to_string());
-    let Versioned { version } = serde_json::from_slice(&text).map_err(bad_json)?;
+    let Versioned { version } = serde_json::from_slice(text).map_err(bad_json)?;
     if version != VERSION {
         let what = format!("version {version} is unknown, this Beckon reads {VERSION}");
         return Err(damaged(path, what));
     }
-    serde_json::from_slice(&text).map(Some).map_err(bad_json)
+    serde_json::from_slice(text).map_err(bad_json)
 }
 
 fn damaged(path: &Path, what: String) -> ParquetError {

@@ -6,14 +6,14 @@
 
 use super::columns::{Batch, Result};
 use super::config::ParquetConfig;
-use super::disk::sync_file;
 use super::error::ParquetError;
+use super::folder::{Folder, sync_file};
 use super::layout::{TEMPORARY, Table, file_stem};
 use super::manifest::FileEntry;
 use arrow_array::{Array, Int64Array, RecordBatch};
+use beckon_engine::disk::DiskFile;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -22,25 +22,24 @@ pub(super) const BATCH_ROWS_MAX: usize = 1024;
 /// Bytes that wait for one file before they are put into columns.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
 
-/// Computes CRC32C and length of what passes.
+/// Appends to a file, and computes CRC32C and length of what passes.
 #[derive(Debug)]
 struct Checked {
-    file: File,
+    file: Box<dyn DiskFile>,
     crc32c: u32,
     bytes: u64,
 }
 
 impl Write for Checked {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        let (taken, _) = bytes.split_at(written);
-        self.crc32c = crc32c::crc32c_append(self.crc32c, taken);
-        self.bytes += written as u64;
-        Ok(written)
+        self.file.write_at(self.bytes, bytes)?;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -85,7 +84,7 @@ impl Sequences {
 /// What the files of a round share.
 #[derive(Debug)]
 pub(super) struct RoundFiles {
-    pub(super) directory: PathBuf,
+    folder: Folder,
     pub(super) round: u64,
     pub(super) limits: Limits,
     /// Memory of what is open, over all files.
@@ -121,16 +120,16 @@ impl Limits {
 }
 
 impl RoundFiles {
-    pub(super) fn new(directory: &Path, round: u64, limits: Limits) -> Self {
-        let directory = directory.to_owned();
-        Self { directory, round, limits, open_bytes: 0, finished: Vec::new(), parts: 0 }
+    pub(super) fn new(folder: Folder, round: u64, limits: Limits) -> Self {
+        Self { folder, round, limits, open_bytes: 0, finished: Vec::new(), parts: 0 }
     }
 
     fn create(&mut self, folder: &str, batch: &Batch) -> Result<Part> {
         let stem = file_stem(self.round, self.parts);
         self.parts += 1;
-        let temporary = self.directory.join(TEMPORARY).join(format!("{stem}.part"));
-        let file = File::create_new(&temporary).map_err(ParquetError::io(&temporary))?;
+        let name = Path::new(TEMPORARY).join(format!("{stem}.part"));
+        let file = self.folder.create(&name)?;
+        let temporary = self.folder.at(&name);
         let options = ArrowWriterOptions::new()
             .with_properties(batch.properties())
             .with_skip_arrow_metadata(true);
@@ -215,7 +214,7 @@ impl Output {
     pub(super) fn finish(&mut self, files: &mut RoundFiles) -> Result<()> {
         let Some(part) = self.part.take() else { return Ok(()) };
         let checked = part.writer.into_inner().map_err(ParquetError::encode(&part.temporary))?;
-        sync_file(&checked.file, &part.temporary)?;
+        sync_file(&*checked.file, &part.temporary)?;
         files.finished.push(FileEntry {
             path: part.path,
             rows: part.rows,

@@ -10,27 +10,35 @@
 //! 5. the caller moves its cursor                        the position comes from the manifest
 //!
 //! `_manifest/rounds-DATE.txt` has a line for each round of a load date: eight hex digits of CRC32C,
-//! a space, JSON. A new round is begun only when the one before is in place, so recovery reads the
+//! a space, JSON. Version 1:
+//!
+//! ```text
+//! {"version":1,"round":1,"date":"2026-11-25","epoch_first":1,"epoch_last":9,"sequence_first":1,
+//!  "sequence_last":40,"files":[{"path":"visits/date=2026-11-25/r0000000001-0001.parquet","rows":7,
+//!  "bytes":1000,"crc32c":3735928559,"sequence_first":1,"sequence_last":38}, ...]}
+//! ```
+//!
+//! A new round is begun only when the one before is in place, so recovery reads the
 //! newest file and looks at its last line. A last line that is not whole is torn and cut, unless a
 //! file of its round is in place: then it was whole once. Any other line that does not check is
 //! damage. What is kept is rewritten and synced before anything is added: what a failed sync left
 //! in memory only is not taken for durable.
 
 use super::columns::Result;
-use super::disk::{is_there, rename, replace_file, sync_file, sync_folder};
 use super::error::ParquetError;
+use super::folder::Folder;
 use super::layout::{DayFolders, MANIFEST, TEMPORARY, Table, round_of};
 use beckon_engine::model::{Epoch, LogSeq};
 use beckon_engine::outbox::Position;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 const VERSION: u32 = 1;
 const PREFIX: &str = "rounds-";
 const SUFFIX: &str = ".txt";
+/// Bytes of a file that are checked at once.
+const CHUNK_BYTES: usize = 1 << 20;
 const ADVICE: &str = "restore the folder from a copy, or move it away and rebuild the tables";
 
 /// A round.
@@ -76,7 +84,7 @@ struct Versioned {
 /// The manifest of one folder of tables.
 #[derive(Debug)]
 pub(super) struct Manifest {
-    directory: PathBuf,
+    folder: Folder,
     last: Option<RoundEntry>,
 }
 
@@ -91,29 +99,28 @@ struct Lines {
 impl Manifest {
     /// Reads the manifest, finishes the last round, drops what is unfinished. Also says which
     /// event folders the last date has.
-    pub(super) fn open(directory: &Path) -> Result<(Self, DayFolders)> {
-        for folder in [Path::new(""), Path::new(MANIFEST), Path::new(TEMPORARY)] {
-            let folder = directory.join(folder);
-            std::fs::create_dir_all(&folder).map_err(ParquetError::io(&folder))?;
+    pub(super) fn open(folder: Folder) -> Result<(Self, DayFolders)> {
+        for name in ["", MANIFEST, TEMPORARY] {
+            folder.create_folder(Path::new(name))?;
         }
-        sync_folder(directory)?;
-        let mut manifest = Self { directory: directory.to_owned(), last: None };
+        folder.sync_folder(Path::new(""))?;
+        let mut manifest = Self { folder, last: None };
         let mut day = DayFolders::default();
         let files = manifest.files()?;
         let mut newest = None;
-        for (age, path) in files.iter().rev().enumerate() {
-            let lines = read_lines(path, age == 0)?;
+        for (age, name) in files.iter().rev().enumerate() {
+            let lines = read_lines(&manifest.folder, name, age == 0)?;
             for file in lines.entries.iter().flat_map(|entry| &entry.files) {
                 day.note(&file.path);
             }
             manifest.last = lines.entries.last().cloned();
-            newest.get_or_insert((path, lines));
+            newest.get_or_insert((name, lines));
             if manifest.last.is_some() {
                 break;
             }
         }
-        if let Some((path, lines)) = newest {
-            manifest.settle(path, &lines)?;
+        if let Some((name, lines)) = newest {
+            manifest.settle(name, &lines)?;
         }
         if let Some(last) = &manifest.last {
             day.date.clone_from(&last.date);
@@ -134,20 +141,9 @@ impl Manifest {
 
     /// Makes a round part of the tables. Its files are ended and synced in the temporary folder.
     pub(super) fn commit(&mut self, entry: RoundEntry) -> Result<()> {
-        sync_folder(&self.directory.join(TEMPORARY))?;
-        let folder = self.directory.join(MANIFEST);
-        let path = folder.join(format!("{PREFIX}{}{SUFFIX}", entry.date));
-        let is_new = !is_there(&path)?;
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(ParquetError::io(&path))?;
-        file.write_all(line_of(&entry).as_bytes()).map_err(ParquetError::io(&path))?;
-        sync_file(&file, &path)?;
-        if is_new {
-            sync_folder(&folder)?;
-        }
+        self.folder.sync_folder(Path::new(TEMPORARY))?;
+        let name = Path::new(MANIFEST).join(format!("{PREFIX}{}{SUFFIX}", entry.date));
+        self.folder.append(&name, line_of(&entry).as_bytes())?;
         self.publish(&entry, Check::Nothing)?;
         self.last = Some(entry);
         Ok(())
@@ -155,72 +151,65 @@ impl Manifest {
 
     /// The manifest's files, oldest date first.
     fn files(&self) -> Result<Vec<PathBuf>> {
-        let folder = self.directory.join(MANIFEST);
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(ParquetError::io(&folder))? {
-            let path = entry.map_err(ParquetError::io(&folder))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        Ok(paths)
+        let mut names = self.folder.files(Path::new(MANIFEST))?;
+        names.retain(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        Ok(names.iter().map(|name| Path::new(MANIFEST).join(name)).collect())
     }
 
     /// Cuts a torn line of the newest file, and makes durable what stays.
-    fn settle(&self, path: &Path, lines: &Lines) -> Result<()> {
+    fn settle(&self, name: &Path, lines: &Lines) -> Result<()> {
         if lines.is_torn {
             let mut in_place = None;
             for table in Table::ALL {
-                newest_round(&self.directory.join(table.as_str()), &mut in_place)?;
+                newest_round(&self.folder, Path::new(table.as_str()), &mut in_place)?;
             }
+            let path = self.folder.at(name);
             if in_place >= Some(self.next_round()) {
                 let what = "the last line does not check, and files of its round are in place";
-                return Err(damaged(path, what));
+                return Err(damaged(&path, what));
             }
             tracing::warn!(path = %path.display(), "cut a torn line of the Parquet manifest");
         }
-        replace_file(path, &lines.kept)
+        self.folder.replace(name, &lines.kept)
     }
 
     /// Moves the files of a round into their folders, those that are not there yet.
     fn publish(&self, entry: &RoundEntry, check: Check) -> Result<()> {
-        let mut folders = BTreeSet::from([self.directory.clone(), self.directory.join(TEMPORARY)]);
+        let folder = &self.folder;
+        let unfinished: BTreeSet<_> = folder.files(Path::new(TEMPORARY))?.into_iter().collect();
+        let mut folders = BTreeSet::from([PathBuf::new(), TEMPORARY.into()]);
         for file in &entry.files {
-            let target = self.directory.join(&file.path);
-            let temporary = self.temporary_of(&target);
-            if is_there(&temporary)? {
+            let target = Path::new(&file.path);
+            let part = part_of(target);
+            if unfinished.contains(&part) {
+                let temporary = Path::new(TEMPORARY).join(part);
                 if check == Check::Checksums {
-                    verify(&temporary, file)?;
+                    verify(folder, &temporary, file)?;
                 }
-                let folder = target.parent().expect("a file lies in its table's folder");
-                std::fs::create_dir_all(folder).map_err(ParquetError::io(folder))?;
-                rename(&temporary, &target)?;
-            } else if !is_there(&target)? {
-                tracing::warn!(path = %target.display(), "a Parquet file was taken away");
+                folder.create_folder(target.parent().expect("a file lies in a folder"))?;
+                folder.rename(&temporary, target)?;
+            } else if folder.open(target)?.is_none() {
+                let path = folder.at(target);
+                tracing::warn!(path = %path.display(), "a Parquet file was taken away");
                 continue;
             }
-            let relative = Path::new(&file.path);
-            folders.extend(relative.ancestors().skip(1).map(|up| self.directory.join(up)));
+            folders.extend(target.ancestors().skip(1).map(Path::to_owned));
         }
         // The deepest first, so that no folder is durable without what it holds.
-        folders.iter().rev().try_for_each(|folder| sync_folder(folder))
-    }
-
-    fn temporary_of(&self, target: &Path) -> PathBuf {
-        let stem = target.file_stem().expect("a file has a name");
-        self.directory.join(TEMPORARY).join(stem).with_extension("part")
+        folders.iter().rev().try_for_each(|name| folder.sync_folder(name))
     }
 
     fn drop_unfinished(&self) -> Result<()> {
-        let folder = self.directory.join(TEMPORARY);
-        for entry in std::fs::read_dir(&folder).map_err(ParquetError::io(&folder))? {
-            let path = entry.map_err(ParquetError::io(&folder))?.path();
-            std::fs::remove_file(&path).map_err(ParquetError::io(&path))?;
-        }
-        Ok(())
+        let folder = Path::new(TEMPORARY);
+        let names = self.folder.files(folder)?;
+        names.iter().try_for_each(|name| self.folder.remove(&folder.join(name)))
     }
+}
+
+/// The name of a file in the temporary folder.
+fn part_of(target: &Path) -> String {
+    let stem = target.file_stem().expect("a file has a name");
+    format!("{}.part", stem.to_string_lossy())
 }
 
 /// Whether files are read again before they count.
@@ -242,8 +231,9 @@ fn line_of(entry: &RoundEntry) -> String {
 }
 
 /// Reads a manifest file; only the newest may have a torn last line.
-fn read_lines(path: &Path, is_newest: bool) -> Result<Lines> {
-    let bytes = std::fs::read(path).map_err(ParquetError::io(path))?;
+fn read_lines(folder: &Folder, name: &Path, is_newest: bool) -> Result<Lines> {
+    let path = folder.at(name);
+    let bytes = folder.read(name)?.unwrap_or_default();
     let mut lines = Lines { entries: Vec::new(), kept: Vec::new(), is_torn: false };
     let mut pieces = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
     while let Some((index, piece)) = pieces.next() {
@@ -251,12 +241,12 @@ fn read_lines(path: &Path, is_newest: bool) -> Result<Lines> {
             Some(json) => {
                 let at = index + 1;
                 lines.entries.push(
-                    entry_of(json).map_err(|what| damaged(path, format!("line {at}: {what}")))?,
+                    entry_of(json).map_err(|what| damaged(&path, format!("line {at}: {what}")))?,
                 );
                 lines.kept.extend_from_slice(piece);
             }
             None if is_newest && pieces.peek().is_none() => lines.is_torn = true,
-            None => return Err(damaged(path, format!("line {} does not check", index + 1))),
+            None => return Err(damaged(&path, format!("line {} does not check", index + 1))),
         }
     }
     Ok(lines)
@@ -279,30 +269,22 @@ fn whole_json(line: &[u8]) -> Option<&[u8]> {
     (crc == crc32c::crc32c(json)).then_some(json)
 }
 
-/// The highest round among the files below `folder`. Tables are three folders deep.
-fn newest_round(folder: &Path, newest: &mut Option<u64>) -> Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(ParquetError::io(folder)(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(ParquetError::io(folder))?;
-        if entry.file_type().map_err(ParquetError::io(folder))?.is_dir() {
-            newest_round(&entry.path(), newest)?;
-        } else if let Some(round) = entry.file_name().to_str().and_then(round_of) {
-            *newest = (*newest).max(Some(round));
-        }
-    }
-    Ok(())
+/// The highest round among the files below `name`. Tables are three folders deep.
+fn newest_round(folder: &Folder, name: &Path, newest: &mut Option<u64>) -> Result<()> {
+    let files = folder.files(name)?;
+    *newest = files.iter().filter_map(|file| round_of(file)).max().max(*newest);
+    let below = folder.folders(name)?;
+    below.iter().try_for_each(|it| newest_round(folder, &name.join(it), newest))
 }
 
-fn verify(path: &Path, entry: &FileEntry) -> Result<()> {
-    let mut file = File::open(path).map_err(ParquetError::io(path))?;
-    let mut buffer = vec![0_u8; 1 << 20];
+fn verify(folder: &Folder, name: &Path, entry: &FileEntry) -> Result<()> {
+    let path = folder.at(name);
+    let said = "it is not what the manifest says, and was synced before";
+    let file = folder.open(name)?.ok_or_else(|| damaged(&path, said))?;
+    let mut buffer = vec![0_u8; CHUNK_BYTES];
     let (mut crc, mut bytes) = (0_u32, 0_u64);
     loop {
-        let count = file.read(&mut buffer).map_err(ParquetError::io(path))?;
+        let count = file.read_at(bytes, &mut buffer).map_err(ParquetError::io(&path))?;
         if count == 0 {
             break;
         }
@@ -310,8 +292,5 @@ fn verify(path: &Path, entry: &FileEntry) -> Result<()> {
         crc = crc32c::crc32c_append(crc, read);
         bytes += count as u64;
     }
-    if crc == entry.crc32c && bytes == entry.bytes {
-        return Ok(());
-    }
-    Err(damaged(path, "it is not what the manifest says, and was synced before"))
+    if crc == entry.crc32c && bytes == entry.bytes { Ok(()) } else { Err(damaged(&path, said)) }
 }

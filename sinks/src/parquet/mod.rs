@@ -23,11 +23,11 @@
 mod catalog;
 mod columns;
 mod config;
-mod disk;
 mod error;
 mod events;
 mod facts;
 mod file;
+mod folder;
 mod hex;
 mod layout;
 mod manifest;

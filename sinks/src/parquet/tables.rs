@@ -13,6 +13,7 @@ use super::facts::{
     ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS, append_action, append_epoch, append_visit,
 };
 use super::file::{Limits, Output, RoundFiles};
+use super::folder::Folder;
 use super::layout::{DayFolders, MANIFEST, Table, date_of};
 use super::manifest::{Manifest, RoundEntry};
 use super::stats::ParquetStats;
@@ -21,7 +22,7 @@ use beckon_engine::disk::{Disk, DiskLock, RealDisk};
 use beckon_engine::model::{Epoch, EpochMark, EpochOutput, EventRow, ServerTimeMs};
 use beckon_engine::outbox::Position;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,7 +33,7 @@ const ROW_BYTES: u64 = 256;
 /// what is durable and nothing else.
 #[derive(Debug)]
 pub struct ParquetTables {
-    directory: PathBuf,
+    folder: Folder,
     config: ParquetConfig,
     limits: Limits,
     lock: Arc<dyn DiskLock>,
@@ -92,8 +93,20 @@ impl ParquetTables {
     /// When another process has them open, the file system says no, what was synced is damaged, or
     /// a typed column contradicts an earlier one.
     pub fn open(directory: &Path, config: ParquetConfig) -> Result<Self> {
-        let lock = lock(directory)?;
-        Self::recover(directory.to_owned(), config, lock, Arc::default())
+        Self::open_on(Arc::new(RealDisk), directory, config)
+    }
+
+    /// As [`open`](Self::open), on another disk.
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        config: ParquetConfig,
+    ) -> Result<Self> {
+        let folder = Folder::new(disk, directory);
+        let name = Path::new(MANIFEST);
+        folder.create_folder(name)?;
+        let lock = folder.lock(&name.join("lock"))?.into();
+        Self::recover(folder, config, lock, Arc::default())
     }
 
     /// Opens the tables again after a failure: what was open is dropped.
@@ -101,21 +114,21 @@ impl ParquetTables {
     /// # Errors
     /// As [`open`](Self::open); it may be tried again.
     pub(super) fn reopen(&mut self) -> Result<()> {
-        let (directory, config) = (self.directory.clone(), self.config.clone());
+        let (folder, config) = (self.folder.clone(), self.config.clone());
         self.round = None;
         self.is_poisoned = true;
-        *self = Self::recover(directory, config, Arc::clone(&self.lock), self.stats())?;
+        *self = Self::recover(folder, config, Arc::clone(&self.lock), self.stats())?;
         Ok(())
     }
 
     fn recover(
-        directory: PathBuf,
+        folder: Folder,
         config: ParquetConfig,
         lock: Arc<dyn DiskLock>,
         stats: Arc<ParquetStats>,
     ) -> Result<Self> {
-        let (manifest, day) = Manifest::open(&directory)?;
-        let typed = catalog::settle(&directory, &config)?;
+        let (manifest, day) = Manifest::open(folder.clone())?;
+        let typed = catalog::settle(&folder, &config)?;
         let encoder = EventEncoder::new(TypedPaths::new(&typed.declared), &typed.specs);
         let last_epoch = manifest.durable().map(|position| position.epoch);
         let durable = last_epoch.map_or(0, |epoch| epoch.0);
@@ -123,7 +136,7 @@ impl ParquetTables {
         stats.epoch_durable.store(durable, Relaxed);
         stats.open_bytes.store(0, Relaxed);
         Ok(Self {
-            directory,
+            folder,
             limits: Limits::new(&config),
             config,
             lock,
@@ -148,7 +161,7 @@ impl ParquetTables {
     pub fn write(&mut self, output: &EpochOutput) -> Result<()> {
         let epoch = output.mark.epoch;
         if let Some(last) = self.last_epoch.filter(|last| *last >= epoch) {
-            let folder = self.directory.to_string_lossy().into();
+            let folder = self.folder.path().to_string_lossy().into();
             return Err(ParquetError::Order { folder, epoch, last });
         }
         let date = date_of(output.mark.now)?;
@@ -164,7 +177,11 @@ impl ParquetTables {
         let mut round = match self.round.take() {
             Some(round) => Round { last: output.mark, ..round },
             None => Round {
-                files: RoundFiles::new(&self.directory, self.manifest.next_round(), self.limits),
+                files: RoundFiles::new(
+                    self.folder.clone(),
+                    self.manifest.next_round(),
+                    self.limits,
+                ),
                 date: date.to_owned(),
                 first: output.mark,
                 last: output.mark,
@@ -315,19 +332,6 @@ impl ParquetTables {
         self.stats.epoch_durable.store(last.epoch.0, Relaxed);
         self.stats.open_bytes.store(0, Relaxed);
         Ok(())
-    }
-}
-
-/// One process writes a folder's tables.
-fn lock(directory: &Path) -> Result<Arc<dyn DiskLock>> {
-    let folder = directory.join(MANIFEST);
-    std::fs::create_dir_all(&folder).map_err(ParquetError::io(&folder))?;
-    match RealDisk.lock(&folder.join("lock")) {
-        Ok(lock) => Ok(lock.into()),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            Err(ParquetError::InUse { folder: directory.to_string_lossy().into() })
-        }
-        Err(error) => Err(ParquetError::io(&folder)(error)),
     }
 }
 

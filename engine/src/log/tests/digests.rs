@@ -51,7 +51,7 @@ fn find(disk: &SimDisk, dedup_ids_max: usize, events: u64) -> Found {
     Found { standing: log.standing().clone(), stats, duplicates }
 }
 
-fn control(number: u64) -> NewRecord {
+pub(super) fn control(number: u64) -> NewRecord {
     let key = PauseKey { package: Some(format!("a.p{}", number % 5).into()), site: None };
     let control = match number % 2 {
         0 => Control::Pause(key, "ann".into()),
@@ -224,6 +224,10 @@ impl Disk for HeldDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.disk.list(dir)
+    }
+
+    fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list_dirs(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,12 +5,15 @@
 
 use super::open;
 use crate::parquet::catalog;
+use crate::parquet::folder::Folder;
 use crate::parquet::manifest::{FileEntry, Manifest, RoundEntry};
 use crate::parquet::{ColumnType, ParquetConfig, ParquetError, ParquetTables, TypedColumn};
+use beckon_engine::disk::RealDisk;
 use beckon_engine::model::{Epoch, LogSeq};
 use beckon_engine::outbox::Position;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 const ROUNDS: &str = "_manifest/rounds-2026-11-25.txt";
 const COLUMNS: &str = "_manifest/columns.json";
@@ -55,11 +58,12 @@ fn check_fixture(name: &str, written: &Path) {
 #[test]
 fn version_1_is_written_and_read() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut manifest, _) = Manifest::open(folder.path()).expect("opened");
+    let on_disk = |path: &Path| Folder::new(Arc::new(RealDisk), path);
+    let (mut manifest, _) = Manifest::open(on_disk(folder.path())).expect("opened");
     for number in [1, 2] {
         manifest.commit(round(number)).expect("committed");
     }
-    catalog::settle(folder.path(), &config()).expect("settled");
+    catalog::settle(&on_disk(folder.path()), &config()).expect("settled");
     check_fixture("parquet-rounds-v1.txt", &folder.path().join(ROUNDS));
     check_fixture("parquet-columns-v1.json", &folder.path().join(COLUMNS));
 
@@ -72,7 +76,8 @@ fn version_1_is_written_and_read() {
     copy("parquet-columns-v1.json", COLUMNS);
     let tables = open(old.path(), ParquetConfig::default());
     assert_eq!(tables.durable(), Some(Position { epoch: Epoch(29), seq: LogSeq(29) }));
-    let kept = catalog::settle(old.path(), &ParquetConfig::default()).expect("settled");
+    let kept = catalog::settle(&on_disk(old.path()), &ParquetConfig::default());
+    let kept = kept.expect("settled");
     assert_eq!(kept.declared, config().typed_columns);
 }
 

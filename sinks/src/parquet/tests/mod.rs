@@ -3,6 +3,7 @@
 
 mod columns;
 mod compat;
+mod crash;
 mod limits;
 mod read;
 mod recovery;

@@ -1,11 +1,8 @@
-//! A crash at every step of a round: no row doubled, none lost.
-//!
-//! A crash leaves a folder as an image; images are made by copying the folder of a run between the
-//! steps, or by taking steps back: a file back into `_tmp`, a line cut.
+//! What a crash may leave, made by taking steps of a run back - a file back into `_tmp`, a line cut -
+//! and damage. `crash.rs` cuts whole runs on a simulated disk.
 
 use super::read::sequences;
 use super::{NOON, epoch, files, open};
-use crate::parquet::disk::steps;
 use crate::parquet::{ParquetConfig, ParquetError, ParquetTables};
 use beckon_engine::model::Epoch;
 use std::fs;
@@ -176,58 +173,6 @@ fn a_failed_write_closes_the_tables_and_reading_on_repairs() {
     assert!(matches!(closed, Err(ParquetError::Poisoned)), "{closed:?}");
     drop(tables);
     check_goes_on(folder.path(), 3);
-}
-
-/// The steps of `manifest.rs`: files, entry, renames, folders - each durable before the next.
-#[test]
-fn the_steps_of_a_round_are_durable_in_order() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut tables = open(folder.path(), ParquetConfig::default());
-    let rounds = [
-        (1, vec!["sync _manifest/rounds-2026-11-25.txt", "sync _manifest"]),
-        (3, vec!["sync _manifest/rounds-2026-11-25.txt"]),
-    ];
-    for (number, entry) in rounds {
-        tables.write(&epoch(number, NOON, &["a"])).expect("written");
-        steps::take(folder.path());
-        tables.roll().expect("rolled");
-        let taken = steps::take(folder.path());
-        let at = |step: &str| taken.iter().position(|taken| taken == step).expect("taken");
-        let before_entry = &taken[..at(entry[0])];
-        let (folder_step, files) = before_entry.split_last().expect("files first");
-        assert!(files.iter().all(|file| file.starts_with("sync _tmp/r")), "{taken:?}");
-        assert_eq!(folder_step, "sync _tmp");
-        let behind = &taken[at(entry[0])..];
-        let (said, behind) = behind.split_at(entry.len());
-        assert_eq!(said, entry);
-        let renames = behind.iter().take_while(|step| step.starts_with("rename to ")).count();
-        assert_eq!(renames, files.len(), "each synced file, behind the entry: {taken:?}");
-        for folder in ["events/date=2026-11-25/event=a", "epochs/date=2026-11-25", "_tmp", ""] {
-            let synced = format!("sync {folder}");
-            assert!(behind[renames..].contains(&synced), "{synced} is not in {taken:?}");
-        }
-    }
-}
-
-/// A line that a failed sync left in memory only is not taken for durable.
-#[test]
-fn the_manifest_is_synced_again_before_its_files_are_looked_at() {
-    let folder = tempfile::tempdir().expect("a folder");
-    two_rounds(folder.path());
-    for file in last_files(folder.path()) {
-        move_back(folder.path(), &file);
-    }
-    steps::take(folder.path());
-    drop(open(folder.path(), ParquetConfig::default()));
-    let taken = steps::take(folder.path());
-    let expected = [
-        "sync ",
-        "sync _manifest/rounds-2026-11-25.new",
-        "rename to _manifest/rounds-2026-11-25.txt",
-        "sync _manifest",
-    ];
-    assert_eq!(taken[..4], expected);
-    assert!(taken[4].starts_with("rename to e"), "then the files: {taken:?}");
 }
 
 /// The entry counts; the position is not told before all is in place.
