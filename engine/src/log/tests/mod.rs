@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod digests;
 mod retention;
+mod rewritten;
 
 use super::conformance::{self, LONG, append, packed, read_all, record, start};
 use super::{
