@@ -1,8 +1,9 @@
 //! A dead letter, and its line in a file.
 //!
 //! A line is `CRC LETTER\n`: eight hex digits of CRC32C over the letter's JSON, a blank, the JSON,
-//! which begins with the version of all this. So a person can read a file with `grep`, and a line that a crash tore or a disk damaged is told
-//! from a good one.
+//! which begins with the version of all this. So a person can read a file with `grep`, and a line that a
+//! crash tore or a disk damaged is told from a good one. Version 1 of the JSON is `"version":1`, then the
+//! fields of [`LetterHead`] in their order, then the `original`, or `original_hex` where that is no UTF-8.
 
 use super::strip::Stripped;
 use crate::hex::hex;

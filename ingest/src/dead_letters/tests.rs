@@ -296,11 +296,21 @@ fn names_of_keys_are_safe_as_names_of_files() {
     assert_eq!(fixture.codes(&one), ["b"]);
 }
 
-const FIXTURE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dead-letters-v1.letters");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
 fn first_file() -> PathBuf {
     Path::new(DIR).join(format!("shop~k.{:016}.letters", LetterId::at(START).0))
+}
+
+/// A fixture, which `written` must equal.
+fn fixture(name: &str, written: &[u8]) -> Vec<u8> {
+    let path = Path::new(FIXTURES).join(name);
+    if std::env::var_os("BECKON_WRITE_FIXTURES").is_some() {
+        std::fs::write(&path, written).expect("written");
+    }
+    let fixture = std::fs::read(path).expect("the fixture");
+    assert_eq!(String::from_utf8_lossy(written), String::from_utf8_lossy(&fixture));
+    fixture
 }
 
 fn contents(disk: &SimDisk, path: &Path) -> Vec<u8> {
@@ -321,17 +331,16 @@ fn version_1_is_written_and_read() {
         letters.append(NewLetter { sent, user_agent, ..letter("shop/k", START, original) });
     }
     letters.flush();
-    let written = contents(&disk, &first_file());
-    if std::env::var_os("BECKON_WRITE_FIXTURES").is_some() {
-        std::fs::write(FIXTURE, &written).expect("written");
-    }
-    let fixture = std::fs::read(FIXTURE).expect("the fixture");
-    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&fixture));
+    assert!(letters.mark_replayed(LetterId(LetterId::at(START).0 + 1)).expect("marked"));
     let old = SimDisk::default();
-    old.create(&first_file()).and_then(|file| file.write_at(0, &fixture)).expect("written");
+    for end in ["letters", "replayed"] {
+        let path = first_file().with_extension(end);
+        let bytes = fixture(&format!("dead-letters-v1.{end}"), &contents(&disk, &path));
+        old.create(&path).and_then(|file| file.write_at(0, &bytes)).expect("written");
+    }
     let old = open(&old, &clock, DeadLetterLimits::default());
     let heads = old.list(&Filter::default(), LetterId(0), 10).expect("listed");
-    assert_eq!(heads.len(), 2);
+    assert_eq!(heads.iter().map(|head| head.is_replayed).collect::<Vec<_>>(), [false, true]);
     for head in heads {
         let read = old.read(head.id).expect("readable");
         assert_eq!(read, letters.read(head.id).expect("readable"));

@@ -10,6 +10,13 @@
 //! changed afterwards. A revoked token's file is gone. So the names say all that there is to know,
 //! and a file is read once.
 //!
+//! The file, version 1 ([`TokenInfo`]; a test holds it to a fixture):
+//!
+//! ```text
+//! {"version": 1, "id": 16 hex digits, the file's name, "name": text, "scopes": ["live:read", ...],
+//!  "site": text or null, "created_ms": ms since 1970, "sha256": 64 hex digits}
+//! ```
+//!
 //! A file that cannot be read as a token opens nothing and is named in the log; the others stay
 //! valid. If the folder itself cannot be read, tokens that are known stay valid.
 
