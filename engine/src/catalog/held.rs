@@ -101,7 +101,7 @@ fn look_back_ms(rule: &RulePlan) -> i64 {
     let maxspan = match &rule.query {
         QueryPlan::Sequence(sequence) => sequence.maxspan_ms,
         QueryPlan::Sample(sample) => sample.maxspan_ms,
-        _ => None,
+        QueryPlan::Event(_) => None,
     };
     maxspan.map_or(LOOK_BACK_MS_MAX, |maxspan| maxspan.min(LOOK_BACK_MS_MAX))
 }

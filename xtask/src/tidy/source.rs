@@ -8,6 +8,9 @@ use super::{Finding, Tree, tree::File};
 const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// Where nothing is said in the order of a map, so that one without order may stand.
+const UNORDERED: &[&str] = &["rules/", "ingest/", "src/", "tests/", "xtask/", "benches/"];
+
 /// Words that no source holds, where they may stand all the same, and why not.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("timely::", &["engine/src/dataflow/"], "timely is named in engine/src/dataflow alone"),
@@ -16,6 +19,8 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         &["engine/src/dataflow/"],
         "differential is named in engine/src/dataflow alone",
     ),
+    ("HashMap", UNORDERED, "its order may reach the output: BTreeMap, or hashbrown's HashTable"),
+    ("HashSet", UNORDERED, "its order may reach the output: BTreeSet, or hashbrown's HashTable"),
     ("#[ignore", &[], "a test runs or does not exist"),
     ("todo!(", &[], "nothing is left open behind a closed issue"),
     ("unimplemented!(", &[], "nothing is left open behind a closed issue"),
@@ -187,6 +192,9 @@ mod tests {
         let timely = "//! Head.\nuse timely::worker::Worker;\n";
         assert_eq!(check_text("engine/src/log/mod.rs", timely).len(), 1, "timely outside");
         assert!(check_text("engine/src/dataflow/mod.rs", timely).is_empty(), "timely at home");
+        let map = "//! Head.\nuse std::collections::HashMap;\n";
+        assert_eq!(check_text("engine/src/dataflow/mod.rs", map).len(), 1, "no order");
+        assert!(check_text("ingest/src/rate.rs", map).is_empty(), "nothing is said in its order");
         assert_eq!(check_text("a.rs", "//! \u{e4}\n").len(), 1, "not ASCII");
         assert_eq!(check_text("a.toml", "# ../shared/a\n").len(), 1, "beside");
         assert!(check_text("tests/beside/a.rs", "//! ../shared\n").is_empty(), "beside, at home");
