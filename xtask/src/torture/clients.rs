@@ -19,7 +19,7 @@ pub(super) const ROUNDS: u64 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Ids that were acknowledged.
-    pub(crate) acknowledged: Mutex<Vec<String>>,
+    pub(crate) acknowledged: Mutex<Vec<u128>>,
     /// Batches acknowledged so far.
     pub(crate) batches: AtomicU64,
     /// Batches that were sent again because no answer came.
@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) duplicates: AtomicU64,
     /// Changes of what is deployed that were sent.
     pub(crate) changes: AtomicU64,
+    /// Of them those whose answer never came.
+    pub(crate) changes_cut_off: AtomicU64,
     /// Set while nothing is to be deployed.
     pub(crate) rests: AtomicBool,
     /// Set when the clients are to end.
@@ -103,7 +105,7 @@ fn attempt(
             }
             _ => anyhow::bail!("an event was refused: {result}"),
         }
-        acknowledged.push(event["eventID"].as_str().unwrap_or_default().to_owned());
+        acknowledged.push(u128::from_str_radix(event["eventID"].as_str().unwrap_or_default(), 16)?);
     }
     drop(acknowledged);
     tally.batches.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +119,16 @@ pub(super) fn is_cut_off(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(error) if broken.contains(&error.kind()))
 }
 
+/// Whether a visit ends in a round: a third of them in the last one, and a third in the midst, so that they
+/// go on as another instance. The others are left to their inactivity.
+fn ends(visit: u64, round: u64) -> bool {
+    match visit % 3 {
+        0 => round == ROUNDS - 1,
+        1 => round == ROUNDS / 2,
+        _ => false,
+    }
+}
+
 fn batch(client: u64, number: u64) -> Vec<Value> {
     (0..BATCH_EVENTS)
         .map(|place| {
@@ -124,7 +136,13 @@ fn batch(client: u64, number: u64) -> Vec<Value> {
             let turn = event / 4;
             let visit = turn % VISITS + turn / (VISITS * ROUNDS) * VISITS;
             let round = turn / VISITS % ROUNDS;
-            let name = if event % 10 == 9 { "AddToCart" } else { "PageEntered" };
+            let name = if ends(visit, round) && event % 4 == 3 {
+                "VisitEnded"
+            } else if event % 10 == 9 {
+                "AddToCart"
+            } else {
+                "PageEntered"
+            };
             json!({
                 "eventName": name,
                 "eventID": format!("{:016X}{event:016X}", client + 1),

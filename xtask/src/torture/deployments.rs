@@ -129,6 +129,7 @@ impl Deployments {
                 let change = self.choose();
                 tally.changes.fetch_add(1, Ordering::Relaxed);
                 self.send(package, change)?;
+                tally.changes_cut_off.store(self.figures.cut_off, Ordering::Relaxed);
             }
             std::thread::park_timeout(Duration::from_millis(self.random.u64(..PAUSE_MS_MAX)));
         }

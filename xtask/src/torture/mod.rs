@@ -2,38 +2,44 @@
 //!
 //! Clients send without pause and packages of rules come, change, go and pause, while the server is
 //! killed at random moments, some of them while it still recovers, and started again with one or two
-//! workers; some kills come while a snapshot is taken or behind one. What is deployed is held against
-//! what was acknowledged all the time. In the end the server
-//! is asked to stop, and the Parquet is held against it too: every acknowledged event once, none
-//! twice, no action twice by its id, which all versions of a rule share. The seed is printed; it
-//! decides when kills come, not what the machine's scheduler does in between.
+//! workers; some kills come while a snapshot is taken or behind one ([`kills`]). What is deployed is held
+//! against what was acknowledged all the time. In the end the server is asked to stop, and the Parquet is
+//! held against it too: every acknowledged event once, none twice, no action twice by its id, which all
+//! versions of a rule share; and visits and epochs against the events ([`tables`]). The seed is another
+//! one each time, and is printed; it decides when kills come, not what the machine's scheduler does in
+//! between.
 //!
 //! [`overload`] is the other half: nothing is killed, but more comes than is let through.
 
 mod clients;
 mod deployments;
+mod kills;
 mod memory;
 mod open_load;
 pub(super) mod overload;
 mod reports;
 mod server;
 mod snapshots;
+mod tables;
 
 use anyhow::Context;
 use clients::Tally;
 use deployments::{Deployments, Figures, PREFIX};
+use kills::Kills;
 use server::Server;
 use snapshots::Snapshots;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use tables::{Tables, Visits};
 
 /// Bounds that make files short, so that kills come while one follows another, snapshots follow soon,
-/// and the log loses what they have.
+/// the log loses what they have, and visits without events are over within seconds.
 const BOUNDS: &str = "
 [engine]
 snapshot_records = 1000
+lateness_ms = 1000
+inactivity_ms = 1000
 
 [log]
 segment_bytes = 1000000
@@ -49,15 +55,18 @@ pub(crate) struct TortureArgs {
     /// How often the server is killed
     #[arg(long, default_value_t = 20)]
     kills: u32,
-    /// Says when kills come
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Says when kills come; another one each time unless it is given
+    #[arg(long)]
+    seed: Option<u64>,
     /// Clients that send at a time
     #[arg(long, default_value_t = 3)]
     clients: u64,
     /// More load than is let through instead, while reports cannot be written
     #[arg(long, conflicts_with_all = ["kills", "seed", "clients"])]
     overload: bool,
+    /// Repeats the overload for so long, and prints the memory of each minute
+    #[arg(long, requires = "overload")]
+    minutes: Option<u32>,
 }
 
 /// Runs the command.
@@ -66,21 +75,24 @@ pub(crate) struct TortureArgs {
 /// When something that was acknowledged is lost or stands twice, or the server misbehaves.
 pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     let binary = super::build_beckon(root)?;
-    if args.overload {
-        return overload::run(root, &binary);
+    match args.minutes {
+        Some(minutes) => return overload::run_for(&binary, minutes),
+        None if args.overload => return overload::run(root, &binary),
+        None => {}
     }
+    // Short enough to be typed.
+    let seed = args.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
     write_configuration(folder.path(), BOUNDS)?;
     super::say(&format!(
-        "seed {}, {} kills, data in {}",
-        args.seed,
+        "{} kills, data in {}; again with --kills {} --seed {seed}",
         args.kills,
-        folder.path().display()
+        folder.path().display(),
+        args.kills
     ));
     let mut server = Server::new(binary.clone(), folder.path(), super::free_address()?);
     let tally = Arc::new(Tally::default());
-    let deployments =
-        Deployments::new(&binary, &folder.path().join("data"), server.base(), args.seed)?;
+    let deployments = Deployments::new(&binary, &folder.path().join("data"), server.base(), seed)?;
     server.start(1)?;
     let deployer = {
         let tally = Arc::clone(&tally);
@@ -96,8 +108,10 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
             std::thread::spawn(move || clients::run(client, &base, &tally))
         })
         .collect();
-    let mut snapshots = Snapshots::new(folder.path(), args.seed);
-    let killed = kill_often(&mut server, &tally, (args, &mut snapshots));
+    let mut snapshots = Snapshots::new(folder.path(), seed);
+    let random = fastrand::Rng::with_seed(seed);
+    let mut kills = Kills { server: &mut server, tally: &tally, snapshots: &mut snapshots, random };
+    let killed = kills.run(args.kills);
     tally.ends.store(true, Ordering::Relaxed);
     for client in clients {
         let ended = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
@@ -112,57 +126,14 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     snapshots.judge()
 }
 
-fn kill_often(
-    server: &mut Server,
-    tally: &Tally,
-    (args, snapshots): (&TortureArgs, &mut Snapshots),
-) -> anyhow::Result<()> {
-    let mut random = fastrand::Rng::with_seed(args.seed);
-    let seen = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    for kill in 1..=args.kills {
-        match random.u8(..5) {
-            4 => snapshots.wait(server, tally)?,
-            0 => std::thread::park_timeout(Duration::from_millis(random.u64(..300))),
-            1 => {
-                // A change of what is deployed is under way.
-                wait_for(server, tally, &tally.changes, seen(&tally.changes) + random.u64(1..10))?;
-                std::thread::park_timeout(Duration::from_micros(random.u64(..3_000)));
-            }
-            _ => {
-                wait_for(server, tally, &tally.batches, seen(&tally.batches) + random.u64(1..120))?
-            }
-        }
-        server.kill()?;
-        let workers = random.u32(1..=2);
-        super::say(&format!(
-            "kill {kill} of {}: {} batches acknowledged, {} changes of rules sent; starting with \
-             {workers} workers",
-            args.kills,
-            seen(&tally.batches),
-            seen(&tally.changes)
-        ));
-        server.start(workers)?;
-    }
-    wait_for(server, tally, &tally.batches, seen(&tally.batches) + 50)
-}
-
-fn wait_for(server: &Server, tally: &Tally, count: &AtomicU64, enough: u64) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while count.load(Ordering::Relaxed) < enough {
-        anyhow::ensure!(!tally.ends.load(Ordering::Relaxed), "the deployer gave up");
-        anyhow::ensure!(Instant::now() < deadline, "no progress:\n{}", server.last_words());
-        std::thread::park_timeout(Duration::from_micros(200));
-    }
-    Ok(())
-}
-
 fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
     let acknowledged = tally.acknowledged.lock().expect("no client panics");
-    let events = reports::count(&folder.join("reports/events"), "event_id", None)?;
+    let tables = Tables::read(&folder.join("reports"))?;
+    let events = tables.event_ids();
     let asserts = ("op", "assert");
     let actions = reports::count(&folder.join("reports/actions"), "action_id", Some(asserts))?;
-    let lost: Vec<_> = acknowledged.iter().filter(|id| !events.contains_key(*id)).collect();
-    let doubled: Vec<_> = events.iter().filter(|(_, count)| **count > 1).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| events.binary_search(id).is_err()).collect();
+    let doubled = events.windows(2).find(|pair| pair[0] == pair[1]);
     let acted_twice: Vec<_> = actions.iter().filter(|(_, count)| **count > 1).collect();
     let cut_off = tally.cut_off.load(Ordering::Relaxed);
     let duplicates = tally.duplicates.load(Ordering::Relaxed);
@@ -175,15 +146,28 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
         tally.repeated.load(Ordering::Relaxed)
     ));
     anyhow::ensure!(!actions.is_empty(), "no rule fired, so nothing was proven about actions");
-    anyhow::ensure!(lost.is_empty(), "{} lost, such as {:?}", lost.len(), lost[0]);
-    anyhow::ensure!(doubled.is_empty(), "{} doubled, such as {:?}", doubled.len(), doubled[0]);
+    anyhow::ensure!(lost.is_empty(), "{} lost, such as {:X}", lost.len(), lost[0]);
+    anyhow::ensure!(doubled.is_none(), "doubled: {doubled:X?}");
     anyhow::ensure!(acted_twice.is_empty(), "acted twice: {:?}", acted_twice[0]);
     anyhow::ensure!(
         cut_off > 0 && duplicates > 0,
         "the run was too weak: {cut_off} requests cut off by a kill and {duplicates} duplicates \
-         answered, so nothing was proven about either; take more kills or another seed"
+         answered, so nothing was proven about either; take more kills"
     );
     super::say("nothing lost, nothing doubled");
+    tables.check_epochs()?;
+    judge_visits(&tables)
+}
+
+fn judge_visits(tables: &Tables) -> anyhow::Result<()> {
+    let Visits { opened, resumed, closed } = tables.check_visits()?;
+    super::say(&format!("{opened} visits opened, {resumed} of them again; closed: {closed:?}"));
+    let reasons = ["ended", "inactive"];
+    anyhow::ensure!(
+        resumed > 0 && reasons.iter().all(|reason| closed.contains_key(*reason)),
+        "the run was too weak: {resumed} visits went on, closed: {closed:?}; take more kills"
+    );
+    super::say("visits and epochs are what the events say");
     Ok(())
 }
 
@@ -203,7 +187,7 @@ fn judge_deployments(folder: &Path, deployed: &Figures) -> anyhow::Result<()> {
     anyhow::ensure!(
         acted > 0 && deployed.cut_off > 0 && suppressed.contains_key("once"),
         "the run was too weak: {acted} actions of deployed rules, {} changes cut off by a kill, \
-         suppressed: {suppressed:?}; take more kills or another seed",
+         suppressed: {suppressed:?}; take more kills",
         deployed.cut_off
     );
     super::say("every acknowledged deployment stood");

@@ -22,8 +22,8 @@ const PADDING_BYTES: usize = 4_000;
 /// What became of the events.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    pub(super) acknowledged: Mutex<Vec<String>>,
-    pub(super) refused: Mutex<Vec<String>>,
+    pub(super) acknowledged: Mutex<Vec<u128>>,
+    pub(super) refused: Mutex<Vec<u128>>,
     /// Batches refused, by the code that the answer gives.
     pub(super) refusals: Mutex<BTreeMap<String, u64>>,
     pub(super) batches_acknowledged: AtomicU64,
@@ -101,7 +101,9 @@ impl Client {
 
     fn send(&self, agent: &ureq::Agent, number: u64) -> anyhow::Result<()> {
         let ids: Vec<_> = (0..BATCH_EVENTS)
-            .map(|place| format!("{:016X}{:016X}", self.client + 1, number * BATCH_EVENTS + place))
+            .map(|place| {
+                u128::from(self.client + 1) << 64 | u128::from(number * BATCH_EVENTS + place)
+            })
             .collect();
         let sent = agent
             .post(format!("{}/v1/events", self.base))
@@ -146,13 +148,13 @@ impl Client {
 }
 
 /// A visit for each client, so that what is remembered of visits does not grow.
-fn body(client: u64, ids: &[String]) -> String {
+fn body(client: u64, ids: &[u128]) -> String {
     let mut body = String::with_capacity(ids.len() * (PADDING_BYTES + 200));
     for id in ids {
         let opening = if body.is_empty() { '[' } else { ',' };
         let padding = "x".repeat(PADDING_BYTES);
         let event = format!(
-            "{opening}{{\"eventName\":\"AddToCart\",\"eventID\":\"{id}\",\"visitID\":\"{client:032X}\",\
+            "{opening}{{\"eventName\":\"AddToCart\",\"eventID\":\"{id:032X}\",\"visitID\":\"{client:032X}\",\
              \"data\":{{\"price\":100,\"note\":\"{padding}\"}}}}"
         );
         body.push_str(&event);

@@ -10,13 +10,18 @@
 //!
 //! All the time, resident memory stays within [`GROWTH_BYTES_MAX`] of what it was before, and every
 //! batch has its answer. In the end every acknowledged event stands in the Parquet once, no refused
-//! one does, and neither a log sequence number nor an epoch is missing or there twice.
+//! one does, neither a log sequence number nor an epoch is missing or there twice, and the visits are
+//! what the events say.
+//!
+//! `--minutes N` does all of it again and again, and prints what memory there was each minute. What is
+//! remembered for long has small bounds, so that it is full before memory is looked at first. From the
+//! second minute on memory is held against what it was at the end of the first.
 
 use super::clients::KEY;
 use super::memory::Resident;
 use super::open_load::{OpenLoad, Outcome};
-use super::reports;
 use super::server::Server;
+use super::tables::Tables;
 use crate::status::{STEP_MAX, Status, wait};
 use anyhow::Context;
 use std::io::{Read, Write};
@@ -24,13 +29,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What overload may add to the resident memory.
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 const BATCHES_PER_SECOND: u32 = 500;
 /// Batches that are acknowledged before memory is looked at.
 const WARM_BATCHES: u64 = 500;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Uploads that do not end: together far more than bodies may have.
 const UPLOADS: usize = 128;
 const UPLOAD_BYTES: usize = 1 << 20;
@@ -42,13 +48,18 @@ const REFUSED_BATCHES: u64 = 500;
 const BOUNDS: &str = "
 [engine]
 visit_events_max = 10
+visit_events_matched_max = 1000000000
+lateness_ms = 1000
 epochs_in_flight_max = 8
 events_in_flight_max = 1000
+snapshot_records = 20000
 
 [log]
 segment_bytes = 8000000
+retention_ms = 1000
 append_queue_bytes_max = 2000000
 outbox_bytes_max = 16000000
+dedup_ids_max = 5000
 
 [reports]
 rotation_ms_max = 500
@@ -66,6 +77,14 @@ address_requests_per_second_max = 0
 /// # Errors
 /// When the server does not refuse, does not recover, grows, or loses or doubles something.
 pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
+    run_for(binary, 0)
+}
+
+/// Runs the test until so many minutes are over, once at least.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_for(binary: &Path, minutes: u32) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("beckon-overload-").tempdir()?;
     super::write_configuration(folder.path(), BOUNDS)?;
     let mut server = Server::new(binary.to_owned(), folder.path(), crate::free_address()?);
@@ -77,7 +96,7 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     let load = OpenLoad::start(&server.base(), BATCHES_PER_SECOND);
     let outcome = Arc::clone(&load.outcome);
     let run = Run { server: &server, status: &status, outcome: &outcome };
-    let followed = run.follow(&folder.path().join("reports"));
+    let followed = run.follow_for(&folder.path().join("reports"), minutes);
     let ended = load.end();
     followed.and(ended).with_context(|| server.last_words())?;
     // A stop does not wait for a full outbox: what it lacks is derived after the next start.
@@ -96,14 +115,35 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn follow(&self, reports: &Path) -> anyhow::Result<()> {
+    fn follow_for(&self, reports: &Path, minutes: u32) -> anyhow::Result<()> {
         wait("ordinary load", || {
             let is_warm = self.acknowledged() >= WARM_BATCHES;
             Ok(is_warm && self.status.number("/parquet/files")? > 0)
         })?;
-        let before = self.server.resident()?;
+        let mut before = self.server.resident()?;
         self.say("ordinary load", before);
+        let (begun, mut minute) = (Instant::now(), 0);
+        loop {
+            self.follow(reports, before)?;
+            while minute < minutes && begun.elapsed() >= MINUTE * (minute + 1) {
+                minute += 1;
+                self.say(&format!("minute {minute}"), self.server.resident()?);
+            }
+            if minute >= minutes {
+                return Ok(());
+            }
+            // What the allocator keeps for all of it is there after a minute.
+            if minute == 0 {
+                before = self.server.resident()?;
+            }
+            wait("what has waited is taken", || {
+                let bytes = self.status.number("/outbox/bytes")?;
+                Ok(bytes < OUTBOX_BYTES_MAX / 4 && self.status.number("/lag_records")? < 1_000)
+            })?;
+        }
+    }
 
+    fn follow(&self, reports: &Path, before: Resident) -> anyhow::Result<()> {
         drop(stall_uploads(self.server.address())?);
         wait("the memory of bodies is given back", || {
             Ok(self.status.number("/body_bytes")? < UPLOAD_BYTES as u64)
@@ -113,7 +153,10 @@ impl Run<'_> {
         let obstacle = Obstacle::stand(reports)?;
         self.see_the_outbox_grow()?;
         self.check("reports cannot be written", before)?;
-        wait("the engine falls behind", || Ok(self.refused("engine_behind") >= REFUSED_BATCHES))?;
+        let refused = self.refused("engine_behind");
+        wait("the engine falls behind", || {
+            Ok(self.refused("engine_behind") >= refused + REFUSED_BATCHES)
+        })?;
         self.check("the engine is behind", before)?;
 
         obstacle.go()?;
@@ -125,8 +168,9 @@ impl Run<'_> {
     /// While there is room on disk, events are acknowledged as ever.
     fn see_the_outbox_grow(&self) -> anyhow::Result<()> {
         let (taken, refused) = (self.acknowledged(), self.outcome.batches_refused.load(Relaxed));
+        let errors = self.status.number("/parquet/errors")?;
         wait("the sink fails, and the outbox grows", || {
-            Ok(self.status.number("/parquet/errors")? > 2
+            Ok(self.status.number("/parquet/errors")? > errors + 2
                 && self.status.number("/outbox/bytes")? > OUTBOX_BYTES_MAX / 2)
         })?;
         anyhow::ensure!(self.acknowledged() > taken, "nothing acknowledged without the sink");
@@ -225,12 +269,17 @@ fn judge(reports: &Path, outcome: &Outcome, log_before: u64, log_last: u64) -> a
         refused.len(),
     ));
     anyhow::ensure!(unanswered.is_empty(), "batches without an answer: {unanswered:?}");
-    let events = reports::count(&reports.join("events"), "event_id", None)?;
-    let wrong = acknowledged.iter().find(|id| events.get(*id) != Some(&1));
-    anyhow::ensure!(wrong.is_none(), "acknowledged, and not there once: {wrong:?}");
-    let wrong = refused.iter().find(|id| events.contains_key(*id));
-    anyhow::ensure!(wrong.is_none(), "refused, and there: {wrong:?}");
-    reports::check_sequences(reports, log_before, log_last)?;
+    let tables = Tables::read(reports)?;
+    let events = tables.event_ids();
+    let times =
+        |id: &u128| events.partition_point(|it| it <= id) - events.partition_point(|it| it < id);
+    let wrong = acknowledged.iter().find(|id| times(id) != 1);
+    anyhow::ensure!(wrong.is_none(), "acknowledged, and not there once: {wrong:X?}");
+    let wrong = refused.iter().find(|id| times(id) != 0);
+    anyhow::ensure!(wrong.is_none(), "refused, and there: {wrong:X?}");
+    tables.check_records(log_before, log_last)?;
+    tables.check_epochs()?;
+    tables.check_visits()?;
     crate::say("nothing lost, nothing doubled, nothing taken that was refused");
     Ok(())
 }

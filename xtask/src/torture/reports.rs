@@ -1,8 +1,9 @@
-//! Reads the Parquet that the server left and counts what is in it.
+//! Reads the Parquet that the server left.
 
 use anyhow::Context;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Row, RowAccessor};
+use parquet::schema::types::Type;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -27,53 +28,30 @@ pub(crate) fn count(
     Ok(counts)
 }
 
-/// Checks that the log's records behind `before`, all of them events, and all its epochs stand in
-/// the tables once each, without a gap.
+/// Visits every row of a table, of which it reads these columns; `places` are theirs in the row.
 ///
 /// # Errors
-/// When one does not, or a file cannot be read.
-pub(crate) fn check_sequences(reports: &Path, before: u64, last: u64) -> anyhow::Result<()> {
-    let mut records = Vec::new();
-    each_row(&reports.join("events"), &["made_up", "log_sequence"], |row, places| {
-        if !row.get_bool(places[0])? {
-            records.push(u64::try_from(row.get_long(places[1])?)?);
-        }
-        Ok(())
-    })?;
-    let mut epochs = Vec::new();
-    each_row(&reports.join("epochs"), &["epoch"], |row, places| {
-        epochs.push(u64::try_from(row.get_long(places[0])?)?);
-        Ok(())
-    })?;
-    for (what, numbers, before) in
-        [("log sequence number", &mut records, before), ("epoch", &mut epochs, 0)]
-    {
-        numbers.sort_unstable();
-        let wrong = numbers.iter().zip(before + 1..).find(|(found, expected)| *found != expected);
-        anyhow::ensure!(wrong.is_none(), "{what}: (found, expected) {wrong:?}");
-    }
-    let count = records.len() as u64;
-    anyhow::ensure!(before + count == last, "{count} records, and the log has {before} to {last}");
-    Ok(())
-}
-
-/// Visits every row of a table; `places` are those of the columns.
-fn each_row(
+/// When a file cannot be read, or lacks a column, or `visit` says so.
+pub(super) fn each_row(
     table: &Path,
     columns: &[&str],
     mut visit: impl FnMut(&Row, &[usize]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for file in parquet_files(table)? {
-        let reader = SerializedFileReader::new(std::fs::File::open(&file)?)
-            .with_context(|| file.display().to_string())?;
-        let schema = reader.metadata().file_metadata().schema().clone();
+        let name = || file.display().to_string();
+        let reader = SerializedFileReader::new(std::fs::File::open(&file).with_context(name)?);
+        let reader = reader.with_context(name)?;
+        let schema = reader.metadata().file_metadata().schema();
+        let fields = schema.get_fields().iter().filter(|field| columns.contains(&field.name()));
+        let fields: Vec<_> = fields.cloned().collect();
         let place = |name: &&str| {
-            let mut names = schema.get_fields().iter().map(|field| field.name());
+            let mut names = fields.iter().map(|field| field.name());
             names.position(|field| field == *name).with_context(|| format!("no column {name}"))
         };
         let places = columns.iter().map(place).collect::<anyhow::Result<Vec<_>>>()?;
-        for row in reader.get_row_iter(None)? {
-            visit(&row?, &places)?;
+        let read = Type::group_type_builder(schema.name()).with_fields(fields).build()?;
+        for row in reader.get_row_iter(Some(read))? {
+            visit(&row?, &places).with_context(name)?;
         }
     }
     Ok(())

@@ -34,13 +34,30 @@ impl Snapshots {
         Self { folder: folder.to_owned(), random, behind: 0, within: 0 }
     }
 
-    /// Returns at the moment for a kill: some time into a round, or soon behind a new snapshot.
+    /// Returns soon behind a new snapshot.
     ///
     /// # Errors
-    /// When no snapshot comes.
-    pub(super) fn wait(&mut self, server: &Server, tally: &Tally) -> anyhow::Result<()> {
+    /// When none comes.
+    pub(super) fn wait_behind(&mut self, server: &Server, tally: &Tally) -> anyhow::Result<()> {
+        self.rest(tally, |it| it.behind(server))
+    }
+
+    /// Returns some time into a round.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub(super) fn wait_within(&mut self, server: &Server, tally: &Tally) -> anyhow::Result<()> {
+        self.rest(tally, |it| it.within(server))
+    }
+
+    /// Waits while nothing is deployed.
+    fn rest(
+        &mut self,
+        tally: &Tally,
+        wait: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         tally.rests.store(true, Ordering::Relaxed);
-        let waited = if self.random.bool() { self.within(server) } else { self.behind(server) };
+        let waited = wait(self);
         tally.rests.store(false, Ordering::Relaxed);
         waited?;
         // Rules change again, or do not yet.
@@ -84,14 +101,22 @@ impl Snapshots {
         Ok(names(&self.folder.join("data/snapshots"), ".snap")?.pop_last())
     }
 
+    /// Starts that went on from one.
+    ///
+    /// # Errors
+    /// When what the server logged cannot be read.
+    pub(super) fn starts(&self) -> anyhow::Result<usize> {
+        let log = std::fs::read_to_string(self.folder.join("server.log"))
+            .context("what the server logged")?;
+        Ok(log.matches(GOING_ON).count())
+    }
+
     /// Says how many starts went on from one, and fails where that was too few to prove a thing.
     ///
     /// # Errors
     /// When the run was too weak.
     pub(super) fn judge(&self) -> anyhow::Result<()> {
-        let log = std::fs::read_to_string(self.folder.join("server.log"))
-            .context("what the server logged")?;
-        let starts = log.matches(GOING_ON).count();
+        let starts = self.starts()?;
         let first = names(&self.folder.join("data/log"), ".seg")?.pop_first();
         let first = first.context("a log without segments")?;
         let Self { behind, within, .. } = self;
@@ -101,7 +126,7 @@ impl Snapshots {
         ));
         anyhow::ensure!(
             starts > 0 && *behind > 0 && *within > 0,
-            "the run was too weak: nothing was proven about snapshots; take more kills or another seed"
+            "the run was too weak: nothing was proven about snapshots; take more kills"
         );
         Ok(())
     }
