@@ -12,14 +12,32 @@ use super::{Disk, DiskFile, DiskLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const SECTOR_BYTES: usize = 512;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told when a sync begins to wait, and when it need not any more.
+    syncs_changed: Condvar,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, waits: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.syncs_changed.wait_while(self.state(), |state| waits(state));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +52,8 @@ struct State {
     syncs: u64,
     fail_from_change: u64,
     fail_at_sync: u64,
+    holds_syncs: bool,
+    syncs_waiting: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,15 +97,18 @@ impl SimDisk {
             syncs: 0,
             fail_from_change: u64::MAX,
             fail_at_sync: u64::MAX,
+            holds_syncs: false,
+            syncs_waiting: 0,
         })
     }
 
     fn of(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)) }
+        let shared = Shared { state: Mutex::new(state), syncs_changed: Condvar::new() };
+        Self { shared: Arc::new(shared) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state()
     }
 
     /// Changes (writes, cuts, syncs, names) so far.
@@ -103,6 +126,22 @@ impl SimDisk {
     pub fn fail_sync(&self, sync: u64) {
         let mut state = self.state();
         state.fail_at_sync = state.syncs + sync;
+    }
+
+    /// Lets syncs of files wait from now on until [`SimDisk::release_syncs`].
+    pub fn hold_syncs(&self) {
+        self.state().holds_syncs = true;
+    }
+
+    /// Returns once a sync waits.
+    pub fn await_held_sync(&self) {
+        drop(self.shared.wait_while(|state| state.syncs_waiting == 0));
+    }
+
+    /// Lets the syncs that wait, and those to come, go on.
+    pub fn release_syncs(&self) {
+        self.state().holds_syncs = false;
+        self.shared.syncs_changed.notify_all();
     }
 
     /// Sets how much fits.
@@ -131,6 +170,8 @@ impl SimDisk {
         state.locks.clear();
         state.fail_from_change = u64::MAX;
         state.fail_at_sync = u64::MAX;
+        state.holds_syncs = false;
+        state.syncs_waiting = 0;
         Self::of(state)
     }
 
@@ -262,12 +303,12 @@ impl Disk for SimDisk {
         let file = state.files.len();
         state.files.push(Content::default());
         state.rename_file(path, Some(file));
-        Ok(Box::new(SimFile { state: self.state.clone(), file }))
+        Ok(Box::new(SimFile { shared: Arc::clone(&self.shared), file }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = *self.state().names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(SimFile { state: self.state.clone(), file }))
+        Ok(Box::new(SimFile { shared: Arc::clone(&self.shared), file }))
     }
 
     fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
@@ -335,14 +376,8 @@ impl Disk for SimDisk {
 
 #[derive(Debug)]
 struct SimFile {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     file: usize,
-}
-
-impl SimFile {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn position(bytes: u64) -> usize {
@@ -351,7 +386,7 @@ fn position(bytes: u64) -> usize {
 
 impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.shared.state();
         let failed = state.change();
         let room = position(state.capacity_bytes.saturating_sub(state.used_bytes()));
         let content = &mut state.files[self.file];
@@ -366,7 +401,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let state = self.state();
+        let state = self.shared.state();
         let written = &state.files[self.file].written;
         let rest = written.get(position(offset)..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -375,18 +410,21 @@ impl DiskFile for SimFile {
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.state().files[self.file].written.len() as u64)
+        Ok(self.shared.state().files[self.file].written.len() as u64)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.shared.state();
         state.change()?;
         state.files[self.file].change(Change::Truncate { bytes: position(bytes) });
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.state();
+        self.shared.state().syncs_waiting += 1;
+        self.shared.syncs_changed.notify_all();
+        let mut state = self.shared.wait_while(|state| state.holds_syncs);
+        state.syncs_waiting -= 1;
         state.change()?;
         state.syncs += 1;
         let failed = state.syncs == state.fail_at_sync;

@@ -2,26 +2,12 @@
 
 use super::*;
 use crate::log::NewRecord;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Opens with changed bounds.
 fn open_with(disk: &SimDisk, change: impl FnOnce(&mut LogConfig)) -> (EmbeddedLog, Setup) {
     let mut setup = setup(disk);
     change(&mut setup.open.config);
     (EmbeddedLog::open(setup.open.clone()).expect("opened"), setup)
-}
-
-/// Holds the log's thread in an acknowledgement until something is sent.
-fn hold(log: &EmbeddedLog, number: u64) -> SyncSender<()> {
-    let (release, held) = sync_channel(0);
-    let (began, begun) = sync_channel(1);
-    let hold = Box::new(move |_| {
-        began.send(()).expect("the test listens");
-        held.recv().expect("released");
-    });
-    log.append(vec![record(number, 10)], hold).expect("taken");
-    begun.recv_timeout(LONG).expect("acknowledged");
-    release
 }
 
 fn bytes_of(record: &NewRecord) -> usize {
