@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// A registry with these metrics; the HTTP side adds its own and the log's.
 pub(crate) fn registry(view: &Arc<View>) -> Registry {
-    let mut registry = Registry::with_prefix("beckon");
-    registry.register_collector(Box::new(Figures(Arc::clone(view))));
+    let mut registry = Registry::default();
+    let figures = Box::new(Figures(Arc::clone(view)));
+    registry.sub_registry_with_prefix("beckon").register_collector(figures);
     registry
 }
 

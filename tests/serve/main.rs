@@ -118,10 +118,17 @@ fn probes_answer_anyone_and_figures_need_a_token() {
         assert_eq!(shown.status, 200, "{path}: {}", shown.body);
     }
     assert_eq!(server.send(&event("AddToCart", 1)).expect("an answer").status, 200);
-    // The HTTP side, the log and the engine each have figures.
+    // The HTTP side, the log and the engine each have figures, by the names that the documents say.
     let figures = server.get("/metrics", &token).body;
-    for name in ["beckon_http", "beckon_log", "beckon_engine_visits_open", "beckon_parquet_rows"] {
-        assert!(figures.contains(name), "{name}:\n{figures}");
+    for name in [
+        "beckon_events_total",
+        "beckon_log_bytes",
+        "beckon_requests_refused_total",
+        "beckon_engine_lag_records",
+        "beckon_engine_visits_open",
+        "beckon_parquet_rows_total",
+    ] {
+        assert!(figures.lines().any(|line| line.starts_with(name)), "{name}:\n{figures}");
     }
 }
 
