@@ -5,7 +5,7 @@ use crate::answer::Refusal;
 use crate::app::App;
 use crate::body::{Batch, Piece};
 use crate::metrics::EventCounts;
-use crate::normalise::{Context, NormaliseError, Normalised, RejectReason, Rejection};
+use crate::normalise::{Context, NormaliseError, Normalised, RejectReason, Rejection, is_owned};
 use crate::record::record_of;
 use axum::http::StatusCode;
 use beckon_engine::log::{Appended, NewRecord};
@@ -176,21 +176,4 @@ fn write_rejected(text: &mut String, rejection: &Rejection) {
 fn push_json(text: &mut String, value: &impl serde::Serialize) {
     // Texts and lists of texts always have a JSON form.
     text.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "null".into()));
-}
-
-/// Whether the server sets a field of this name itself.
-fn is_owned(name: &str) -> bool {
-    const OWNED: [&str; 9] = [
-        "site",
-        "serverTimestamp",
-        "userID",
-        "visitScope",
-        "ip",
-        "isBot",
-        "userAgent",
-        "campaign",
-        "flags",
-    ];
-    const PREFIXES: [&str; 3] = ["url.", "userAgent.", "campaign."];
-    OWNED.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

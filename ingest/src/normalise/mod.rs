@@ -10,6 +10,7 @@
 //! named in [`Normalised::dropped`], so that a developer sees the slip and a metric counts it.
 
 mod address;
+mod owned;
 mod reject;
 mod secrets;
 mod time;
@@ -17,6 +18,7 @@ mod user_agent;
 mod wire;
 
 pub use address::{Address, AddressError, QUERY_PARAMETERS_MAX, QueryPolicy};
+pub(crate) use owned::is_owned;
 pub use reject::{RejectReason, Rejection};
 pub(crate) use secrets::{is_credential, is_secret_like};
 pub use time::{CORRECTED_PAST_MAX_MS, FUTURE_MAX_MS, SKEW_MIN_MS};

@@ -128,6 +128,70 @@ async fn dropped_fields_and_unproven_events_are_counted() {
     bench.check_figures(&lines).await;
 }
 
+/// Names of the events table as JSON writes them; its test holds the list against the files.
+fn names_of_the_table() -> Vec<String> {
+    let columns = include_str!("../../../sinks/src/parquet/tests/events_columns.txt");
+    columns
+        .lines()
+        .map(|line| name_of_column(line.split([' ', '.']).next().unwrap_or(line)))
+        .collect()
+}
+
+/// `user_agent_name` is `userAgent.name`, `visit_id` is `visitID`.
+fn name_of_column(column: &str) -> String {
+    for (group, name) in [("url", "url"), ("user_agent", "userAgent"), ("campaign", "campaign")] {
+        if let Some(below) = column.strip_prefix(group).and_then(|rest| rest.strip_prefix('_')) {
+            return format!("{name}.{below}");
+        }
+    }
+    let mut words = column.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (start, rest) = word.split_at(1);
+        name + &match word {
+            "id" | "ids" => word.replace("id", "ID"),
+            _ => start.to_uppercase() + rest,
+        }
+    })
+}
+
+/// What the reports say of an event and no input does is the server's, each name of it.
+#[tokio::test]
+async fn every_field_that_the_server_owns_is_dropped_and_counted_as_such() {
+    let bench = bench(&config());
+    let mut names = names_of_the_table();
+    names.extend(Schema::event().names().map(str::to_owned));
+    names.sort_unstable();
+    names.dedup();
+    let of_input = [
+        "category",
+        "data",
+        "eventID",
+        "eventName",
+        "eventType",
+        "globalVisitID",
+        "languageCode",
+        "pageID",
+        "referrer",
+        "seq",
+        "timestamp",
+        "title",
+        "url",
+        "visitID",
+    ];
+    let (said, owned): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| of_input.contains(&name.as_str()));
+    assert_eq!(said, of_input);
+    assert!(owned.len() > 30, "{owned:?}");
+    let fields: String = owned.iter().map(|name| format!(r#","{name}":"forged""#)).collect();
+    let answer = post(event(&fields)).by_server().send(&bench).await;
+    assert_eq!(answer.json()["results"][0]["dropped"], serde_json::json!(owned));
+    let event = bench.log.events().remove(0);
+    assert!(!format!("{event:?}").contains("forged"), "{event:?}");
+    let counted = format!("beckon_dropped_fields_total{{owner=\"server\"}} {}", owned.len());
+    bench.check_figures(&[&counted]).await;
+}
+
 #[tokio::test]
 async fn a_browsers_agent_and_address_are_in_every_event() {
     let bench = bench(&config());
