@@ -3,7 +3,8 @@
 //! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`. The first and
 //! the last are known before the body and judged there; one in the envelope is judged once the body is
 //! cut, before anything is read of an event. A key of the query that is refused is refused whatever an
-//! envelope may show.
+//! envelope may show. So is a page whose head shows no key and whose origin is on no list: no browser
+//! key lets it in, and a server key, which is a secret, has no place in a page's body.
 
 use super::peer_of;
 use crate::answer::Refusal;
@@ -57,12 +58,21 @@ impl Door {
     /// The key of the head, if there is one: of the `Authorization` header, else of the query.
     pub(super) fn key_of_head(&self, app: &App) -> Result<Option<Arc<WriteKey>>, Refusal> {
         match (&self.bearer, &self.query_key) {
-            (None, None) => Ok(None),
+            (None, None) => self.admit_keyless(app).map(|()| None),
             (Some(Ok(key)), _) | (None, Some(key)) => self.admit(app, key).map(Some),
             (Some(Err(())), _) => Err(unauthorized(
                 "bad_authorization",
                 "the Authorization header is not Bearer and a key",
             )),
+        }
+    }
+
+    /// Lets a request whose key can only be in its envelope come as far as its body.
+    fn admit_keyless(&self, app: &App) -> Result<(), Refusal> {
+        match self.origin.as_deref().filter(|origin| !may_read(app, origin)) {
+            None => Ok(()),
+            Some(_) if app.demo.is_some() => Err(demo_is_local()),
+            Some(_) => Err(on_no_list()),
         }
     }
 
@@ -91,9 +101,7 @@ impl Door {
             return Err(unauthorized("key_missing", "no write key was shown"));
         };
         if !self.is_local || self.origin.as_deref().is_some_and(|o| !is_loopback_origin(o)) {
-            let help = "open the demo by http://localhost, on this machine, without a proxy";
-            let message = "the demo takes events without a key from this machine only";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "demo_is_local", message, help));
+            return Err(demo_is_local());
         }
         app.admit_key(demo)?;
         Ok(Arc::clone(demo))
@@ -121,6 +129,18 @@ impl Door {
 fn unauthorized(code: &'static str, message: &str) -> Refusal {
     let help = "show a write key: Authorization: Bearer KEY, the envelope's key, or ?key=KEY";
     Refusal::new(StatusCode::UNAUTHORIZED, code, message, help)
+}
+
+fn demo_is_local() -> Refusal {
+    let help = "open the demo by http://localhost, on this machine, without a proxy";
+    let message = "the demo takes events without a key from this machine only";
+    Refusal::new(StatusCode::FORBIDDEN, "demo_is_local", message, help)
+}
+
+fn on_no_list() -> Refusal {
+    let message = "the origin is on no key's list";
+    let help = "add the page's origin to a browser key's origins";
+    Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help)
 }
 
 /// Whether a page of this origin may read answers at all.
@@ -155,11 +175,7 @@ pub(crate) async fn preflight(State(app): State<Arc<App>>, request: Request) -> 
             ];
             (StatusCode::NO_CONTENT, allowed).into_response()
         }
-        _ => {
-            let message = "the origin is on no key's list";
-            let help = "add the page's origin to a browser key's origins";
-            Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help).into_response()
-        }
+        _ => on_no_list().into_response(),
     };
     add_cors(&app, origin, response.headers_mut());
     response

@@ -61,6 +61,26 @@ async fn an_origin_is_refused_before_the_body_is_parsed() {
     ask.send(&bench).await.check_error(403, "origin_refused");
 }
 
+/// The key of an envelope is behind a body that may have to be inflated: who no key of an envelope
+/// lets in does not come so far.
+#[tokio::test]
+async fn a_page_that_is_on_no_list_is_refused_before_its_body() {
+    for (demo_site, code) in [(None, "origin_refused"), (Some("demo".into()), "demo_is_local")] {
+        let bench = bench(&ServerConfig { demo_site, ..config() });
+        for origin in ["https://evil.example", "null", "http://shop.example", ""] {
+            let evil = post("").header("origin", origin).send_unread(&bench).await;
+            evil.check_error(403, code);
+            assert_eq!(evil.header("access-control-allow-origin"), None, "{origin}");
+        }
+        let envelope = |key: &str| post(format!(r#"{{"key":"{key}","events":[{}]}}"#, event("")));
+        let listed = envelope(BROWSER_KEY).header("origin", ORIGIN).send(&bench).await;
+        assert_eq!(listed.results(), ["ok"]);
+        assert_eq!(envelope(SERVER_KEY).send(&bench).await.results(), ["ok"], "no page");
+        let head = post(event("")).by_server().header("origin", "https://evil.example");
+        assert_eq!(head.send(&bench).await.results(), ["ok"], "its key is in the head");
+    }
+}
+
 /// It is judged with the head, and again only if the envelope shows another.
 #[tokio::test]
 async fn a_key_of_the_query_is_judged_before_the_body() {
