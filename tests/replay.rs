@@ -158,6 +158,42 @@ fn duplicates_and_bad_lines_are_counted() {
     assert_eq!(result["badLines"][0]["line"], 2);
 }
 
+/// In the table, too, and only where there is something.
+#[test]
+fn what_is_left_out_of_events_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let query: String = (0..35).map(|n| format!("utm_{n}=1&")).collect();
+    let told = line(2, 1, &format!("/?{query}")).replace("\"-\"", "\"what is this\"");
+    let log = write(&folder, "access.log", &(line(1, 1, "/") + &told));
+    let foreign = "{\"eventName\":\"A\",\"visitID\":\"44D25DDB78174DEC8F33E28F96428336\",\
+                   \"timestamp\":1,\"verified\":true,\"colour\":1,\"referrer\":\"what\"}\n";
+    let events = write(&folder, "events.ndjson", foreign);
+    let totals = &replay(&[&log, &events])["totals"];
+    let names = ["events", "badLines", "droppedFields", "droppedAddresses", "droppedParameters"];
+    assert_eq!(names.map(|name| totals[name].as_u64()), [3, 0, 2, 2, 3].map(Some));
+    let rows = |arguments: &[&str]| -> Vec<(String, String)> {
+        let output = beckon(arguments).stdout;
+        let cells = |line: &str| -> Option<(String, String)> {
+            let mut cells =
+                line.split(['\u{2502}', '\u{2506}']).map(str::trim).filter(|cell| !cell.is_empty());
+            Some((cells.next()?.to_owned(), cells.next()?.to_owned()))
+        };
+        String::from_utf8(output).expect("UTF-8").lines().filter_map(cells).collect()
+    };
+    let whole = rows(&["replay", &log, &events]);
+    let parts = [
+        ("fields not taken", "2"),
+        ("addresses that cannot be read", "2"),
+        ("query parameters over the limit of an address", "3"),
+    ];
+    for (name, count) in parts {
+        assert!(whole.contains(&(name.into(), count.into())), "{whole:?}");
+    }
+    let clean = write(&folder, "clean.log", &line(1, 1, "/"));
+    let clean = rows(&["replay", &clean]);
+    assert!(clean.iter().all(|(row, _)| parts.iter().all(|(name, _)| row != name)), "{clean:?}");
+}
+
 #[test]
 fn unsorted_events_that_are_too_late_are_reported() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 /// All of the summary, as one JSON object.
 pub(super) fn text(summary: &Summary) -> anyhow::Result<String> {
     let totals = summary.observed.totals;
+    let dropped = summary.source.dropped;
     let rules: Vec<Value> = summary.observed.rules.iter().map(rule).collect();
     let bad_lines: Vec<Value> = summary
         .source
@@ -30,6 +31,9 @@ pub(super) fn text(summary: &Summary) -> anyhow::Result<String> {
             "duplicates": summary.feed.duplicates,
             "badLines": summary.source.bad_lines,
             "mismatchedValues": summary.source.mismatched_values,
+            "droppedFields": dropped.fields,
+            "droppedAddresses": dropped.addresses,
+            "droppedParameters": dropped.parameters,
             "sortRuns": summary.feed.sort_runs,
         },
         "eventNames": summary.observed.names,

@@ -72,6 +72,7 @@ fn example_text(out: &mut String, (package, name): &RuleKey, rule: &RuleSeen, ex
 fn totals_table(summary: &Summary) -> Table {
     let totals = summary.observed.totals;
     let late = totals.not_correctable + totals.before_horizon;
+    let dropped = summary.source.dropped;
     let rows = [
         ("events", totals.events),
         ("visits", totals.visits),
@@ -81,6 +82,9 @@ fn totals_table(summary: &Summary) -> Table {
         ("duplicates", summary.feed.duplicates),
         ("bad lines", summary.source.bad_lines),
         ("values not of their type", summary.source.mismatched_values),
+        ("fields not taken", dropped.fields),
+        ("addresses that cannot be read", dropped.addresses),
+        ("query parameters over the limit of an address", dropped.parameters),
     ];
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);

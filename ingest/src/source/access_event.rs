@@ -17,7 +17,8 @@
 //! is no browser: `isBot` is true.
 
 use super::access_log::AccessLine;
-use crate::normalise::{Address, QueryPolicy, UserAgents, truncate};
+use super::report::Dropped;
+use crate::normalise::{Address, AddressError, QueryPolicy, UserAgents, truncate};
 use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, ServerTimeMs, SiteName, Value, VisitId, VisitorId,
     system,
@@ -59,14 +60,18 @@ impl AccessMapper {
         Self { site, query_policy: QueryPolicy::default(), user_agents }
     }
 
-    pub(crate) fn event(&self, line: &AccessLine<'_>, id: u128) -> Event {
+    /// The event of a line; what of it is not taken is added to `dropped`.
+    pub(crate) fn event(&self, line: &AccessLine<'_>, id: u128, dropped: &mut Dropped) -> Event {
         let visitor = Id::Bits(visitor_of(line));
         let mut fields = Vec::with_capacity(16);
-        let is_read = self.push_address(line, &mut fields);
-        if let Some(referrer) = &line.referrer
-            && let Ok(address) = Address::clean(referrer, &self.query_policy)
-        {
-            fields.push(("referrer".into(), Value::Str(address.full)));
+        let is_read = self.push_address(line, &mut fields, dropped);
+        match line.referrer.as_ref().map(|text| Address::clean_text(text, &self.query_policy)) {
+            None => {}
+            Some(Err(AddressError)) => dropped.addresses += 1,
+            Some(Ok((referrer, over_limit))) => {
+                dropped.parameters += u64::from(over_limit);
+                fields.push(("referrer".into(), Value::Str(referrer)));
+            }
         }
         match &line.user_agent {
             Some(text) => self.user_agents.parse(text).push_fields(&mut fields),
@@ -94,8 +99,16 @@ impl AccessMapper {
     }
 
     /// Adds `url` and what belongs to it; false where the request has no address that can be read.
-    fn push_address(&self, line: &AccessLine<'_>, fields: &mut Vec<(Box<str>, Value)>) -> bool {
-        let Some(target) = &line.target else { return false };
+    fn push_address(
+        &self,
+        line: &AccessLine<'_>,
+        fields: &mut Vec<(Box<str>, Value)>,
+        dropped: &mut Dropped,
+    ) -> bool {
+        // `*` is the server as a whole, not one of its addresses.
+        let Some(target) = line.target.as_deref().filter(|target| *target != "*") else {
+            return false;
+        };
         let with_host = line.vhost.filter(|_| target.starts_with('/')).map(|vhost| {
             let scheme = if vhost.ends_with(":443") { "https" } else { "http" };
             format!("{scheme}://{vhost}{target}")
@@ -104,7 +117,11 @@ impl AccessMapper {
         // `//x` is a path here; in a page it would name another host.
         let path = text.starts_with("//").then(|| format!("/{}", text.trim_start_matches('/')));
         let text = path.as_deref().unwrap_or(text);
-        let Ok(address) = Address::clean(text, &self.query_policy) else { return false };
+        let Ok(address) = Address::clean(text, &self.query_policy) else {
+            dropped.addresses += 1;
+            return false;
+        };
+        dropped.parameters += u64::from(address.over_limit);
         address.push_fields(fields);
         true
     }
@@ -177,8 +194,14 @@ mod tests {
     use super::*;
 
     fn event(line: &str) -> Event {
+        event_and_dropped(line).0
+    }
+
+    fn event_and_dropped(line: &str) -> (Event, Dropped) {
         let line = AccessLine::parse(line).expect("a line");
-        AccessMapper::new("web".into()).event(&line, 5)
+        let mut dropped = Dropped::default();
+        let event = AccessMapper::new("web".into()).event(&line, 5, &mut dropped);
+        (event, dropped)
     }
 
     fn text<'e>(event: &'e Event, field: &str) -> Option<&'e str> {
@@ -249,6 +272,30 @@ mod tests {
         assert_eq!((&*doubled.name, text(&doubled, "url")), ("Asset", Some("/favicon.ico")));
         let proxy = line("", "GET http://other.example/x HTTP/1.1");
         assert_eq!(text(&proxy, "url.host"), Some("other.example"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let check = |target: &str, referrer: &str, expected: Dropped| {
+            let (event, dropped) = event_and_dropped(&format!(
+                "10.0.0.1 - - [17/May/2015:10:05:03 +0000] \"GET {target} HTTP/1.1\" 200 1 \
+                 \"{referrer}\" \"-\""
+            ));
+            assert_eq!(dropped, expected, "{target} {referrer}");
+            event
+        };
+        let nothing = Dropped::default();
+        check("/a?x=1", "https://a.example/?x=1", nothing);
+        check("/a", "-", nothing);
+        let addresses = |addresses| Dropped { addresses, ..nothing };
+        let event = check("/a", "Visit us!", addresses(1));
+        assert_eq!((text(&event, "url"), event.field("referrer")), (Some("/a"), None));
+        assert_eq!(check("http://", "www.a.example", addresses(2)).field("url"), None);
+        check("*", "-", nothing);
+        let many = |count: usize| (0..count).map(|n| format!("utm_{n}=1&")).collect::<String>();
+        let (target, referrer) =
+            (format!("/a?{}", many(33)), format!("https://a.example/?{}", many(34)));
+        check(&target, &referrer, Dropped { parameters: 3, ..nothing });
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use input::{Input, PEEK_BYTES_MAX};
 pub use json::{TooDeep, value_of};
 pub use mapping::{Mapping, MappingError, RecordFormat};
 pub use reader::{LINE_BYTES_MAX, SourceConfig, SourceError, SourceReader};
-pub use report::{BAD_LINES_SHOWN_MAX, BadLine, SourceReport};
+pub use report::{BAD_LINES_SHOWN_MAX, BadLine, Dropped, SourceReport};
 pub use sort::{SortConfig, Sorted, Sorter};
 
 /// The site of events of a source that names none.

@@ -11,7 +11,7 @@ use super::format::{Format, format_of};
 use super::input::{Input, Line, Lines};
 use super::mapping::{Mapper, Mapping, RecordFormat};
 use super::record::{Header, MissingColumn, Record};
-use super::report::SourceReport;
+use super::report::{Dropped, SourceReport};
 use super::wire::WireEvents;
 use super::{Place, SITE_DEFAULT};
 use beckon_engine::model::Event;
@@ -175,7 +175,7 @@ impl SourceReader {
                 }
                 continue;
             };
-            let step = current.step();
+            let step = current.step(&mut self.report.dropped);
             let line = current.decoder.number();
             match step {
                 Ok(Step::Event(event)) => {
@@ -310,7 +310,7 @@ impl Decoder {
 }
 
 impl Current {
-    fn step(&mut self) -> io::Result<Step> {
+    fn step(&mut self, dropped: &mut Dropped) -> io::Result<Step> {
         if let Decoder::Csv { lines, mapper, columns } = &mut self.decoder {
             return step_csv(&self.id_name, lines, mapper, *columns);
         }
@@ -332,11 +332,11 @@ impl Current {
         Ok(match &mut self.decoder {
             Decoder::AccessLog(_, mapper) => {
                 match AccessLine::parse(&String::from_utf8_lossy(&line)) {
-                    Ok(parsed) => Step::Event(mapper.event(&parsed, derived_id())),
+                    Ok(parsed) => Step::Event(mapper.event(&parsed, derived_id(), dropped)),
                     Err(error) => Step::bad(error.to_string()),
                 }
             }
-            Decoder::Wire(_, wire) => match wire.event(&line, derived_id) {
+            Decoder::Wire(_, wire) => match wire.event(&line, derived_id, dropped) {
                 Ok(event) => Step::Event(event),
                 Err(error) => Step::bad(error.to_string()),
             },

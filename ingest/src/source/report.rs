@@ -27,6 +27,19 @@ pub struct SourceReport {
     pub bad_lines_shown: Vec<BadLine>,
     /// Values of mapped fields that were not of their declared type, and so read as null.
     pub mismatched_values: u64,
+    /// What was left out of the events that came out.
+    pub dropped: Dropped,
+}
+
+/// Parts of good lines that were not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Fields that the server owns, and names that no event has.
+    pub fields: u64,
+    /// Addresses that cannot be read: referrers, and in access logs what was asked for.
+    pub addresses: u64,
+    /// Query parameters over [`crate::normalise::QUERY_PARAMETERS_MAX`] of one address.
+    pub parameters: u64,
 }
 
 impl SourceReport {

@@ -4,6 +4,7 @@
 //! missing `timestamp` is an error. They match (`unproven` has no meaning here), but a file proves no
 //! account: `SignIn` and `UserInfo` are not `verified`.
 
+use super::report::Dropped;
 use crate::normalise::{Agent, Context, NormaliseError, Normaliser, Sender, Unproven};
 use beckon_engine::model::{DEPTH_MAX, Event, EventId, Flags, Id, ServerTimeMs, SiteName};
 
@@ -35,11 +36,13 @@ impl WireEvents {
         Self { site, normaliser: Normaliser::default() }
     }
 
-    /// The event of a line; `derived_id` is taken where it has none.
+    /// The event of a line; `derived_id` is taken where it has none, and what of it is not taken is
+    /// added to `dropped`.
     pub(crate) fn event(
         &self,
         line: &[u8],
         derived_id: impl FnOnce() -> u128,
+        dropped: &mut Dropped,
     ) -> Result<Event, WireError> {
         let text = std::str::from_utf8(line).map_err(|_| WireError::Utf8)?;
         if nests_deeper(line, DEPTH_MAX) {
@@ -55,10 +58,18 @@ impl WireEvents {
             agent: Agent::Said,
             address: None,
         };
+        let parameters_before = self.normaliser.parameters_over_limit();
         let normalised = self.normaliser.event(text, &context)?;
         let mut event = normalised.event;
         if event.timestamp.0 == RECEIVED.0 {
             return Err(WireError::NoTimestamp);
+        }
+        dropped.parameters += self.normaliser.parameters_over_limit() - parameters_before;
+        for name in &normalised.dropped {
+            match &**name {
+                "referrer" => dropped.addresses += 1,
+                _ => dropped.fields += 1,
+            }
         }
         if normalised.has_new_id {
             event.id = EventId(Id::Bits(derived_id()));
@@ -95,7 +106,13 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Event, WireError> {
-        WireEvents::new("default".into()).event(line.as_bytes(), || 9)
+        read_and_dropped(line).0
+    }
+
+    fn read_and_dropped(line: &str) -> (Result<Event, WireError>, Dropped) {
+        let mut dropped = Dropped::default();
+        let event = WireEvents::new("default".into()).event(line.as_bytes(), || 9, &mut dropped);
+        (event, dropped)
     }
 
     #[test]
@@ -114,6 +131,27 @@ mod tests {
         let line = r#"{"eventName":"SignIn","visitID":"44D25DDB78174DEC8F33E28F96428336",
             "timestamp":1,"data":{"userID":"jane"}}"#;
         assert_eq!(read(line).expect("an event").flags, Flags::default());
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let read = |rest: &str| {
+            let (event, dropped) = read_and_dropped(&format!(
+                "{{\"eventName\":\"A\",\"visitID\":\"44D25DDB78174DEC8F33E28F96428336\",\
+                 \"timestamp\":1{rest}}}"
+            ));
+            (event.is_ok(), dropped)
+        };
+        let nothing = Dropped::default();
+        let foreign = read(",\"verified\":true,\"colour\":1");
+        assert_eq!(foreign, (true, Dropped { fields: 2, ..nothing }));
+        let referrer = read(",\"referrer\":\"what\"");
+        assert_eq!(referrer, (true, Dropped { addresses: 1, ..nothing }));
+        let query: String = (0..35).map(|n| format!("utm_{n}=1&")).collect();
+        let url = format!(",\"url\":\"https://a.example/?{query}\"");
+        assert_eq!(read(&url), (true, Dropped { parameters: 3, ..nothing }));
+        let bad = read(&format!("{url},\"colour\":1,\"languageCode\":1"));
+        assert_eq!(bad, (false, nothing), "a bad line is counted as one");
     }
 
     #[test]
