@@ -156,6 +156,22 @@ fn duplicates_and_bad_lines_are_counted() {
     assert_eq!(result["totals"]["duplicates"], 2);
     assert_eq!(result["totals"]["badLines"], 2);
     assert_eq!(result["badLines"][0]["line"], 2);
+    assert_eq!(result["totals"]["idsForgotten"], 0);
+}
+
+#[test]
+fn ids_over_the_bound_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = write(&folder, "access.log", &(line(1, 1, "/") + &line(2, 1, "/a")));
+    // One file after the other, so that the first id is gone when it comes again.
+    let arguments = [log.as_str(), &log, "--unsorted", "--dedup-ids-max", "1"];
+    let totals = &replay(&arguments)["totals"];
+    let names = ["events", "duplicates", "idsForgotten"];
+    assert_eq!(names.map(|name| totals[name].as_u64()), [4, 0, 3].map(Some));
+    let table = beckon(&[&["replay"], arguments.as_slice()].concat()).stdout;
+    let table = String::from_utf8(table).expect("UTF-8");
+    let row = table.lines().find(|line| line.contains("ids forgotten")).expect("a row");
+    assert!(row.contains(" 3 "), "{row}");
 }
 
 /// In the table, too, and only where there is something.

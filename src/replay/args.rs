@@ -1,5 +1,6 @@
 //! The options of `beckon replay`.
 
+use beckon_engine::log::LogConfig;
 use beckon_ingest::source::{Format, SortConfig};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
@@ -35,6 +36,9 @@ pub(crate) struct ReplayArgs {
     /// Bytes of events that are sorted in memory; more go through temporary files
     #[arg(long, value_name = "BYTES", default_value_t = SortConfig::default().memory_bytes_max)]
     pub(crate) sort_memory_bytes_max: usize,
+    /// Event ids remembered to find duplicates, 22 to 28 bytes each; then the oldest go, counted
+    #[arg(long, value_name = "N", default_value_t = LogConfig::default().dedup_ids_max)]
+    pub(crate) dedup_ids_max: usize,
 }
 
 /// What an input is.

@@ -10,19 +10,16 @@ use super::args::ReplayArgs;
 use super::progress::Progress;
 use anyhow::Context;
 use beckon_engine::clock::{Clock, SystemClock};
-use beckon_engine::log::dedup_key;
+use beckon_engine::log::{DedupIndex, dedup_key};
 use beckon_engine::model::{
-    Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, LoggedEvent, PackedEvent,
+    Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, LoggedEvent, PackedEvent, ServerTimeMs,
 };
 use beckon_ingest::source::{SortConfig, Sorter, SourceReader, SourceReport};
-use std::collections::HashSet;
 
 /// Events of an epoch.
 pub(super) const EPOCH_EVENTS_MAX: usize = 1_000;
 /// Event time from an epoch's first event to its last.
 const EPOCH_SPAN_MS_MAX: i64 = 60_000;
-/// Ids that are remembered to find duplicates (28 bytes each); then the older half goes.
-const DEDUP_IDS_MAX: usize = 20_000_000;
 
 /// Where the tables of earlier replays end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +41,8 @@ pub(super) struct FeedStats {
     pub(super) events: u64,
     /// Events whose id was there before.
     pub(super) duplicates: u64,
+    /// Ids of which duplicates were not found any more, over `--dedup-ids-max`.
+    pub(super) ids_forgotten: u64,
     /// Sorted runs that went through temporary files.
     pub(super) sort_runs: u64,
 }
@@ -64,7 +63,7 @@ pub(super) struct Feeder<'a> {
     first: EventTimeMs,
     watermark: EventTimeMs,
     events: Vec<LoggedEvent>,
-    seen: Seen,
+    seen: DedupIndex,
     stats: FeedStats,
 }
 
@@ -72,6 +71,7 @@ impl<'a> Feeder<'a> {
     pub(super) fn new(
         target: &'a dyn EpochTarget,
         inactivity_ms: Option<i64>,
+        dedup_ids_max: usize,
         start: Start,
     ) -> Self {
         Self {
@@ -83,19 +83,21 @@ impl<'a> Feeder<'a> {
             first: EventTimeMs::MIN,
             watermark: EventTimeMs::MIN,
             events: Vec::with_capacity(EPOCH_EVENTS_MAX),
-            seen: Seen::new(DEDUP_IDS_MAX),
+            seen: DedupIndex::new(dedup_ids_max),
             stats: FeedStats::default(),
         }
     }
 
     pub(super) fn stats(&self) -> FeedStats {
-        self.stats
+        // Each event that was given on left its id.
+        FeedStats { ids_forgotten: self.stats.events - self.seen.held() as u64, ..self.stats }
     }
 
     /// Takes the next event.
     pub(super) fn push(&mut self, event: PackedEvent) -> anyhow::Result<()> {
         let view = event.view().context("an event that was packed cannot be read")?;
-        if !self.seen.insert(dedup_key(view.site, &view.id())) {
+        // Nobody asks how old a remembered id is.
+        if !self.seen.insert(dedup_key(view.site, &view.id()), ServerTimeMs(0)) {
             self.stats.duplicates += 1;
             return Ok(());
         }
@@ -168,31 +170,6 @@ pub(super) fn run(
     Ok(reader.report().clone())
 }
 
-/// The last ids, to find duplicates: at least half of `ids_max`, at most all of it. When the young
-/// half is full it becomes the old one, and the old one is forgotten.
-struct Seen {
-    young: HashSet<u128>,
-    old: HashSet<u128>,
-    ids_max: usize,
-}
-
-impl Seen {
-    fn new(ids_max: usize) -> Self {
-        Self { young: HashSet::new(), old: HashSet::new(), ids_max }
-    }
-
-    /// Remembers an id; false if it is remembered already.
-    fn insert(&mut self, id: u128) -> bool {
-        if self.old.contains(&id) || !self.young.insert(id) {
-            return false;
-        }
-        if self.young.len() >= self.ids_max / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +206,7 @@ mod tests {
     /// Events and watermark of each epoch.
     fn feed(inactivity_ms: Option<i64>, events: Vec<PackedEvent>) -> Vec<(usize, i64)> {
         let epochs = Epochs::default();
-        let mut feeder = Feeder::new(&epochs, inactivity_ms, Start::default());
+        let mut feeder = Feeder::new(&epochs, inactivity_ms, 1_000_000, Start::default());
         for event in events {
             feeder.push(event).expect("taken");
         }
@@ -266,10 +243,20 @@ mod tests {
     #[test]
     fn an_id_counts_once_while_it_is_remembered() {
         assert_eq!(feed(None, vec![event(1, 0), event(1, 5), event(2, 9)]), [(2, i64::MAX)]);
-        let mut seen = Seen::new(4);
-        assert!((1..=4).all(|id| seen.insert(id)), "new ids");
-        assert!((3..=4).all(|id| !seen.insert(id)), "the last ids");
-        assert!(seen.insert(1), "the oldest id");
-        assert!(seen.young.len() + seen.old.len() <= 4);
+    }
+    #[test]
+    fn ids_over_the_bound_are_forgotten_oldest_first_and_counted() {
+        let epochs = Epochs::default();
+        let mut feeder = Feeder::new(&epochs, None, 3, Start::default());
+        let mut said = |id: u128| {
+            feeder.push(event(id, 0)).expect("taken");
+            let FeedStats { events, duplicates, ids_forgotten, .. } = feeder.stats();
+            (events, duplicates, ids_forgotten)
+        };
+        assert_eq!([1, 2, 3].map(&mut said), [(1, 0, 0), (2, 0, 0), (3, 0, 0)]);
+        assert_eq!(said(1), (3, 1, 0), "at the bound");
+        assert_eq!(said(4), (4, 1, 1), "over it: 1 goes");
+        assert_eq!([2, 3, 4].map(&mut said), [(4, 2, 1), (4, 3, 1), (4, 4, 1)]);
+        assert_eq!(said(1), (5, 4, 2), "a duplicate that is not found");
     }
 }

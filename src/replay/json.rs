@@ -29,6 +29,7 @@ pub(super) fn text(summary: &Summary) -> anyhow::Result<String> {
             "overVisitLimit": totals.over_visit_limit,
             "superseded": totals.superseded,
             "duplicates": summary.feed.duplicates,
+            "idsForgotten": summary.feed.ids_forgotten,
             "badLines": summary.source.bad_lines,
             "mismatchedValues": summary.source.mismatched_values,
             "droppedFields": dropped.fields,

@@ -93,7 +93,7 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&stage_rules), matcher)));
     let dataflow = Dataflow::start(config, make_stage, reports.deliver()?)?;
     let engine = Engine { dataflow, reports };
-    let mut feeder = Feeder::new(&engine, matcher.inactivity_ms, start);
+    let mut feeder = Feeder::new(&engine, matcher.inactivity_ms, args.dedup_ids_max, start);
     let fed = feed::run(reader, args, &mut feeder);
     let feed = feeder.stats();
     let observed = engine.finish(fed.is_ok());

@@ -80,6 +80,7 @@ fn totals_table(summary: &Summary) -> Table {
         ("came too late, not matched", late),
         ("over the limit of a visit, not matched", totals.over_visit_limit),
         ("duplicates", summary.feed.duplicates),
+        ("ids forgotten, their duplicates not found", summary.feed.ids_forgotten),
         ("bad lines", summary.source.bad_lines),
         ("values not of their type", summary.source.mismatched_values),
         ("fields not taken", dropped.fields),
