@@ -1,9 +1,10 @@
 //! What a running server counts, where only a whole server can show it.
 
 use super::support::{
-    STEP_MAX, Server, bearer, beckon, configured, configured_with, figure, operator,
+    KEY, STEP_MAX, Server, bearer, beckon, configured, configured_with, figure, operator,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -74,4 +75,56 @@ fn a_function_of_too_many_values_is_null_and_counted() {
     send(&server, &token, (32, 33));
     assert_eq!(figure(&server, &token, METRIC), 1);
     assert_eq!(server.stop().code, Some(0));
+}
+
+/// Labels make time series, and who sends events may choose as many names as there are. Whatever a
+/// client can choose says `hostile` here.
+#[test]
+fn no_label_has_what_a_client_chose() {
+    let folder = configured();
+    let (server, token) = start(folder.path(), "Order where true");
+    let names = ["Order", "hostile", "hostile\"} 1", "hostile{le=\"1\"}", "hostile\\"];
+    let event = |name: &&str| {
+        json!({
+            "eventName": name, "visitID": format!("{:032x}", 1), "category": [name],
+            "url": "https://hostile.example/hostile?utm_source=hostile", "title": name,
+            "languageCode": name, "hostile": 1, "data": { "userAgent": name, *name: name },
+        })
+    };
+    let mut events: Vec<_> = names.iter().map(event).collect();
+    events.push(json!({ "eventName": "hostile", "visitID": "hostile" }));
+    let events = Value::from(events).to_string();
+    assert_eq!(server.send(&events).expect("an answer").status, 200);
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    let hostile = [
+        ("POST /v1/events?key=hostile", "", 401),
+        ("POST /v1/events", "authorization: Bearer hostile\r\n", 401),
+        ("POST /v1/events", "authorization: hostile\r\n", 401),
+        ("POST /v1/events", "origin: https://hostile.example\r\n", 403),
+        ("POST /v1/events", &format!("{key}content-encoding: hostile\r\n"), 415),
+        ("POST /v1/events/hostile", &key, 404),
+        ("HOSTILE /v1/events", &key, 405),
+        ("GET /hostile", "user-agent: hostile\r\nx-forwarded-for: hostile\r\n", 404),
+        ("GET /v1/rules/com.hostile", &bearer("hostile"), 401),
+        ("GET /v1/rules/com.hostile", &bearer(&token), 404),
+    ];
+    for (line, headers, status) in hostile {
+        let answer = server.ask(line, headers, "{}").expect("an answer");
+        assert_eq!(answer.status, status, "{line} {headers}: {}", answer.body);
+    }
+    let matched = "beckon_engine_events_matched_total";
+    let all = names.len() as u64;
+    wait("rules see all events", || (figure(&server, &token, matched) >= all).then_some(()));
+    let figures = server.get("/metrics", &bearer(&token)).body;
+    assert!(figures.contains("beckon_events_total{site=\"shop\",result=\"ok\"} 5"), "{figures}");
+    assert!(!figures.to_lowercase().contains("hostile"), "{figures}");
+    let labels: BTreeSet<_> = figures.split(['{', ',']).filter_map(label).collect();
+    let known = ["code", "le", "owner", "reason", "result", "route", "site", "status"];
+    assert!(labels.iter().eq(&known), "{labels:?}");
+}
+
+/// The name before the first `="`, where nothing but a name is.
+fn label(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once("=\"")?;
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(name)
 }
