@@ -5,7 +5,8 @@
 
 use std::io::{self, Read};
 
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes that are inflated between two questions whether there may be more.
+pub const CHUNK_BYTES: usize = 64 * 1024;
 /// The largest window of zstd that is served (8 MiB); its default bound would be 128 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const BROTLI_BUFFER_BYTES: usize = 16 * 1024;

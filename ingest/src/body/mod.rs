@@ -8,7 +8,7 @@
 mod inflate;
 mod split;
 
-pub use inflate::{Encoding, InflateError, inflate};
+pub use inflate::{CHUNK_BYTES, Encoding, InflateError, inflate};
 pub use split::{Piece, SplitError};
 
 use split::Scanner;

@@ -5,7 +5,8 @@
 //! 1. the address's rate, the engine's lag, the head (a key in the header or the query: known? its
 //!    origin? its rate?);
 //! 2. the body, frame by frame, under its own bound, the bound of all bodies, and a deadline;
-//! 3. inflate, cut into events; a key in the envelope is judged here, before any event is read;
+//! 3. inflate, by the address's rate; cut into events; a key in the envelope is judged here, before
+//!    any event is read;
 //! 4. check and normalise each event;
 //! 5. append what is good, wait until it is on disk, answer each event in order.
 //!
@@ -59,7 +60,9 @@ async fn take(
     app.admit_lag()?;
     let early = door.key_of_head(app)?;
     let received = app.clock.now();
-    let body = read::read(app, head, body).await?;
+    // A browser's key is no secret, and its origin is what a stranger says it is.
+    let is_known = early.as_ref().is_some_and(|key| key.sender == Sender::Server);
+    let body = read::read(app, head, body, (!is_known).then_some(door.client)).await?;
     let batch = Batch::cut(&body.bytes, app.limits.batch_events_max)
         .map_err(|error| refuse_body(&error))?;
     let key = door.key_of_batch(app, early, batch.key.as_deref())?;

@@ -1,4 +1,8 @@
 //! Reads a request's body under its bounds.
+//!
+//! A few kilobytes may become megabytes before anything in them says whose they are. So every further
+//! 64 KiB that a stranger's body has when it is inflated take a request from the rate of the
+//! stranger's address: inflating for an address has the bound that its requests have.
 
 use crate::answer::Refusal;
 use crate::app::App;
@@ -8,6 +12,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, header, request::Parts as Head};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +23,13 @@ pub(crate) struct Whole {
     _memory: Reservation,
 }
 
-pub(crate) async fn read(app: &Arc<App>, head: &Head, body: Body) -> Result<Whole, Refusal> {
+/// Reads and inflates. `stranger` is who has shown no secret yet.
+pub(crate) async fn read(
+    app: &Arc<App>,
+    head: &Head,
+    body: Body,
+    stranger: Option<IpAddr>,
+) -> Result<Whole, Refusal> {
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok());
     let said: usize = length.and_then(|text| text.parse().ok()).unwrap_or(0);
     if said > app.limits.body_bytes_max {
@@ -47,7 +58,7 @@ pub(crate) async fn read(app: &Arc<App>, head: &Head, body: Body) -> Result<Whol
     };
     match encoding {
         Some(Encoding::Identity) => Ok(Whole { bytes, _memory: memory }),
-        Some(encoding) => inflate_apart(app, encoding, bytes, memory).await,
+        Some(encoding) => inflate_apart(app, (encoding, bytes), memory, stranger).await,
         None => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unknown_encoding",
@@ -97,26 +108,44 @@ async fn frames(
 /// Inflating takes milliseconds of processor for a large body: not on the threads that serve.
 async fn inflate_apart(
     app: &Arc<App>,
-    encoding: Encoding,
-    body: Bytes,
-    mut memory: Reservation,
+    (encoding, body): (Encoding, Bytes),
+    memory: Reservation,
+    stranger: Option<IpAddr>,
 ) -> Result<Whole, Refusal> {
-    let bytes_max = app.limits.decompressed_bytes_max;
+    let shared = Arc::clone(app);
     let task = tokio::task::spawn_blocking(move || {
-        let inflated = inflate(encoding, &body, bytes_max, |bytes| memory.grow(bytes));
-        inflated.map(|bytes| Whole { bytes: bytes.into(), _memory: memory })
+        inflate_paid(&shared, (encoding, &body), memory, stranger)
     });
-    match task.await {
-        Ok(Ok(whole)) => Ok(whole),
-        Ok(Err(InflateError::TooLarge(_))) => {
+    task.await.unwrap_or_else(|_| Err(Refusal::internal("inflating the body failed")))
+}
+
+fn inflate_paid(
+    app: &App,
+    (encoding, body): (Encoding, &[u8]),
+    mut memory: Reservation,
+    stranger: Option<IpAddr>,
+) -> Result<Whole, Refusal> {
+    let mut is_first = true;
+    let mut over_rate = None;
+    let inflated = inflate(encoding, body, app.limits.decompressed_bytes_max, |bytes| {
+        // The request itself has paid for the first of them.
+        let paid_by = stranger.filter(|_| !std::mem::take(&mut is_first));
+        over_rate = paid_by.and_then(|client| app.admit_address(client).err());
+        over_rate.is_none() && memory.grow(bytes)
+    });
+    if let Some(refusal) = over_rate {
+        return Err(refusal);
+    }
+    match inflated {
+        Ok(bytes) => Ok(Whole { bytes: bytes.into(), _memory: memory }),
+        Err(InflateError::TooLarge(_)) => {
             Err(too_large("decompressed_body_too_large", "limits.decompressed_bytes_max"))
         }
-        Ok(Err(InflateError::NoMemory)) => Err(no_memory(app)),
-        Ok(Err(error @ InflateError::Damaged(_))) => {
+        Err(InflateError::NoMemory) => Err(no_memory(app)),
+        Err(error @ InflateError::Damaged(_)) => {
             let help = "check the Content-Encoding header";
             Err(Refusal::new(StatusCode::BAD_REQUEST, "not_compressed", error.to_string(), help))
         }
-        Err(_) => Err(Refusal::internal("inflating the body failed")),
     }
 }
 

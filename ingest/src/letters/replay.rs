@@ -64,7 +64,7 @@ pub(crate) async fn replay(
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let body = read_body(&app, &head, body).await?;
+    let body = read_body(&app, &head, body, None).await?;
     let request = read(&body.bytes)?;
     app.admit_lag()?;
     let (ids, next) = wanted(&app, &reach, request).await?;

@@ -62,7 +62,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Refusal> {
     let key = package_key(&token, package, asked)?;
     let (head, body) = request.into_parts();
-    let body = read_body(&app, &head, body).await?;
+    let body = read_body(&app, &head, body, None).await?;
     let files = read_files(&body.bytes)?;
     let deployment = Deployment {
         owner: Owner::Token,
@@ -177,7 +177,7 @@ async fn turn(
 ) -> Result<Response, Refusal> {
     let site = site_of(&token, asked)?;
     let (head, body) = request.into_parts();
-    let body = read_body(&app, &head, body).await?;
+    let body = read_body(&app, &head, body, None).await?;
     let bytes = if body.bytes.is_empty() { &b"{}"[..] } else { &body.bytes[..] };
     let Pausing { package } =
         serde_json::from_slice(bytes).map_err(|error| bad(&error, PAUSING))?;

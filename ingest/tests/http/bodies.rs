@@ -4,7 +4,7 @@ use crate::support::{NOW_MS, SERVER_KEY, bench, config, event, numbered, post};
 use beckon_engine::model::Flags;
 use std::io::Write;
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(bytes).expect("memory");
     writer.finish().expect("memory")

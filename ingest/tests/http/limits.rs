@@ -1,10 +1,12 @@
 //! Over a limit: 413, 429 or 503, at once, and neighbours go on.
 
+use crate::bodies::gzip;
 use crate::support::{
     BROWSER_KEY, Bench, ORIGIN, SERVER_KEY, VISIT, bench, config, event, get, limited, numbered,
     post,
 };
 use beckon_ingest::ServerConfig;
+use beckon_ingest::body::CHUNK_BYTES;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::tokens::Scope;
 use std::sync::atomic::Ordering;
@@ -115,6 +117,37 @@ async fn an_address_has_a_rate_before_its_key_is_looked_at() {
     post(event("")).bearer("wrong").send(&bench).await.check_error(429, "too_many_requests");
     let other = post(event("")).by_server().from("192.0.2.2:1").send(&bench).await;
     assert_eq!(other.results(), ["ok"]);
+}
+
+/// Inflating costs more than the request that asks for it: by 64 KiB it counts as one, until a secret
+/// is shown.
+#[tokio::test]
+async fn inflating_for_a_stranger_takes_from_the_rate_of_its_address() {
+    let limits = Limits { address_requests_per_second_max: 5, ..Limits::default() };
+    let packed = |key: &str, chunks: usize| {
+        let envelope = format!(r#"{{"key":"{key}","events":[{}]}}"#, event(""));
+        gzip((envelope + &" ".repeat((chunks - 1) * CHUNK_BYTES)).as_bytes())
+    };
+    let page = |body: Vec<u8>| post(body).header("origin", ORIGIN);
+    let bench = limited(limits.clone());
+    for _ in 0..5 {
+        page(packed(BROWSER_KEY, 2)).send(&bench).await.results();
+    }
+    page(packed(BROWSER_KEY, 1)).send(&bench).await.check_error(429, "too_many_requests");
+    for (ask, is_stranger) in [
+        (page(packed(BROWSER_KEY, 10)), false),
+        (page(packed(BROWSER_KEY, 11)), true),
+        (page(packed(BROWSER_KEY, 11)).bearer(BROWSER_KEY), true),
+        (post(packed(SERVER_KEY, 11)), true),
+        (post(packed(SERVER_KEY, 100)).by_server(), false),
+    ] {
+        let answer = ask.send(&limited(limits.clone())).await;
+        if is_stranger {
+            answer.check_error(429, "too_many_requests");
+        } else {
+            assert_eq!(answer.results(), ["ok"]);
+        }
+    }
 }
 
 /// Whoever starts the server asks whether it lives, as often as it likes.
