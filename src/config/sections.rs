@@ -2,12 +2,10 @@
 //!
 //! Every field is a key of `docs/configuration.md`, with the same name and meaning.
 
-use crate::typed_columns::typed_columns;
 use beckon_ingest::dead_letters::DeadLetterLimits;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::normalise::QueryPolicy;
 use beckon_ingest::sites::SitesConfig;
-use beckon_rules::plan::RuleSet;
 use beckon_sinks::parquet::ParquetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -226,8 +224,8 @@ impl Config {
         Ok(())
     }
 
-    /// How the tables are written; a column of its own for each type that a package declares.
-    pub(crate) fn tables(&self, rules: &RuleSet) -> ParquetConfig {
+    /// How the tables are written; what has a column of its own, packages declare.
+    pub(crate) fn tables(&self) -> ParquetConfig {
         ParquetConfig {
             file_bytes_max: self.reports.file_bytes_max,
             file_rows_max: self.reports.file_rows_max,
@@ -235,7 +233,7 @@ impl Config {
             open_bytes_max: self.reports.open_bytes_max,
             event_folders_max: self.reports.event_folders_max,
             typed_columns_max: self.reports.typed_columns_max,
-            typed_columns: typed_columns(rules, &[]),
+            typed_columns: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::FolderRules;
 use super::ahead::Ahead;
+use super::columns::Columns;
 use super::figures;
 use super::view::View;
 use crate::config::Config;
@@ -55,7 +56,7 @@ impl Back {
     ) -> anyhow::Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let data = &config.server.data;
-        let tables = ParquetTables::open(&config.reports(), config.tables(&folder.rules))?;
+        let tables = ParquetTables::open(&config.reports(), config.tables())?;
         let cursors = Cursors::open(Arc::clone(&disk), data.join("cursors"))?;
         let cursor = cursors.cursor(PARQUET_CURSOR)?;
         let snapshots = Snapshots::open(Arc::clone(&disk), data.join("snapshots"))?;
@@ -65,7 +66,7 @@ impl Back {
         let log = log.map_err(|error| ahead.explain(error))?;
         let found = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
         let compiler = event_compiler();
-        let deployer = deployer(&log, &compiler, folder)?;
+        let deployer = deployer(&log, &compiler, Columns(tables.declared()), folder)?;
         let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk,
             dir: data.join("outbox"),
@@ -179,14 +180,16 @@ fn open_log(
     Ok(Arc::new(log))
 }
 
-/// Takes what changed in the folder of rules into the log.
+/// Declares the columns of what stands, and takes what changed in the folder of rules into the log.
 fn deployer(
     log: &Arc<EmbeddedLog>,
     compiler: &Arc<Compiler>,
+    columns: Columns,
     folder: &FolderRules,
 ) -> anyhow::Result<Arc<Deployer>> {
     let standing = log.standing().clone();
-    let deployer = Deployer::new(Arc::clone(log) as _, Arc::clone(compiler), standing);
+    let deployer = Deployer::new(Arc::clone(log) as _, Arc::clone(compiler), standing)
+        .admitting(Arc::new(columns));
     match deployer.take_folder(folder.packages.clone()) {
         Ok(0) => {}
         Ok(changes) => tracing::info!(changes, "took what changed in the folder of rules"),

@@ -8,6 +8,7 @@
 mod ahead;
 mod back;
 mod banner;
+mod columns;
 mod engine;
 mod figures;
 mod logging;

@@ -1,6 +1,6 @@
 //! Rules that change while visitors are on the site, over the commands and over HTTP.
 
-use super::support::{Server, beckon, configured, event};
+use super::support::{Answer, Server, bearer, beckon, column_in_parquet, configured, event};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -181,4 +181,62 @@ fn the_servers_folder_is_taken_at_start_and_when_it_is_asked() {
         "each by the rules of its time"
     );
     assert_eq!(server.stop().code, Some(0));
+}
+
+/// Puts a package that declares what a price is.
+fn put_priced(server: &Server, token: &str, (package, kind): (&str, &str)) -> Answer {
+    let types = format!("[types]\ndata.price = \"{kind}\"\n");
+    let files = json!({ "each.toml": rule("each", "A where true"), "package.toml": types });
+    let body = json!({ "files": files }).to_string();
+    let asked = server.ask(&format!("PUT /v1/rules/{package}"), &bearer(token), &body);
+    asked.expect("an answer")
+}
+
+#[track_caller]
+fn check_contradicted(answer: &Answer) {
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(said["error"]["code"], "column_contradicted", "{said}");
+    let message = said["error"]["message"].as_str().expect("a sentence");
+    let sentence = "the column data_price of the table events is `data.price` as float, and \
+                    `data.price` as string is asked for";
+    assert!(message.starts_with(sentence), "{message}");
+}
+
+#[test]
+fn a_field_that_is_declared_over_http_has_a_column_of_its_type_for_ever() {
+    let site = configured();
+    let folder = site.path();
+    let token = token(folder);
+    let send = |server: &Server, price: &str| {
+        let event = event("A", 1).replace('}', &format!(",\"data\":{{\"price\":{price}}}}}"));
+        assert_eq!(server.send(&event).expect("an answer").ids("ok").len(), 1);
+    };
+    let server = start(folder);
+    send(&server, "0.5");
+    let answer = put_priced(&server, &token, (PACKAGE, "float"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    send(&server, "1.5");
+    check_contradicted(&put_priced(&server, &token, (PACKAGE, "string")));
+    // With `kill -9` the column may not be written down yet; the package declares it again.
+    drop(server);
+
+    let server = start(folder);
+    send(&server, "2.5");
+    let removed = server.ask(&format!("DELETE /v1/rules/{PACKAGE}"), &bearer(&token), "");
+    assert_eq!(removed.expect("an answer").status, 200);
+    check_contradicted(&put_priced(&server, &token, ("com.example.blog", "string")));
+    assert_eq!(server.stop().code, Some(0));
+
+    // No package declares it any more, and files have it.
+    let server = start(folder);
+    send(&server, "3.5");
+    check_contradicted(&put_priced(&server, &token, (PACKAGE, "string")));
+    assert_eq!(put_priced(&server, &token, (PACKAGE, "float")).status, 200);
+    send(&server, "\"much\"");
+    assert_eq!(server.stop().code, Some(0));
+    let prices = column_in_parquet(&folder.join("data"), "A", "data_price");
+    let prices: Vec<_> = prices.iter().map(|price| price.as_deref().unwrap_or("none")).collect();
+    assert!(["none", "0.5"].contains(&prices[0]), "it came before: {prices:?}");
+    assert_eq!(prices[1..], ["1.5", "2.5", "3.5", "null"]);
 }

@@ -4,7 +4,7 @@
 //! output.
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::RowAccessor;
+use parquet::record::{Field, RowAccessor};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -312,6 +312,27 @@ pub(crate) fn ids_in_parquet(data: &Path, name: &str) -> Vec<String> {
     }
     ids.sort();
     ids
+}
+
+/// What the events of a name in the Parquet of a data folder have in a column, in the order in which
+/// their files were written; `None` where a file has no such column.
+pub(crate) fn column_in_parquet(data: &Path, name: &str, column: &str) -> Vec<Option<String>> {
+    let mut files = Vec::new();
+    collect_files(&data.join("reports/events"), &mut files);
+    files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    let mut cells = Vec::new();
+    for path in files {
+        let file = std::fs::File::open(&path).expect("a file");
+        let reader = SerializedFileReader::new(file).expect("Parquet");
+        for row in reader.get_row_iter(None).expect("rows") {
+            let row = row.expect("a row");
+            let cell = |column: &str| row.get_column_iter().find(|(name, _)| *name == column);
+            if cell("event_name").is_some_and(|(_, found)| *found == Field::Str(name.to_owned())) {
+                cells.push(cell(column).map(|(_, found)| found.to_string()));
+            }
+        }
+    }
+    cells
 }
 
 fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) {

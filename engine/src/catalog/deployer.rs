@@ -5,11 +5,13 @@
 //! [`Deployer::take_folder`] only. A name is that of one package for all sites, or of one for each site,
 //! never both: the rules of both would see the same events under one name.
 
+use super::admission::{Admission, NotAdmitted};
 use super::compiler::{Compiled, Compiler};
 use crate::log::{
     Control, Deployment, Log, NewRecord, Owner, PackageKey, PauseKey, RecordBody, Refused, Standing,
 };
 use beckon_rules::diagnostic::Severity;
+use beckon_rules::plan::RuleSet;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::sync_channel;
@@ -44,6 +46,8 @@ pub enum NotDeployed {
     Taken(PackageKey),
     /// There is no such package.
     Unknown(PackageKey),
+    /// The package is right, and something behind the engine cannot live with it.
+    NotAdmitted(NotAdmitted),
     /// The log did not take the record.
     Log(Refused),
 }
@@ -59,6 +63,7 @@ impl fmt::Display for NotDeployed {
             Self::OfFolder(key) => write!(f, "the package {key} is that of the server's folder"),
             Self::Taken(key) => write!(f, "the name is that of the package {key}"),
             Self::Unknown(key) => write!(f, "there is no package {key}"),
+            Self::NotAdmitted(refused) => f.write_str(&refused.message),
             Self::Log(refused) => refused.fmt(f),
         }
     }
@@ -78,6 +83,7 @@ struct Head {
 pub struct Deployer {
     log: Arc<dyn Log>,
     compiler: Arc<Compiler>,
+    admission: Option<Arc<dyn Admission>>,
     /// Held while a decision is taken.
     deciding: Mutex<()>,
     head: Mutex<Head>,
@@ -89,7 +95,15 @@ impl Deployer {
     pub fn new(log: Arc<dyn Log>, compiler: Arc<Compiler>, standing: Standing) -> Self {
         let compiled = compiler.compile(&standing.packages);
         let head = Mutex::new(Head { standing, compiled });
-        Self { log, compiler, deciding: Mutex::default(), head }
+        Self { log, compiler, admission: None, deciding: Mutex::default(), head }
+    }
+
+    /// The same, for one who must admit what is deployed from now on, and is told what stands.
+    #[must_use]
+    pub fn admitting(mut self, admission: Arc<dyn Admission>) -> Self {
+        admission.stand(&RuleSet::default(), &self.compiled().rules);
+        self.admission = Some(admission);
+        self
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {
@@ -214,6 +228,10 @@ impl Deployer {
         }) {
             return Err(NotDeployed::Wrong(compiled));
         }
+        if let Some(admission) = &self.admission {
+            let admitted = admission.admit(&before.rules, &compiled.rules);
+            admitted.map_err(NotDeployed::NotAdmitted)?;
+        }
         let records = controls.into_iter().map(|control| NewRecord {
             site: "".into(),
             visitor_hash: 0,
@@ -224,6 +242,9 @@ impl Deployer {
         let done = Box::new(move |answer| drop(said.send(answer)));
         self.log.append(records.collect(), done).map_err(NotDeployed::Log)?;
         on_disk.recv().unwrap_or(Err(Refused::Closed)).map_err(NotDeployed::Log)?;
+        if let Some(admission) = &self.admission {
+            admission.stand(&before.rules, &compiled.rules);
+        }
         *self.head() = Head { standing, compiled: Arc::clone(&compiled) };
         Ok(compiled)
     }

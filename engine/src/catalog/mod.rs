@@ -17,6 +17,7 @@
 //! **Invariant:** what runs is a function of the control records alone. A package that this version
 //! cannot compile (an older one could) runs nothing, and the others run all the same.
 
+mod admission;
 mod backfill;
 mod backfills;
 mod compiler;
@@ -40,6 +41,7 @@ use slots::{Arranged, Slots};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use admission::{Admission, NotAdmitted};
 pub use backfill::{BACKFILL_RECORDS, Backfiller, PastEpochs};
 pub use backfills::{Backfills, RuleBackfill};
 pub use compiler::{Compiled, Compiler};

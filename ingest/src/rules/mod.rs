@@ -273,6 +273,7 @@ fn refuse(app: &App, refused: &NotDeployed) -> Refusal {
         NotDeployed::Unknown(_) => {
             of(StatusCode::NOT_FOUND, "package_unknown", "GET /v1/rules lists them")
         }
+        NotDeployed::NotAdmitted(refused) => of(StatusCode::CONFLICT, refused.code, refused.help),
         NotDeployed::Wrong(_) => {
             of(StatusCode::UNPROCESSABLE_ENTITY, "rules_refused", "beckon rules check shows them")
         }

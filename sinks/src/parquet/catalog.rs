@@ -9,11 +9,12 @@
 //! ```
 //!
 //! A declaration that contradicts it is refused before anything
-//! is written. A typed column stays when its declaration goes, and is filled on. The file is
-//! replaced whole: written beside, synced, renamed.
+//! is written, and a new one stands in it before a file has the column. A typed column stays when its
+//! declaration goes, and is filled on. The file is replaced whole: written beside, synced, renamed.
 
 use super::columns::{ColumnSpec, Kind, Result};
-use super::config::{ParquetConfig, TypedColumn};
+use super::config::TypedColumn;
+use super::declared::Declared;
 use super::error::ParquetError;
 use super::events::EVENT_COLUMNS;
 use super::facts::{ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS};
@@ -49,26 +50,19 @@ struct Versioned {
     version: u32,
 }
 
-/// The typed columns of the events table, over all that were ever declared, oldest first.
+/// The typed columns of the events table, oldest first.
 #[derive(Debug)]
 pub(super) struct Typed {
     pub(super) declared: Vec<TypedColumn>,
     pub(super) specs: Vec<ColumnSpec>,
 }
 
-/// Checks what is asked for against what the files have, and writes down what is new.
-pub(super) fn settle(folder: &Folder, config: &ParquetConfig) -> Result<Typed> {
+/// Checks what is declared against what the files have, and writes down what is new.
+pub(super) fn settle(folder: &Folder, declared: &Declared) -> Result<Typed> {
     let name = Path::new(MANIFEST).join(FILE);
     let path = folder.at(&name);
     let before = folder.read(&name)?.map(|text| parse(&text, &path)).transpose()?;
-    let mut typed = before.as_ref().map(|catalog| catalog.typed.clone()).unwrap_or_default();
-    for column in &config.typed_columns {
-        add_typed(&mut typed, column)?;
-    }
-    if typed.len() > config.typed_columns_max {
-        let max = config.typed_columns_max;
-        return Err(ParquetError::TooManyColumns { found: typed.len(), max });
-    }
+    let typed = declared.behind(before.as_ref().map_or(&[], |catalog| &catalog.typed))?;
     let tables = Table::ALL.map(built_in).to_vec();
     if let Some(before) = &before {
         check_built_in(&before.tables, &tables, &path)?;
@@ -106,31 +100,6 @@ fn built_in(table: Table) -> TableColumns {
     };
     let columns = columns.iter().map(|(name, kind)| ((*name).into(), *kind)).collect();
     TableColumns { table: table.as_str().into(), columns }
-}
-
-/// One name is one field with one type, for ever.
-fn add_typed(typed: &mut Vec<TypedColumn>, column: &TypedColumn) -> Result<()> {
-    let name =
-        column.column_name().ok_or_else(|| ParquetError::Path { path: column.path.clone() })?;
-    let same_name =
-        typed.iter().find(|known| known.column_name().as_deref() == Some(name.as_str()));
-    match same_name {
-        Some(known) if known == column => Ok(()),
-        Some(known) => Err(ParquetError::Contradiction {
-            table: Table::Events.as_str().into(),
-            column: name.into(),
-            found: describe(known).into(),
-            wanted: describe(column).into(),
-        }),
-        None => {
-            typed.push(column.clone());
-            Ok(())
-        }
-    }
-}
-
-fn describe(column: &TypedColumn) -> String {
-    format!("`{}` as {}", column.path, format!("{:?}", column.kind).to_lowercase())
 }
 
 /// What a newer version wrote has columns that this one does not know: it may not go on.

@@ -19,7 +19,7 @@ pub struct ParquetConfig {
     pub event_folders_max: usize,
     /// Typed columns of the events table, over all that were ever declared.
     pub typed_columns_max: usize,
-    /// The columns that packages declare.
+    /// The columns that are declared from the start; others may come by [`Declared`](super::Declared).
     pub typed_columns: Vec<TypedColumn>,
 }
 
@@ -60,6 +60,19 @@ pub enum ColumnType {
     Number,
     /// True or false.
     Boolean,
+}
+
+impl ColumnType {
+    /// Its name in the `[types]` of a package.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "float",
+            Self::Boolean => "boolean",
+        }
+    }
 }
 
 impl TypedColumn {

@@ -18,11 +18,13 @@
 //!
 //! **A round ends** at the first of: a file reached `file_rows_max` or `file_bytes_max` (the file
 //! ends at once, the round with its epoch); `rotation_ms_max` since its first epoch, by the marks'
-//! clock, and by the server's clock while no epoch comes; another load date; the sink's end.
+//! clock, and by the server's clock while no epoch comes; another load date; a field that is declared
+//! (`declared.rs`); the sink's end.
 
 mod catalog;
 mod columns;
 mod config;
+mod declared;
 mod error;
 mod events;
 mod facts;
@@ -40,6 +42,7 @@ mod tests;
 mod typed;
 
 pub use config::{ColumnType, ParquetConfig, TypedColumn};
+pub use declared::Declared;
 pub use error::ParquetError;
 pub use outbox::OutboxSource;
 pub use sink::{EpochSource, SinkContext, SinkError, SourceError, Stop, run};

@@ -2,11 +2,14 @@
 //!
 //! Rows of the events table wait in the lane of their folder and are put into columns a few
 //! thousand at a time; the other tables have one lane each and are put into columns at once. What
-//! is open is counted in bytes; over `open_bytes_max` the largest lane goes to its file.
+//! is open is counted in bytes; over `open_bytes_max` the largest lane goes to its file. A field that is
+//! declared ends the round, so that what comes behind it has its column; as many rounds end so as
+//! there are typed columns, at most.
 
 use super::catalog;
 use super::columns::{Batch, Result, spec};
 use super::config::ParquetConfig;
+use super::declared::Declared;
 use super::error::ParquetError;
 use super::events::{EventEncoder, PendingEvent};
 use super::facts::{
@@ -35,6 +38,7 @@ const ROW_BYTES: u64 = 256;
 pub struct ParquetTables {
     folder: Folder,
     config: ParquetConfig,
+    declared: Declared,
     limits: Limits,
     lock: Arc<dyn DiskLock>,
     manifest: Manifest,
@@ -68,6 +72,7 @@ struct EventLane {
 #[derive(Debug)]
 struct EventTable {
     encoder: EventEncoder,
+    typed_columns: usize,
     lanes: Vec<EventLane>,
     by_folder: BTreeMap<String, usize>,
     /// Names that were looked up in this round; those of `__other` are not remembered, for there
@@ -106,7 +111,8 @@ impl ParquetTables {
         let name = Path::new(MANIFEST);
         folder.create_folder(name)?;
         let lock = folder.lock(&name.join("lock"))?.into();
-        Self::recover(folder, config, lock, Arc::default())
+        let declared = Declared::new(&config);
+        Self::recover(folder, (config, declared), lock, Arc::default())
     }
 
     /// Opens the tables again after a failure: what was open is dropped.
@@ -114,22 +120,21 @@ impl ParquetTables {
     /// # Errors
     /// As [`open`](Self::open); it may be tried again.
     pub(super) fn reopen(&mut self) -> Result<()> {
-        let (folder, config) = (self.folder.clone(), self.config.clone());
+        let (folder, columns) = (self.folder.clone(), (self.config.clone(), self.declared()));
         self.round = None;
         self.is_poisoned = true;
-        *self = Self::recover(folder, config, Arc::clone(&self.lock), self.stats())?;
+        *self = Self::recover(folder, columns, Arc::clone(&self.lock), self.stats())?;
         Ok(())
     }
 
     fn recover(
         folder: Folder,
-        config: ParquetConfig,
+        (config, declared): (ParquetConfig, Declared),
         lock: Arc<dyn DiskLock>,
         stats: Arc<ParquetStats>,
     ) -> Result<Self> {
         let (manifest, day) = Manifest::open(folder.clone())?;
-        let typed = catalog::settle(&folder, &config)?;
-        let encoder = EventEncoder::new(TypedPaths::new(&typed.declared), &typed.specs);
+        let events = EventTable::open(&folder, &declared)?;
         let last_epoch = manifest.durable().map(|position| position.epoch);
         let durable = last_epoch.map_or(0, |epoch| epoch.0);
         stats.epoch_written.store(durable, Relaxed);
@@ -139,10 +144,11 @@ impl ParquetTables {
             folder,
             limits: Limits::new(&config),
             config,
+            declared,
             lock,
             manifest,
             day,
-            events: EventTable::new(encoder),
+            events,
             visits: FactTable::new(Table::Visits, VISIT_COLUMNS),
             actions: FactTable::new(Table::Actions, ACTION_COLUMNS),
             epochs: FactTable::new(Table::Epochs, EPOCH_COLUMNS),
@@ -170,8 +176,12 @@ impl ParquetTables {
 
     fn write_epoch(&mut self, output: &EpochOutput, date: &str) -> Result<()> {
         let is_another_day = self.round.as_ref().is_some_and(|round| round.date != date);
-        if is_another_day || self.roll_due(output.mark.now) {
+        let is_declared = self.declared.count() > self.events.typed_columns;
+        if is_another_day || is_declared || self.roll_due(output.mark.now) {
             self.end_round()?;
+        }
+        if is_declared {
+            self.events = EventTable::open(&self.folder, &self.declared)?;
         }
         self.day.begin(date);
         let mut round = match self.round.take() {
@@ -290,6 +300,12 @@ impl ParquetTables {
         Arc::clone(&self.stats)
     }
 
+    /// Where fields are declared while the tables are written.
+    #[must_use]
+    pub fn declared(&self) -> Declared {
+        self.declared.clone()
+    }
+
     /// After a failure nothing more is taken: what is open is in doubt.
     fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.is_poisoned {
@@ -357,8 +373,16 @@ impl EventLane {
 }
 
 impl EventTable {
-    fn new(encoder: EventEncoder) -> Self {
-        Self { encoder, lanes: Vec::new(), by_folder: BTreeMap::new(), by_name: BTreeMap::new() }
+    /// The table with all columns that are declared by now; they are written down.
+    fn open(folder: &Folder, declared: &Declared) -> Result<Self> {
+        let typed = catalog::settle(folder, declared)?;
+        Ok(Self {
+            encoder: EventEncoder::new(TypedPaths::new(&typed.declared), &typed.specs),
+            typed_columns: typed.declared.len(),
+            lanes: Vec::new(),
+            by_folder: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+        })
     }
 
     fn lane(&mut self, date: &str, folder: String) -> usize {

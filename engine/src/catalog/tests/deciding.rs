@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::catalog::slots::Slots;
-use crate::catalog::{FolderPackage, NotDeployed};
+use crate::catalog::{Admission, FolderPackage, NotAdmitted, NotDeployed};
 use crate::matcher::CHANGE_EPOCHS;
+use std::sync::Mutex;
 
 const SHOP: &str = "com.example.shop";
 const WRONG: &str = "any where nothing == 1";
@@ -33,21 +34,76 @@ fn a_package_with_an_error_is_refused_whole_and_the_running_one_stays() {
     assert_eq!(life.end(), ["com.example.shop/each a 1: 1"]);
 }
 
+fn typed(kind: &str) -> Deployment {
+    let mut package = package(&[("each", EACH)]);
+    let types = format!("[types]\ndata.price = \"{kind}\"\n");
+    package.files.insert("package.toml".into(), types.into());
+    package
+}
+
 #[test]
 fn a_package_that_contradicts_another_is_refused() {
     let life = life(&SimDisk::default());
-    let typed = |kind: &str| {
-        let mut package = package(&[("each", EACH)]);
-        let types = format!("[types]\ndata.price = \"{kind}\"\n");
-        package.files.insert("package.toml".into(), types.into());
-        package
-    };
     life.deployer.deploy(key(SHOP, None), typed("integer")).expect("deployed");
     for name in ["com.example.a", "com.example.z"] {
         let refused = life.deployer.deploy(key(name, None), typed("string"));
         assert!(matches!(refused, Err(NotDeployed::Wrong(_))), "{name}: {refused:?}");
     }
     life.deployer.deploy(key("com.example.a", None), typed("integer")).expect("deployed");
+}
+
+/// Wants `data.price` to be no text, and notes what stands, as `before -> now`.
+#[derive(Debug, Default)]
+struct NoText(Mutex<Vec<String>>);
+
+impl Admission for NoText {
+    fn admit(&self, before: &RuleSet, wanted: &RuleSet) -> Result<(), NotAdmitted> {
+        let is_text = |rules: &RuleSet| types(rules).contains("string");
+        if is_text(before) || !is_text(wanted) {
+            return Ok(());
+        }
+        Err(NotAdmitted { code: "text", message: "no text".to_owned(), help: "a number" })
+    }
+
+    fn stand(&self, before: &RuleSet, now: &RuleSet) {
+        self.0.lock().expect("no panic").push(format!("{} -> {}", types(before), types(now)));
+    }
+}
+
+fn types(rules: &RuleSet) -> String {
+    let types: Vec<_> = rules.types.iter().map(|(_, kind)| kind.as_str()).collect();
+    types.join(" ")
+}
+
+#[test]
+fn who_must_admit_a_package_is_asked_before_it_is_written_and_told_behind() {
+    let disk = SimDisk::default();
+    let life = life(&disk);
+    let asked = Arc::new(NoText::default());
+    let admitting = |life: &Life| {
+        let standing = life.log.standing().clone();
+        let deployer = Deployer::new(Arc::clone(&life.log.0) as _, event_compiler(), standing);
+        deployer.admitting(Arc::clone(&asked) as _)
+    };
+    let told = || std::mem::take(&mut *asked.0.lock().expect("no panic"));
+    let first = admitting(&life);
+    let deploy = |name: &str, kind: &str| first.deploy(key(name, None), typed(kind)).map(drop);
+    deploy(SHOP, "integer").expect("admitted");
+    assert_eq!(told(), [" -> ", " -> integer"]);
+    let before = life.log.durable();
+    let refused = deploy(SHOP, "string").expect_err("a text");
+    assert!(matches!(&refused, NotDeployed::NotAdmitted(why) if why.code == "text"), "{refused:?}");
+    assert_eq!((refused.to_string().as_str(), told()), ("no text", vec![]));
+    assert_eq!(life.log.durable(), before, "nothing was written");
+    assert_eq!(first.compiled().rules.types.len(), 1, "what ran runs on");
+    life.log.close();
+    let refused = deploy(SHOP, "float");
+    assert!(matches!(refused, Err(NotDeployed::Log(_))), "{refused:?}");
+    assert_eq!(told(), Vec::<String>::new(), "it stands nowhere");
+    drop(first);
+    life.end();
+    drop(admitting(&self::life(&disk)));
+    assert_eq!(told(), [" -> integer"], "told anew after a restart");
 }
 
 #[test]

@@ -7,12 +7,31 @@ use beckon_engine::model::{EpochOutput, Value};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use std::fs::File;
+use std::path::{Path, PathBuf};
+
+fn column((path, kind): &(&str, ColumnType)) -> TypedColumn {
+    TypedColumn { path: (*path).into(), kind: *kind }
+}
 
 fn config(columns: &[(&str, ColumnType)]) -> ParquetConfig {
-    let column =
-        |(path, kind): &(&str, ColumnType)| TypedColumn { path: (*path).into(), kind: *kind };
     let typed_columns = columns.iter().map(column).collect();
     ParquetConfig { typed_columns, ..ParquetConfig::default() }
+}
+
+/// The typed columns of each file with events, in the order that it has them in.
+fn typed_columns(directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    super::collect(&directory.join("events"), &mut files);
+    files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    let of_file = |path: &PathBuf| {
+        let reader = SerializedFileReader::new(File::open(path).expect("a file"));
+        let reader = reader.expect("Parquet");
+        let fields = reader.metadata().file_metadata().schema().get_fields().iter();
+        let names: Vec<&str> =
+            fields.map(|field| field.name()).filter(|name| name.starts_with("data_")).collect();
+        names.join(" ")
+    };
+    files.iter().map(of_file).collect()
 }
 
 fn priced(seq: u64) -> EpochOutput {
@@ -94,6 +113,98 @@ fn there_are_so_many_typed_columns_and_no_more() {
     let over = ParquetConfig { typed_columns_max: 2, ..config(&[("data.c", ColumnType::Number)]) };
     let opened = ParquetTables::open(folder.path(), over);
     assert!(matches!(opened, Err(ParquetError::TooManyColumns { found: 3, max: 2 })));
+}
+
+#[test]
+fn a_field_is_declared_while_the_tables_are_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut tables = open(folder.path(), config(&[("data.price", ColumnType::Number)]));
+    let declared = tables.declared();
+    tables.write(&priced(1)).expect("written");
+    declared.declare(&column(&("data.gift", ColumnType::Boolean))).expect("declared");
+    declared.declare(&column(&("data.price", ColumnType::Number))).expect("it stands");
+    assert_eq!(written_down(folder.path()), ["data.price"], "the open round goes on without it");
+    for number in [2, 3] {
+        tables.write(&priced(number)).expect("written");
+        assert_eq!(
+            written_down(folder.path()),
+            ["data.price", "data.gift"],
+            "before its file ends"
+        );
+    }
+    tables.finish().expect("finished");
+    assert_eq!(typed_columns(folder.path()), ["data_price", "data_price data_gift"]);
+    let found = rows(folder.path(), "events");
+    assert_eq!(found.len(), 3, "a round that ends for it loses no row");
+    assert!(found[1..].iter().all(|row| row["data_gift"] == Field::Bool(true)), "{found:?}");
+}
+
+/// The fields that `columns.json` has, in its order.
+fn written_down(directory: &Path) -> Vec<String> {
+    let text = std::fs::read(directory.join("_manifest/columns.json")).expect("the columns");
+    let catalog: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let typed = catalog["typed"].as_array().expect("a list").iter();
+    typed.map(|column| column["path"].as_str().expect("a path").to_owned()).collect()
+}
+
+#[test]
+fn a_declared_contradiction_is_refused_and_the_column_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = ParquetConfig { typed_columns_max: 2, ..config(&[]) };
+    let mut tables = open(folder.path(), config);
+    let declared = tables.declared();
+    let number = column(&("data.price", ColumnType::Number));
+    declared.check(std::slice::from_ref(&number)).expect("it is free");
+    declared.check(&[column(&("data.price", ColumnType::String))]).expect("nothing was declared");
+    declared.declare(&number).expect("declared");
+    for wanted in [("data.price", ColumnType::String), ("data.Price", ColumnType::Number)] {
+        let wanted = column(&wanted);
+        for refused in [declared.check(std::slice::from_ref(&wanted)), declared.declare(&wanted)] {
+            let Err(error @ ParquetError::Contradiction { .. }) = refused else {
+                panic!("{refused:?}")
+            };
+            assert!(error.to_string().contains("`data.price` as float"), "{error}");
+        }
+    }
+    let [one, other] = ["data.a", "data.b"].map(|path| column(&(path, ColumnType::String)));
+    let too_many = declared.check(&[one.clone(), other.clone()]);
+    assert!(matches!(too_many, Err(ParquetError::TooManyColumns { found: 3, max: 2 })));
+    declared.declare(&one).expect("there is room");
+    assert!(matches!(declared.declare(&other), Err(ParquetError::TooManyColumns { .. })));
+    tables.write(&priced(1)).expect("written");
+    tables.finish().expect("finished");
+    assert_eq!(typed_columns(folder.path()), ["data_price data_a"]);
+    assert_eq!(rows(folder.path(), "events")[0]["data_price"], Field::Double(1.5));
+}
+
+/// A package declares its fields anew at each start, in the order of its own.
+#[test]
+fn columns_keep_their_order_over_restarts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [price, gift, name] = [
+        ("data.price", ColumnType::Number),
+        ("data.gift", ColumnType::Boolean),
+        ("data.name", ColumnType::String),
+    ]
+    .map(|declared| column(&declared));
+    let lives = [vec![&price], vec![&gift, &price], vec![&name, &gift, &price]];
+    for (number, life) in (1..).zip(&lives) {
+        let mut tables = open(folder.path(), ParquetConfig::default());
+        let declared = tables.declared();
+        for column in life {
+            declared.declare(column).expect("it stands or is new");
+        }
+        let retyped = column(&("data.price", ColumnType::Integer));
+        assert!(declared.check(&[retyped]).is_err(), "also if no package declares it any more");
+        tables.write(&priced(number)).expect("written");
+        tables.finish().expect("finished");
+    }
+    // Those of a replay are there when it opens the tables.
+    let of_replay =
+        config(&[("data.name", ColumnType::String), ("data.price", ColumnType::Number)]);
+    write_all(folder.path(), of_replay, &[priced(4)]);
+    let all = "data_price data_gift data_name";
+    assert_eq!(typed_columns(folder.path()), ["data_price", "data_price data_gift", all, all]);
 }
 
 /// Names and types that readers rely on. A change here that is not a new line is a break.

@@ -7,7 +7,9 @@ use super::open;
 use crate::parquet::catalog;
 use crate::parquet::folder::Folder;
 use crate::parquet::manifest::{FileEntry, Manifest, RoundEntry};
-use crate::parquet::{ColumnType, ParquetConfig, ParquetError, ParquetTables, TypedColumn};
+use crate::parquet::{
+    ColumnType, Declared, ParquetConfig, ParquetError, ParquetTables, TypedColumn,
+};
 use beckon_engine::disk::RealDisk;
 use beckon_engine::model::{Epoch, LogSeq};
 use beckon_engine::outbox::Position;
@@ -63,7 +65,7 @@ fn version_1_is_written_and_read() {
     for number in [1, 2] {
         manifest.commit(round(number)).expect("committed");
     }
-    catalog::settle(&on_disk(folder.path()), &config()).expect("settled");
+    catalog::settle(&on_disk(folder.path()), &Declared::new(&config())).expect("settled");
     check_fixture("parquet-rounds-v1.txt", &folder.path().join(ROUNDS));
     check_fixture("parquet-columns-v1.json", &folder.path().join(COLUMNS));
 
@@ -76,7 +78,7 @@ fn version_1_is_written_and_read() {
     copy("parquet-columns-v1.json", COLUMNS);
     let tables = open(old.path(), ParquetConfig::default());
     assert_eq!(tables.durable(), Some(Position { epoch: Epoch(29), seq: LogSeq(29) }));
-    let kept = catalog::settle(&on_disk(old.path()), &ParquetConfig::default());
+    let kept = catalog::settle(&on_disk(old.path()), &Declared::new(&ParquetConfig::default()));
     let kept = kept.expect("settled");
     assert_eq!(kept.declared, config().typed_columns);
 }

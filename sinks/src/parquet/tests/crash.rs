@@ -3,11 +3,12 @@
 //! A run of several rounds over two days is cut at each of its changes - a file made, written or
 //! synced, a name given, a folder synced. The process alone ends, or the machine with it, and then of
 //! what was not synced a part survives. Readers see finished files only, with all that was told to be
-//! durable; recovery, which is cut too, goes on to every row once.
+//! durable; recovery, which is cut too, goes on to every row once. In the midst of it a field is
+//! declared: no file has its column before that is written down.
 
-use super::read::{long, rows, sequences};
+use super::read::{Row, long, rows, sequences};
 use super::{DAY_MS, NOON, epoch};
-use crate::parquet::{ParquetConfig, ParquetError, ParquetTables};
+use crate::parquet::{ColumnType, ParquetConfig, ParquetError, ParquetTables, TypedColumn};
 use beckon_engine::disk::{Disk, SimDisk};
 use beckon_engine::model::{Epoch, EpochOutput};
 use std::path::Path;
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 
 /// Where the tables lie.
 pub(super) const DIR: &str = "reports";
+
+/// The epoch that finds `data.n` declared.
+const DECLARED: Epoch = Epoch(5);
 
 /// Epochs of two rows each, and whether a round ends behind each.
 fn outputs() -> [(EpochOutput, bool); 5] {
@@ -33,6 +37,10 @@ fn follow(disk: &SimDisk, told: &mut Option<Epoch>) -> Result<(), ParquetError> 
     assert!(found >= *told, "{told:?} was told to be durable, and {found:?} is found");
     *told = found;
     for (output, is_end) in outputs().iter().filter(|(output, _)| Some(output.mark.epoch) > found) {
+        if output.mark.epoch >= DECLARED {
+            let column = TypedColumn { path: "data.n".into(), kind: ColumnType::Integer };
+            tables.declared().declare(&column)?;
+        }
         tables.write(output)?;
         if *is_end {
             tables.roll()?;
@@ -71,10 +79,22 @@ fn seen(disk: &SimDisk) -> [Vec<i64>; 2] {
     [sequences(folder.path(), "events"), epochs]
 }
 
+/// A restart that knows of no declaration goes on with the columns that files have.
+fn check_columns(disk: &SimDisk) {
+    let folder = dump(disk);
+    let has_column = |row: &Row| row.contains_key("data_n");
+    if rows(folder.path(), "events").iter().any(has_column) {
+        let columns = folder.path().join("_manifest/columns.json");
+        let columns = std::fs::read_to_string(columns).expect("written before the file");
+        assert!(columns.contains("data.n"), "a file has a column that is not written down");
+    }
+}
+
 /// Whoever reads the tables now finds whole files, no row twice, and all that was told.
 fn check_seen(disk: &SimDisk, told: Option<Epoch>) {
     // An epoch's second row has the number behind its own.
     let told = told.map_or(0, |epoch| i64::try_from(epoch.0).expect("small") + 1);
+    check_columns(disk);
     let [events, epochs] = seen(disk);
     for found in [&events, &epochs] {
         assert!(found.is_sorted_by(|one, next| one < next), "a row is there twice: {found:?}");

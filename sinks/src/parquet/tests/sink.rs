@@ -1,16 +1,17 @@
 //! The sink's loop: retries, rewinds, cursor, end.
 
 use super::crash::{DIR, dump};
-use super::read::sequences;
+use super::read::{rows, sequences};
 use super::{NOON, epoch, open};
 use crate::parquet::{
-    EpochSource, OutboxSource, ParquetConfig, ParquetStats, ParquetTables, SinkContext, SinkError,
-    SourceError, Stop, run,
+    ColumnType, EpochSource, OutboxSource, ParquetConfig, ParquetStats, ParquetTables, SinkContext,
+    SinkError, SourceError, Stop, TypedColumn, run,
 };
 use beckon_engine::clock::ManualClock;
 use beckon_engine::disk::{Disk, RealDisk, SimDisk};
 use beckon_engine::model::{Epoch, EpochOutput, ServerTimeMs};
 use beckon_engine::outbox::{Cursors, OpenOutbox, OutboxConfig, OutboxWriter, Position};
+use parquet::record::Field;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -126,6 +127,26 @@ fn a_failed_disk_is_tried_again_from_what_is_durable() {
     assert!(stats.errors.load(Relaxed) >= 1);
     assert_eq!(epochs(&told).last(), Some(&9));
     check_all_once(folder.path(), 5);
+}
+
+/// What was declared and is not in a file yet is not lost with what was open.
+#[test]
+fn a_declared_column_is_kept_over_a_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let column = |path: &str, kind| TypedColumn { path: path.into(), kind };
+    let tables = open(folder.path(), config());
+    let declared = tables.declared();
+    let mut source = Memory::new(3).with(2, || {
+        declared.declare(&column("data.n", ColumnType::Integer)).expect("declared");
+        Err(SourceError::Failed("flaky".into()))
+    });
+    let (ended, _) = run_sink(tables, &mut source, &Stop::default());
+    ended.expect("the source was closed");
+    check_all_once(folder.path(), 3);
+    let found = rows(folder.path(), "events");
+    let have = found.iter().filter(|row| row.get("data_n") == Some(&Field::Long(1)));
+    assert_eq!(have.count(), 2, "{found:?}");
+    assert!(declared.check(&[column("data.n", ColumnType::String)]).is_err());
 }
 
 #[test]
