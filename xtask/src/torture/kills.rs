@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Kills behind those that were asked for, at most.
 const MORE_KILLS_MAX: u32 = 20;
+/// A run lasts so long at least: a visit that is left is over four seconds later.
+const RUN_MIN: Duration = Duration::from_secs(8);
 
 /// When a kill comes.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,7 @@ impl Kills<'_> {
     /// # Errors
     /// When the server ends by itself, or nothing goes on.
     pub(super) fn run(&mut self, kills: u32) -> anyhow::Result<()> {
+        let begun = Instant::now();
         let mut moments: Vec<_> = SHARES.into_iter().cycle().zip(0..kills).collect();
         self.random.shuffle(&mut moments);
         for ((moment, _), kill) in moments.into_iter().zip(1_u32..) {
@@ -61,6 +64,9 @@ impl Kills<'_> {
         for kill in 1..=MORE_KILLS_MAX {
             let Some((moment, lack)) = self.lacks()? else { break };
             self.kill(moment, &format!("kill {kill} behind those, as {lack}"))?;
+        }
+        while begun.elapsed() < RUN_MIN {
+            self.wait_for(&self.tally.batches, 1)?;
         }
         self.wait_for(&self.tally.batches, 50)
     }
