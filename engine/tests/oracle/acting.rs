@@ -1,7 +1,7 @@
 //! What a rule file says of when its matches act: drawn at random, as text for the engine and as
 //! plain numbers for the model.
 
-use super::rules::{query, rule_file};
+use super::rules::{keys, query, rule_file};
 use proptest::prelude::*;
 
 const DAY_MIN: i64 = 24 * 60;
@@ -75,6 +75,11 @@ impl Hours {
 }
 
 impl Acting {
+    /// Without what goes by visitor.
+    fn of_no_visitor(self) -> Self {
+        Self { cooldown_ms: None, holdout: 0.0, ..self }
+    }
+
     /// Its keys in the rule file, and its action.
     fn texts(&self) -> (String, String) {
         let Self { is_enabled, kind, priority, hours, cooldown_ms, holdout } = self;
@@ -87,7 +92,9 @@ impl Acting {
         if let Some(cooldown_ms) = cooldown_ms {
             keys.push_str(&format!("cooldown = \"{cooldown_ms}ms\"\n"));
         }
-        keys.push_str(&format!("holdout = {holdout:?}\n"));
+        if *holdout > 0.0 {
+            keys.push_str(&format!("holdout = {holdout:?}\n"));
+        }
         let endpoint = if *kind == "webhook" { "endpoint = \"crm\"\n" } else { "" };
         (keys, format!("type = \"{kind}\"\n{endpoint}"))
     }
@@ -139,16 +146,19 @@ fn matching() -> impl Strategy<Value = String> {
     prop_oneof![1 => query(), 1 => often.prop_map(str::to_owned)]
 }
 
-/// One to six rules of two packages, in which the names are the same.
+/// Whether keys say that the events of several visitors are seen together.
+fn is_shared(keys: &str) -> bool {
+    ["site", "global"].iter().any(|window| keys.contains(&format!("window = \"{window}\"")))
+}
+
+/// One to six rules of two packages, in which the names are the same, on all windows.
 pub(crate) fn acting_rules() -> impl Strategy<Value = Vec<ActingRule>> {
-    let keys = (prop::bool::weighted(0.4), prop::bool::weighted(0.2));
-    prop::collection::vec((matching(), keys, acting()), 1..7).prop_map(|rules| {
+    prop::collection::vec((matching(), keys(), acting()), 1..7).prop_map(|rules| {
         let numbered = rules.into_iter().enumerate();
-        let rule = |(index, (query, (fires_once, is_final), acting)): (usize, (String, _, _))| {
-            let fire = if fires_once { "once" } else { "every" };
-            let emit = if is_final { "final" } else { "early" };
-            let (keys, action) = Acting::texts(&acting);
-            let keys = format!("fire = \"{fire}\"\nemit = \"{emit}\"\n{keys}");
+        let rule = |(index, (query, keys, acting)): (usize, (String, String, Acting))| {
+            let acting = if is_shared(&keys) { acting.of_no_visitor() } else { acting };
+            let (acting_keys, action) = acting.texts();
+            let keys = keys + &acting_keys;
             let name = format!("rule-{}", index / 2);
             let text = rule_file(&name, &query, &keys, &action);
             let package = PACKAGES[index % 2];
@@ -156,6 +166,15 @@ pub(crate) fn acting_rules() -> impl Strategy<Value = Vec<ActingRule>> {
         };
         numbered.map(rule).collect()
     })
+}
+
+/// The texts of rules, by package.
+pub(crate) fn packaged(rules: &[ActingRule]) -> Vec<(&'static str, Vec<String>)> {
+    let of = |package| {
+        let of_package = rules.iter().filter(|rule| rule.package == package);
+        (package, of_package.map(|rule| rule.text.clone()).collect())
+    };
+    PACKAGES.map(of).to_vec()
 }
 
 pub(crate) const PACKAGES: [&str; 2] = ["com.example.one", "com.example.two"];

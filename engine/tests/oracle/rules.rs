@@ -139,7 +139,7 @@ pub(crate) fn query() -> impl Strategy<Value = String> {
 }
 
 /// The keys of a rule file that decide what matches, in its window.
-fn keys() -> impl Strategy<Value = String> {
+pub(crate) fn keys() -> impl Strategy<Value = String> {
     let window = prop_oneof![
         1 => Just("visit"),
         1 => prop::sample::select(&["visitor", "user", "user", "site", "global"][..]),

@@ -2,6 +2,7 @@
 //! behind one epoch after the other, says what the one would have said that took them, byte for byte,
 //! with another number of workers too; and it shows the same counts live.
 
+use super::acting::{acting_rules, packaged};
 use super::*;
 use beckon_engine::dataflow::Behind;
 use beckon_engine::live::{LiveConfig, LiveCount};
@@ -167,12 +168,20 @@ const BEFORE: EpochMark = EpochMark {
     watermark: EventTimeMs::MIN,
 };
 
+/// Rules whose matches act as they come, and rules that are held up by what went before.
+fn texts() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
+    prop_oneof![
+        rules::rules().prop_map(|texts| vec![("com.example.oracle", texts)]),
+        acting_rules().prop_map(|rules| packaged(&rules)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases() / 4, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_that_is_restored_goes_on_as_if_nothing_had_been(
-        texts in rules::rules(),
+        texts in texts(),
         drafts in prop::collection::vec(stream::draft(), 1..60),
         kept_max in prop::sample::select(KEPT_MAX),
         window_max in prop::sample::select(&[2_u32, 1_000][..]),
@@ -180,7 +189,7 @@ proptest! {
         workers in prop::sample::select(&[(1_usize, 2_usize), (2, 1), (2, 3), (1, 1)][..]),
     ) {
         let config = MatcherConfig { window_events_max: window_max, ..matcher_config(kept_max) };
-        let setup = Setup { rules: compiled(&texts), config };
+        let setup = Setup { rules: packages(&texts), config };
         let epochs = stream::epochs(&drafts);
         let ((whole, open, counts), taken) = setup.taking(&epochs, round, workers.0);
         let through = taken.all().values().map(|piece| piece.epoch).max();

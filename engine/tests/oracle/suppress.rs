@@ -1,9 +1,10 @@
 //! What suppression says of each match, against a model that looks through all that was said.
 //!
 //! The model knows the rule files' keys and the epochs with their net matches, as the outbox has
-//! them; that the matches are the right ones is the business of the other tests.
+//! them; that the matches are the right ones is the business of the other tests. A match of any window
+//! is that of one visitor, and what is corrected stays with who had it.
 
-use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules};
+use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules, packaged};
 use super::{cases, engine, matcher_config, packages, stream};
 use beckon_engine::log::PauseKey;
 use beckon_engine::model::{
@@ -23,15 +24,26 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// How often each reason comes up in the 2,000 cases of the ordinary tests, at least: about half of
 /// what was counted.
 const REASONS_MIN: [(SuppressReason, usize); 9] = [
-    (SuppressReason::Disabled, 450),
-    (SuppressReason::Paused, 400),
-    (SuppressReason::Holdout, 1_200),
-    (SuppressReason::Schedule, 1_100),
-    (SuppressReason::Once, 40),
-    (SuppressReason::Cooldown, 900),
-    (SuppressReason::Limit, 900),
-    (SuppressReason::Priority, 1_000),
-    (SuppressReason::VisitEnded, 40),
+    (SuppressReason::Disabled, 430),
+    (SuppressReason::Paused, 280),
+    (SuppressReason::Holdout, 800),
+    (SuppressReason::Schedule, 900),
+    (SuppressReason::Once, 50),
+    (SuppressReason::Cooldown, 480),
+    (SuppressReason::Limit, 700),
+    (SuppressReason::Priority, 750),
+    (SuppressReason::VisitEnded, 130),
+];
+
+/// The same of each kind of window: what does not act, and what is corrected.
+const WINDOWS_MIN: [(&str, Op, usize); 7] = [
+    ("visit", Op::Suppress, 3_000),
+    ("visitor", Op::Suppress, 450),
+    ("user", Op::Suppress, 100),
+    ("site", Op::Suppress, 350),
+    ("global", Op::Suppress, 450),
+    ("site", Op::Correct, 6),
+    ("global", Op::Correct, 9),
 ];
 
 /// What does not stand in rule files.
@@ -143,7 +155,9 @@ impl Model<'_> {
             gone.into_iter().map(|fact| (self.reason_said(&fact), fact)).collect();
         gone.sort_by_key(|(reason, fact)| (*reason, fact.seq, fact.matched));
         for (reason, old) in gone {
-            match found.iter().position(|fact| fact.action == old.action) {
+            let is_another =
+                |fact: &ActionFact| fact.action == old.action && visitor(fact) == visitor(&old);
+            match found.iter().position(is_another) {
                 Some(place) => {
                     let fact = found.remove(place);
                     self.say(fact, Op::Correct, reason);
@@ -167,14 +181,14 @@ impl Model<'_> {
 
     /// What the last was that was said of a match.
     fn reason_said(&self, fact: &ActionFact) -> Option<SuppressReason> {
-        let mut said = self.said.iter().rev();
-        said.find(|said| said.fact.matched == fact.matched).expect("it was found before").reason
+        self.said_of(fact.matched, fact).reason
     }
 
-    /// A match that was found before.
-    fn fact(&self, id: MatchId) -> ActionFact {
-        let mut said = self.said.iter();
-        said.find(|said| said.fact.matched == id).expect("it was found before").fact.clone()
+    /// The same, by its id and a match of the same visitor.
+    fn said_of(&self, id: MatchId, other: &ActionFact) -> &Said {
+        let mut said = self.said.iter().rev();
+        let is_it = |said: &&Said| said.fact.matched == id && visitor(&said.fact) == visitor(other);
+        said.find(is_it).expect("it was found before")
     }
 
     fn rule(&self, fact: &ActionFact) -> &ActingRule {
@@ -261,7 +275,9 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
             rows.into_iter().map(|row| row.fact.clone()).collect()
         };
         let mut gone = facts(gone);
-        gone.extend(rows.iter().filter_map(|row| row.replaced).map(|old| model.fact(old)));
+        let replaced = |row: &ActionRow| Some(model.said_of(row.replaced?, &row.fact).fact.clone());
+        gone.extend(rows.iter().filter_map(replaced));
+        assert!(stays(&found, &gone), "an action went to another visitor: {output:#?}");
         let from = model.said.len();
         model.epoch(&output.mark, facts(found), gone);
         let said = rows.iter().map(|row| (row.fact.matched, row.op, row.fact.suppressed));
@@ -276,6 +292,15 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
     lines
 }
 
+/// Whether matches in place of others, with the same action, are of those who had it.
+fn stays(found: &[&ActionRow], gone: &[ActionFact]) -> bool {
+    found.iter().all(|row| {
+        let fact = &row.fact;
+        let mut had = gone.iter().filter(|gone| gone.action == fact.action).peekable();
+        had.peek().is_none() || had.any(|gone| visitor(gone) == visitor(fact))
+    })
+}
+
 #[test]
 fn suppression_says_what_the_model_says() {
     let mut runner = TestRunner::new(ProptestConfig {
@@ -285,13 +310,10 @@ fn suppression_says_what_the_model_says() {
         ..ProptestConfig::default()
     });
     let seen = Mutex::new(BTreeMap::<SuppressReason, usize>::new());
+    let of_windows = Mutex::new(BTreeMap::<(&str, Op), usize>::new());
     let drafts = prop::collection::vec(stream::draft(), 1..60);
     let ran = runner.run(&(acting_rules(), drafts, site()), |(rules, drafts, site)| {
-        let of = |package| {
-            let of_package = rules.iter().filter(|rule| rule.package == package);
-            (package, of_package.map(|rule| rule.text.clone()).collect())
-        };
-        let compiled = packages(&PACKAGES.map(of));
+        let compiled = packages(&packaged(&rules));
         let epochs = site.clocked(stream::epochs(&drafts));
         let said = |workers| {
             let setup = (matcher_config(500), site.suppressor(&compiled));
@@ -305,6 +327,10 @@ fn suppression_says_what_the_model_says() {
             }
         }
         prop_assert_eq!(lines, wanted);
+        for row in one.iter().flat_map(|output| &output.actions) {
+            let of = (row.fact.window.kind(), row.op);
+            *of_windows.lock().expect("no panic").entry(of).or_default() += 1;
+        }
         let two = said(2);
         let rows = |outputs: Vec<EpochOutput>| -> Vec<Vec<ActionRow>> {
             outputs.into_iter().map(|output| output.actions).collect()
@@ -319,5 +345,11 @@ fn suppression_says_what_the_model_says() {
     for (reason, min) in REASONS_MIN {
         let count = seen.get(&reason).copied().unwrap_or_default();
         assert!(cases() < 2_000 || count >= min, "{reason:?} not {min} times: {seen:?}");
+    }
+    let of_windows = of_windows.into_inner().expect("no panic");
+    println!("{seen:?} {of_windows:?} in {} cases", cases());
+    for (window, op, min) in WINDOWS_MIN {
+        let count = of_windows.get(&(window, op)).copied().unwrap_or_default();
+        assert!(cases() < 2_000 || count >= min, "{window} {op:?} not {min} times: {of_windows:?}");
     }
 }
