@@ -2,9 +2,10 @@
 
 mod naive;
 mod reasons;
+mod saved;
 mod state;
 
-use super::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor};
+use super::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor, visitor_partition};
 use crate::log::PauseKey;
 use crate::model::{
     ActionFact, ActionId, ActionRow, Epoch, EpochMark, EventTimeMs, Id, Instance, LogSeq, MatchId,

@@ -81,6 +81,17 @@ fn an_action_goes_once_even_when_it_is_taken_back() {
     assert_eq!(why(&mut stage, 4, &both), [None, once], "two matches of one action");
 }
 
+/// Also when another match of it, which did not act, came last.
+#[test]
+fn an_action_that_went_does_not_go_with_its_third_match() {
+    let mut stage = suppressor(SuppressConfig::default());
+    let first = fact("call", 1);
+    let once = Some(Why::Once);
+    assert_eq!(why(&mut stage, 0, std::slice::from_ref(&first)), [None]);
+    assert_eq!(why(&mut stage, 1, &[matched(2, &first)]), [once]);
+    assert_eq!(why(&mut stage, 2, &[matched(3, &first)]), [once]);
+}
+
 #[test]
 fn what_was_suppressed_does_not_count_as_gone() {
     let mut stage = suppressor(SuppressConfig::default());
