@@ -149,13 +149,10 @@ impl OpenWindow {
         self.state.windows = head;
         let standing = &mut self.state.late_mut().standing;
         let corrections = standing.correct(&rules, found, shared.horizon);
-        let Corrections { retracted, mut asserted } = corrections;
-        let was_said = |one: &&Found| one.fact.seq < shared.first_seq;
-        for one in &mut asserted {
-            let of_action = |gone: &&Found| gone.fact.action == one.fact.action;
-            if let Some(gone) = retracted.iter().filter(was_said).find(of_action) {
-                act_for(&mut one.fact, &gone.fact);
-            }
+        let Corrections { retracted, asserted } = corrections;
+        for gone in retracted.iter().filter(|one| one.fact.seq < shared.first_seq) {
+            let entry = shared.taken_back.entry(gone.fact.action);
+            entry.or_insert_with(|| gone.fact.clone());
         }
         shared.stats.stage.matches_retracted += retracted.len() as u64;
         out.extend(retracted.into_iter().map(|one| Effect::Match(one.fact, -1)));
@@ -163,10 +160,14 @@ impl OpenWindow {
         self.state.late_mut().settle(settled);
     }
 
-    /// Asserts matches, which stand until they are final.
+    /// Asserts matches, which stand until they are final. One with the action of a match that is taken
+    /// back in the same epoch corrects it, be it found now or once the mark has said the time.
     fn assert(&mut self, found: Vec<Found>, shared: &mut Shared, out: &mut Vec<Effect>) {
         let (horizon, max) = (shared.horizon, shared.config.rule_hits_max);
         for mut one in found {
+            if let Some(gone) = shared.taken_back.get(&one.fact.action) {
+                act_for(&mut one.fact, gone);
+            }
             one.fact.is_backfilled = is_backfilled(&shared.begins, &one);
             let is_over = self.state.late_mut().standing.push(one.clone(), horizon, max);
             shared.stats.stage.hits_over_limit += u64::from(is_over);

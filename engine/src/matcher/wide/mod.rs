@@ -41,8 +41,8 @@ use super::leaving::Leaving;
 use super::names::Names;
 use super::prepared::Prepared;
 use crate::model::{
-    EpochMark, EventRow, EventTimeMs, Flags, Instance, LogSeq, PARTITIONS, PartitionId, VisitorId,
-    WindowKey,
+    ActionFact, ActionId, EpochMark, EventRow, EventTimeMs, Flags, Instance, LogSeq, PARTITIONS,
+    PartitionId, VisitorId, WindowKey,
 };
 use crate::snapshot::Asleep;
 use crate::stage::{Effect, RuleBegin, RuleChange, StageStats};
@@ -50,6 +50,7 @@ use backfill::Backfilling;
 use beckon_rules::plan::{RuleSet, Window};
 use partition::Partition;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use window::Place;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -246,6 +247,8 @@ struct Shared {
     /// The windows are those of new rules, in the past: they say what is final only.
     is_past: bool,
     sites: Names<Arc<str>>,
+    /// What was said in epochs before and is taken back in this one.
+    taken_back: BTreeMap<ActionId, Box<ActionFact>>,
     stats: WideStats,
     /// Used again for each event.
     buffers: Buffers,
@@ -263,6 +266,7 @@ impl Wide {
             begins: Arc::default(),
             is_past: false,
             sites: Names::default(),
+            taken_back: BTreeMap::new(),
             stats: WideStats::default(),
             buffers: Buffers::default(),
         };
@@ -282,6 +286,7 @@ impl Wide {
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
         let Self { shared, partitions, leaving, asleep, .. } = self;
         shared.first_seq = mark.first_seq;
+        shared.taken_back.clear();
         inputs.sort_by_cached_key(WideInput::order);
         let mut ended = Vec::new();
         for input in inputs {
