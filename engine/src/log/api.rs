@@ -125,7 +125,11 @@ pub enum LogError {
         path: Box<str>,
     },
     /// A newer Beckon wrote it.
-    #[error("segment {segment} has version {version}, this beckon reads version {known}")]
+    #[error(
+        "segment {segment} has version {version} in its header (byte 0), this beckon reads version \
+         {known}: start the beckon that wrote it, or move the whole data folder and that of the \
+         reports away to start anew"
+    )]
     Version {
         /// The segment's file name.
         segment: Box<str>,
@@ -164,7 +168,10 @@ pub enum LogError {
         base: Box<str>,
     },
     /// A control record that this version cannot read.
-    #[error("epoch {0}: {1}")]
+    #[error(
+        "epoch {0}: {1}; start the beckon that wrote it (`beckon log inspect` shows which segment \
+         has the epoch)"
+    )]
     Control(Epoch, ControlError),
     /// The records asked for were deleted by retention.
     #[error("epoch {0} is no longer in the log")]

@@ -191,11 +191,33 @@ impl Recovery<'_> {
             return self.read_segment(file, info, is_last);
         }
         match self.find_digest(&info) {
-            Ok(about) => self.take_digest(info, about),
+            Ok(about) => {
+                if about.last.epoch > self.base {
+                    self.check_groups(file, &info)?;
+                }
+                self.take_digest(info, about)
+            }
             Err(flaw) => {
                 let segment = segment_name(number);
                 tracing::warn!(segment, %flaw, "it is read, because its digest cannot be used");
                 self.read_segment(file, info, is_last)
+            }
+        }
+    }
+
+    /// What the engine is going to read is whole: it is told before anything is acknowledged.
+    fn check_groups(&self, file: Box<dyn DiskFile>, info: &SegmentInfo) -> Result<(), LogError> {
+        let mut scan = GroupScan::new(file, &info.header);
+        loop {
+            match scan.next_group(info.bytes) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(ScanError::Io(source)) => {
+                    return Err(io_error(&segment_path(self.dir, info.number), source));
+                }
+                Err(ScanError::Flawed(stop, what)) => {
+                    return Err(damaged(&segment_name(info.number), stop.offset, what));
+                }
             }
         }
     }

@@ -33,7 +33,9 @@ fn a_segment_of_another_version_is_refused_and_stays() {
     let error = EmbeddedLog::open(setup(&disk).open).expect_err("refused");
     assert_eq!(
         error.to_string(),
-        "segment 0000000001.seg has version 2, this beckon reads version 1"
+        "segment 0000000001.seg has version 2 in its header (byte 0), this beckon reads version 1: \
+         start the beckon that wrote it, or move the whole data folder and that of the reports away \
+         to start anew"
     );
     assert_eq!(bytes_of(&disk, &segment()), bytes);
 }
