@@ -211,5 +211,16 @@ mod tests {
         let visit = VisitId(Id::Bits(0x44D2_5DDB_7817_4DEC_8F33_E28F_9642_8336));
         let again = VisitId(Id::from_hex("44d25ddb78174dec8f33e28f96428336").expect("hex"));
         assert_eq!(partition_of("shop", &visit), partition_of("shop", &again));
+        let text = VisitId(Id::from_text("session-1").expect("a text"));
+        let figures = [&visit, &text].map(|visit| {
+            (partition_of("shop", visit), visit.0.stable_hash(), window_hash("shop", &visit.0))
+        });
+        assert_eq!(
+            figures,
+            [
+                (PartitionId(232), 13_302_239_994_935_878_803, 14_104_843_240_504_223_464),
+                (PartitionId(219), 4_805_948_614_712_915_256, 3_831_697_556_572_732_123)
+            ]
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! u8  version (1)         u16 flags            u8  presence (bit 0 tie, 1 client timestamp)
 //! i64 timestamp ms        i64 server timestamp ms
-//! id event, id visit, id visitor, id page      u8 tag: 0 none, 1 then 16 bytes, 2 then u8 length, text
+//! id event, id visit, id visitor, id page      u8 tag: 0 none, 1 then 16 bytes, 2 then str
 //! str site, str name                           LEB128 length, UTF-8
 //! [zigzag tie] [zigzag client timestamp - timestamp]
 //! LEB128 count of fields, then for each: u8 code of a well-known name, or 0 and str; value
