@@ -22,7 +22,7 @@ mod tests {
     use super::*;
     use crate::normalise::{Agent, Context, Normaliser, Sender, Unproven};
     use beckon_engine::matcher::{Matcher, MatcherConfig};
-    use beckon_engine::model::{LogSeq, LoggedEvent, ServerTimeMs, Value};
+    use beckon_engine::model::{Id, LogSeq, LoggedEvent, ServerTimeMs, Value, VisitorId};
     use beckon_engine::stage::Stage;
     use beckon_rules::compile::compile;
     use beckon_rules::schema::Schema;
@@ -76,6 +76,32 @@ mod tests {
         // A visit begins with a made-up `VisitStarted`.
         assert_eq!((memory.visits, memory.events), (1, events + 1));
         memory.kept_bytes / memory.events
+    }
+
+    /// By it a person's records are found in the log to be erased.
+    #[test]
+    fn a_record_has_the_hash_of_its_visitor_or_else_of_its_visit() {
+        let hash = |visitor: Option<Id>| {
+            let event = Event { visitor: visitor.map(VisitorId), ..event() };
+            record_of(&event, &PackedFields::default()).visitor_hash
+        };
+        assert_eq!(hash(Some(Id::Bits(7))), Id::Bits(7).stable_hash());
+        assert_eq!(hash(None), event().visit.0.stable_hash());
+        assert_ne!(hash(None), hash(Some(Id::Bits(7))));
+    }
+
+    fn event() -> Event {
+        let context = Context {
+            site: &"shop".into(),
+            received: ServerTimeMs(1_700_000_100_000),
+            sent: None,
+            sender: Sender::Browser,
+            proven_visit: None,
+            unproven: Unproven::Match,
+            agent: Agent::Apart,
+            address: None,
+        };
+        Normaliser::default().event(&json(1), &context).expect("a valid event").event
     }
 
     #[test]

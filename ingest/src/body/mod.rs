@@ -145,17 +145,20 @@ pub fn one(text: &str) -> Result<Piece<'_>, SplitError> {
     scanner.value().and_then(|value| scanner.end().map(|()| value))
 }
 
-/// NDJSON, or `None` when the body does not look like it.
+/// NDJSON, or `None` when the body does not look like it: no line is an object, or the first one goes
+/// on behind its end as if the body were one value over several lines. It is an event that was cut off
+/// if two lines or more come behind it, all of them objects: those of one value end with a comma.
 fn lines(body: &[u8], events_max: usize) -> Option<Result<Batch<'_>, BodyError>> {
     let mut events = Vec::new();
     let mut objects = 0_usize;
+    let mut goes_on = false;
     for line in body.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii();
         if line.is_empty() {
             continue;
         }
-        if events.is_empty() && matches!(line.last(), Some(b'[' | b'{' | b',' | b':')) {
-            return None;
+        if events.is_empty() {
+            goes_on = matches!(line.last(), Some(b'[' | b'{' | b',' | b':'));
         }
         if events.len() >= events_max {
             return Some(Err(BodyError::TooManyEvents(events_max)));
@@ -170,7 +173,11 @@ fn lines(body: &[u8], events_max: usize) -> Option<Result<Batch<'_>, BodyError>>
             Err(_) => Piece { raw: line, text: "", depth: 0 },
         });
     }
-    let is_by_line = events.len() > 1 && objects > 0;
+    let is_by_line = if goes_on {
+        objects > 1 && objects == events.len() - 1
+    } else {
+        events.len() > 1 && objects > 0
+    };
     is_by_line.then(|| Ok(Batch { events, is_by_line, ..Batch::default() }))
 }
 
@@ -243,6 +250,10 @@ mod tests {
     fn lines_are_judged_one_by_one() {
         let batch = check("{\"a\":1}\n{\"b\":\nnonsense\n{}", &["{\"a\":1}", "", "nonsense", "{}"]);
         assert_eq!(batch.events[1].raw, b"{\"b\":");
+        let cut = check("{\"a\":\n{\"b\":1}\n{}", &["", "{\"b\":1}", "{}"]);
+        assert_eq!(cut.events[0].raw, b"{\"a\":");
+        check_refused(b"{\"events\":[\n{}", |error| matches!(error, BodyError::NotJson(_)));
+        check_refused(b"{\"a\":\n{}\n}}", |error| matches!(error, BodyError::NotJson(_)));
         let latin = Batch::cut(b"{}\n{\"a\":\"\xfc\"}\n{}", 4).expect("lines");
         assert_eq!(latin.events[1].text, "");
         assert_eq!(latin.events[1].raw, b"{\"a\":\"\xfc\"}");

@@ -214,6 +214,10 @@ impl Normaliser {
         context: &Context<'_>,
     ) -> Result<(), Rejection> {
         let mut data = data(wire.data.take())?;
+        if matches!(text("eventName", &wire.event_name)?, Some(system::SIGN_IN | system::USER_INFO))
+        {
+            require_user(&mut data)?;
+        }
         if let Some(url) = text("url", &wire.url)? {
             let clean = Address::clean(url, &self.query).map_err(|error| {
                 Rejection::field(RejectReason::BadUrl, "url", format_args!("url: {error}"))
@@ -389,6 +393,22 @@ fn data(value: Option<Value>) -> Result<Entries, Rejection> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Map(entries)) => Ok(entries),
         Some(_) => Err(wrong_type("data", "no object", "an object")),
+    }
+}
+
+/// Who signed in: the last `userID` counts, and an integer stands for its digits.
+fn require_user(data: &mut Entries) -> Result<(), Rejection> {
+    let user = data.iter_mut().rev().find(|(name, _)| &**name == "userID");
+    let Some((_, user)) = user else { return Err(missing("data.userID")) };
+    match user {
+        Value::Str(text) if !text.is_empty() => Ok(()),
+        Value::Int(number) => {
+            let digits = number.to_string();
+            *user = Value::Str(digits.into());
+            Ok(())
+        }
+        Value::Null | Value::Str(_) => Err(missing("data.userID")),
+        _ => Err(wrong_type("data.userID", "neither", "a text or an integer")),
     }
 }
 

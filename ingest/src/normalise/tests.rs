@@ -226,6 +226,28 @@ fn only_servers_verify_identities() {
 }
 
 #[test]
+fn who_signs_in_is_named() {
+    let site = site();
+    let judge = |name: &str, data: &str| {
+        let json = format!(r#"{{"eventName":"{name}","visitID":"{VISIT}","data":{data}}}"#);
+        let taken = Normaliser::default().event(&json, &context(&site));
+        taken.map(|taken| taken.event.fields).map_err(|error| error.to_string())
+    };
+    let user = |text: &str| Value::Map(vec![("userID".into(), Value::Str(text.into()))]);
+    for name in ["SignIn", "UserInfo"] {
+        for (data, expected) in [(r#"{"userID":"u"}"#, "u"), (r#"{"userID":17}"#, "17")] {
+            let fields = judge(name, data).expect("valid");
+            assert_eq!(fields.last(), Some(&("data".into(), user(expected))), "{data}");
+        }
+        for data in ["{}", r#"{"userID":""}"#, r#"{"userID":null}"#, r#"{"userID":[1]}"#] {
+            let error = judge(name, data).expect_err("nobody is named");
+            assert!(error.contains("data.userID"), "{data}: {error}");
+        }
+    }
+    judge("SignOut", "{}").expect("nobody has to be named");
+}
+
+#[test]
 fn agent_and_address_come_from_where_they_are_known() {
     let site = site();
     let normaliser = Normaliser::default();

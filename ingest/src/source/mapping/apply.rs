@@ -141,11 +141,7 @@ impl Mapper {
             Source::Field(field) => required(field, record)?,
         };
         let renamed = self.mapping.event_names.get(&*name).map_or(&*name, |ours| &**ours);
-        let length = renamed.chars().count();
-        if length == 0 || length > NAME_CHARS_MAX || renamed.chars().any(char::is_control) {
-            return Err(RecordError::Name);
-        }
-        Ok(renamed.into())
+        if is_event_name(renamed) { Ok(renamed.into()) } else { Err(RecordError::Name) }
     }
 
     fn timestamp(&self, record: &Record<'_>) -> Result<i64, RecordError> {
@@ -256,6 +252,12 @@ fn json_value(kind: FieldType, json: &serde_json::Value) -> Result<Option<Value>
         (FieldType::Bool, Json::Bool(bool)) => Some(Value::Bool(*bool)),
         _ => None,
     })
+}
+
+/// 1 to 100 characters, none of them a control.
+pub(super) fn is_event_name(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=NAME_CHARS_MAX).contains(&length) && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The mapping's TOML: shapes, defaults, and everything that can be wrong with it.
 
+use super::apply::is_event_name;
 use super::{Columns, MappedField, Mapping, MappingError, Origin, RecordFormat};
 use crate::source::SITE_DEFAULT;
 use crate::source::time::{TimeFormat, TimeFormatError, parse_duration};
+use beckon_engine::model::Id;
 use beckon_rules::schema::{FieldSpec, FieldType, UnknownFields};
 use beckon_rules::suggest::did_you_mean;
 use serde::Deserialize;
@@ -152,9 +154,27 @@ fn unknown_keys(table: &DeTable<'_>, findings: &mut Findings<'_>) {
             }
             ("event_name" | "window_key", Some(origin)) => {
                 known_only(origin, &["constant"], &format!("{}.", key.get_ref()), findings);
+                constant(key.get_ref(), origin, findings);
             }
             _ => {}
         }
+    }
+}
+
+/// What is the same for all events is judged once, here.
+fn constant(key: &str, origin: &DeTable<'_>, findings: &mut Findings<'_>) {
+    let Some((value, text)) =
+        origin.get("constant").and_then(|it| Some((it, it.get_ref().as_str()?)))
+    else {
+        return;
+    };
+    if key == "event_name" && !is_event_name(text) {
+        findings.add(value.span(), "an event's name has 1 to 100 characters, none a control");
+    }
+    if key == "window_key"
+        && let Err(error) = Id::from_text(text)
+    {
+        findings.add(value.span(), format!("window_key: {error}"));
     }
 }
 
@@ -275,6 +295,16 @@ mod tests {
         assert_eq!((&*mapping.site, mapping.visit_started), (SITE_DEFAULT, false));
         let none = Mapping::parse(&format!("{HEAD}inactivity = 'none'\n{TIME}")).expect("none");
         assert_eq!(none.inactivity, None);
+    }
+
+    #[test]
+    fn a_constant_is_judged_with_the_mapping() {
+        let long = "x".repeat(129);
+        let head =
+            format!("event_name = {{ constant = '' }}\nwindow_key = {{ constant = '{long}' }}\n");
+        check(&format!("{head}{TIME}"), &[(1, "1 to 100 characters"), (2, "window_key: ")]);
+        let head = "event_name = { constant = 'A' }\nwindow_key = { constant = '' }\n";
+        check(&format!("{head}{TIME}"), &[(2, "window_key: ")]);
     }
 
     #[test]
