@@ -4,8 +4,10 @@ use super::read::{file_rows, rows};
 use super::{NOON, epoch_of, event, open, row, write_all};
 use crate::parquet::{ColumnType, ParquetConfig, ParquetError, ParquetTables, TypedColumn};
 use beckon_engine::model::{EpochOutput, Value};
+use parquet::basic::{LogicalType, TimeUnit};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
+use parquet::schema::types::ColumnDescPtr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -212,22 +214,30 @@ fn columns_keep_their_order_over_restarts() {
 fn the_columns_are_these() {
     let folder = tempfile::tempdir().expect("a folder");
     write_all(folder.path(), ParquetConfig::default(), &[priced(1)]);
+    let tables = ["events", "visits", "actions", "epochs"];
+    let found: Vec<_> = tables.iter().flat_map(|table| columns(folder.path(), table)).collect();
+    let expected = include_str!("columns.txt");
+    assert_eq!(found.join("\n"), expected.trim_end());
+}
+
+/// Table, name and physical type of a table's columns, and of times what they are.
+fn columns(directory: &Path, table: &str) -> Vec<String> {
     let mut files = Vec::new();
-    super::collect(&folder.path().join("events"), &mut files);
+    super::collect(&directory.join(table), &mut files);
     let reader = SerializedFileReader::new(File::open(&files[0]).expect("a file"));
     let reader = reader.expect("Parquet");
-    let schema = reader.metadata().file_metadata().schema_descr();
-    let types: Vec<String> = schema
-        .columns()
-        .iter()
-        .map(|column| format!("{} {:?}", column.path().string(), column.physical_type()))
-        .collect();
-    let expected = include_str!("events_columns.txt");
-    assert_eq!(types.join("\n"), expected.trim_end());
-    let time = schema.columns().iter().find(|column| column.name() == "timestamp");
-    let logical = format!("{:?}", time.expect("a column").logical_type_ref());
-    assert!(logical.contains("is_adjusted_to_u_t_c: true"), "{logical}");
-    assert!(logical.to_lowercase().contains("micros"), "{logical}");
+    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
+    let line = |column: ColumnDescPtr| {
+        let time = match column.logical_type_ref() {
+            Some(LogicalType::Timestamp(time)) => match (time.is_adjusted_to_u_t_c, time.unit) {
+                (true, TimeUnit::MICROS) => " UTC microseconds",
+                _ => " another time",
+            },
+            _ => "",
+        };
+        format!("{table} {} {:?}{time}", column.path().string(), column.physical_type())
+    };
+    columns.into_iter().map(line).collect()
 }
 
 /// The first column as another version may have written it down.
