@@ -46,9 +46,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether a flag of the command line set a key.
-    pub(crate) fn is_flag(&self, key: &str) -> bool {
-        matches!(self.layers.origin(key), Origin::Flag(_))
+    /// Whether a flag or the environment says it: the person who starts the process.
+    pub(crate) fn is_told(&self, key: &str) -> bool {
+        matches!(self.layers.origin(key), Origin::Flag(_) | Origin::Environment(_))
     }
 
     /// Every value as (dotted key, TOML text, origin); write keys are secrets and left out.

@@ -52,6 +52,8 @@ impl Default for Profile {
 const CATEGORIES: &[&str] = &[
     "lamps", "chairs", "tables", "pricing", "delivery", "sale", "beds", "shelves", "rugs", "help",
 ];
+/// A bot has so many times the events of a visitor.
+const BOT_EVENTS: f64 = 10.0;
 const RECENT_EVENTS: usize = 64;
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                        Chrome/140.0.0.0 Safari/537.36";
@@ -148,11 +150,16 @@ impl Visitors {
     }
 
     fn step(&mut self, index: usize) -> Value {
-        let ends = self.random.f64() < 1.0 / self.profile.visit_events_mean.max(1.0);
-        if ends && !self.visits[index].is_bot && !self.visits[index].is_new {
+        let Visit { is_bot, is_new, .. } = self.visits[index];
+        let longer = if is_bot { BOT_EVENTS } else { 1.0 };
+        let ends = self.random.f64() < 1.0 / (longer * self.profile.visit_events_mean.max(1.0));
+        if ends && !is_new {
             let event = self.event(index, "VisitEnded", json!({}));
             self.visits[index] = self.new_visit();
-            return event;
+            // A bot goes without a word.
+            if !is_bot {
+                return event;
+            }
         }
         if self.visits[index].is_new {
             self.visits[index].is_new = false;
@@ -224,6 +231,10 @@ impl Visitors {
             "languageCode": "en-US",
         });
         event["data"] = data;
+        if visit.is_bot {
+            // A server key's event says its agent itself, each of them.
+            event["userAgent"] = BOT.into();
+        }
         event
     }
 }
@@ -248,12 +259,18 @@ mod tests {
 
     #[test]
     fn shares_are_near_what_the_profile_says() {
-        let profile = Profile { late_share: 0.1, duplicate_share: 0.1, ..Profile::default() };
+        let profile = Profile {
+            late_share: 0.1,
+            duplicate_share: 0.1,
+            visits_open: 100,
+            ..Profile::default()
+        };
         let mut visitors = Visitors::new(profile);
         let mut seen = std::collections::BTreeSet::new();
         let mut duplicates = 0;
         let mut newest = i64::MIN;
-        let mut late = 0;
+        let (mut late, mut bots) = (0, 0);
+        let mut visits = std::collections::BTreeSet::new();
         for _ in 0..20_000 {
             let event = visitors.next_event();
             if !seen.insert(event["eventID"].to_string()) {
@@ -263,8 +280,18 @@ mod tests {
             let timestamp = event["timestamp"].as_i64().expect("a number");
             late += i32::from(timestamp < newest.saturating_sub(10));
             newest = newest.max(timestamp);
+            if event["userAgent"].as_str() == Some(BOT) {
+                bots += 1;
+            } else {
+                visits.insert(event["visitID"].to_string());
+            }
         }
         assert!((1_800..2_200).contains(&duplicates), "{duplicates} duplicates");
         assert!((1_500..2_000).contains(&late), "{late} late");
+        // 2 visits of 100 with ten times the events: 17 % of all.
+        let events = seen.len() as f64;
+        assert!((0.1..0.25).contains(&(f64::from(bots) / events)), "{bots} of bots");
+        let mean = (events - f64::from(bots)) / visits.len() as f64;
+        assert!((10.0..14.0).contains(&mean), "{mean} events a visit");
     }
 }

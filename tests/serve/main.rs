@@ -193,7 +193,9 @@ fn the_demo_leaves_nothing_behind() {
 fn the_demo_keeps_what_lies_in_a_named_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = || Server::start(beckon(folder.path()), &["--demo", "--data", "kept"]);
-    let server = demo();
+    let mut by_environment = beckon(folder.path());
+    by_environment.env("BECKON_SERVER__DATA", "kept");
+    let server = Server::start(by_environment, &["--demo"]);
     let sent = server.ask("POST /v1/events", "", &event("AddToCart", 1)).expect("an answer");
     assert_eq!(server.stop().code, Some(0));
     assert_eq!(ids_in_parquet(&folder.path().join("kept"), "AddToCart"), sent.ids("ok"));
