@@ -6,8 +6,8 @@ use super::{Router, Wide, WideSetup};
 use crate::matcher::testing::{NONE_MADE_UP, Sample, text};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
 use crate::model::{
-    ActionFact, Epoch, EpochMark, EventTimeMs, Flags, Id, Instance, LogSeq, ServerTimeMs, VisitId,
-    VisitorId, WindowKey,
+    ActionFact, Epoch, EpochMark, EventTimeMs, Flags, Id, Instance, LogSeq, PARTITIONS,
+    PartitionId, ServerTimeMs, VisitId, VisitorId, WindowKey,
 };
 use crate::stage::{Effect, RuleChange, Stage};
 use crate::suppress::{SuppressConfig, SuppressRules};
@@ -100,6 +100,30 @@ impl Run {
         self
     }
 
+    /// Both parts of the second stage in their next life, behind a mark with this watermark.
+    fn restart(&mut self, texts: &[(&str, &str)], config: MatcherConfig, watermark: i64) {
+        let setup = WideSetup::new(&rules(texts), config).expect("a rule on another window");
+        let (mut router, mut wide) = (setup.router(), setup.stage());
+        let epoch = Epoch(self.seq);
+        for number in 0..PARTITIONS {
+            let partition = PartitionId(u8::try_from(number).expect("256 of them"));
+            let (mut senders, mut windows) = (Vec::new(), Vec::new());
+            self.router.save(partition, &mut senders);
+            self.wide.save(partition, &mut windows);
+            router.restore(&senders).expect("just saved");
+            wide.restore(partition, epoch, &windows).expect("just saved");
+        }
+        wide.shared.take_time(&EpochMark {
+            epoch,
+            first_seq: LogSeq(self.marked + 1),
+            last_seq: LogSeq(self.seq),
+            now: ServerTimeMs(0),
+            watermark: EventTimeMs(watermark),
+        });
+        wide.wake(epoch);
+        (self.router, self.wide) = (router, wide);
+    }
+
     /// The matches, where none was taken back.
     fn found(&self) -> impl Iterator<Item = &ActionFact> {
         self.said.iter().map(|(fact, sign)| {
@@ -164,6 +188,31 @@ fn the_visitor_of_a_match_is_that_of_the_visit_of_its_last_event() {
     run.mark(200);
     let visitors: Vec<_> = run.found().map(|fact| fact.visitor.clone()).collect();
     assert_eq!(visitors, [Some(visitor(7)), None]);
+}
+
+#[test]
+fn who_sends_is_known_behind_a_restart() {
+    let rules = [(AB, "window = \"site\"\nfire = \"every\"")];
+    let mut run = Run::new(&rules, NONE_MADE_UP);
+    run.event(&Sample::new("X", 0).visit(1).visitor(7));
+    run.event(&Sample::new("A", 1).visit(2).visitor(8)).mark(5);
+    run.restart(&rules, NONE_MADE_UP, 5);
+    run.event(&Sample::new("B", 2).visit(1)).mark(200);
+    let visitors: Vec<_> = run.found().map(|fact| fact.visitor.clone()).collect();
+    assert_eq!(visitors, [Some(visitor(7))]);
+}
+
+#[test]
+fn what_went_into_the_base_is_final_behind_a_restart() {
+    let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
+    let rules = [(AB, FINAL)];
+    let mut run = Run::new(&rules, config);
+    let sample = |name, time| Sample::new(name, time).visitor(7);
+    // The third moves the horizon up to the first.
+    run.event(&sample("A", 10)).event(&sample("A", 30)).event(&sample("A", 31)).mark(40);
+    run.restart(&rules, config, 40);
+    run.event(&sample("B", 5).visit(4)).mark(40);
+    assert_eq!(run.wide.stats().events_not_correctable, 1);
 }
 
 #[test]
