@@ -134,3 +134,122 @@ impl Collector for Figures {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beckon_engine::pipeline::Processed;
+    use beckon_engine::matcher::WideStats;
+    use beckon_engine::model::Epoch;
+    use beckon_engine::snapshot::SnapshotStats;
+    use beckon_engine::stage::StageStats;
+    use beckon_engine::suppress::SuppressStats;
+
+    /// Each a power of two, or of those that are summed two of them.
+    fn stats() -> PipelineStats {
+        let stage = StageStats {
+            visits_open: 1 << 1,
+            state_bytes: 1 << 2,
+            next_timer_ms: None,
+            events_matched: 1 << 3,
+            events_late: 1 << 4,
+            events_not_correctable: 1 << 5,
+            events_over_limit: 1 << 6,
+            visits_evicted: 1 << 7,
+            closed_visits_forgotten: 1 << 8,
+            kept_events_dropped: 1 << 9,
+            partials_dropped: 1 << 10,
+            absences_refused: 1 << 11,
+            hits_over_limit: 1 << 12,
+            events_unreadable: 1 << 13,
+            matches: 1 << 14,
+            backfills: 1 << 15,
+            backfills_partial: 1 << 16,
+            matches_retracted: 1 << 17,
+        };
+        let of_windows = StageStats {
+            state_bytes: 1 << 18,
+            events_matched: 1 << 19,
+            partials_dropped: 1 << 20,
+            absences_refused: 1 << 21,
+            hits_over_limit: 1 << 22,
+            matches: 1 << 23,
+            matches_retracted: 1 << 24,
+            ..StageStats::default()
+        };
+        let wide = WideStats {
+            windows_open: 1 << 25,
+            windows_forgotten: 1 << 26,
+            events_waiting: 1 << 27,
+            events_not_correctable: 1 << 28,
+            due: None,
+            stage: of_windows,
+        };
+        let suppress = SuppressStats {
+            visitors: 1 << 29,
+            visitors_forgotten: 1 << 30,
+            decisions_forgotten: 1 << 31,
+        };
+        let snapshots = SnapshotStats {
+            taken: 1 << 32,
+            abandoned: 1 << 33,
+            failed: 1 << 34,
+            through: Epoch(1 << 35),
+            bytes: 1 << 36,
+            pending: 1 << 37,
+        };
+        PipelineStats {
+            dataflow: DataflowStats { stage, wide, suppress, ..DataflowStats::default() },
+            processed: Processed { epoch: Epoch(1 << 38), ..Processed::default() },
+            ticks_asked: 1 << 39,
+            snapshots,
+        }
+    }
+
+    #[test]
+    fn each_figure_stands_under_its_name() {
+        let stats = stats();
+        let gauges = engine_gauges(&stats).into_iter();
+        let figures: Vec<_> = gauges.chain(engine_counters(&stats)).collect();
+        let bits = |value: u64| (0..64).filter(|bit| value >> bit & 1 == 1).collect::<Vec<u32>>();
+        let found: Vec<_> = figures.iter().map(|(name, _, value)| (*name, bits(*value))).collect();
+        let expected: &[(&str, &[u32])] = &[
+            ("engine_visits_open", &[1]),
+            ("engine_windows_open", &[25]),
+            ("engine_window_events_waiting", &[27]),
+            ("engine_state_bytes", &[2, 18]),
+            ("engine_epoch", &[38]),
+            ("engine_visitors", &[29]),
+            ("snapshot_epoch", &[35]),
+            ("snapshot_bytes", &[36]),
+            ("snapshot_pieces_pending", &[37]),
+            ("engine_events_matched", &[3]),
+            ("engine_window_events", &[19]),
+            ("engine_events_late", &[4]),
+            ("engine_events_not_correctable", &[5]),
+            ("engine_window_events_not_correctable", &[28]),
+            ("engine_events_over_limit", &[6]),
+            ("engine_visits_evicted", &[7]),
+            ("engine_closed_visits_forgotten", &[8]),
+            ("engine_windows_forgotten", &[26]),
+            ("engine_kept_events_dropped", &[9]),
+            ("engine_partials_dropped", &[10, 20]),
+            ("engine_results_over_limit", &[]),
+            ("engine_absences_refused", &[11, 21]),
+            ("engine_hits_over_limit", &[12, 22]),
+            ("engine_events_unreadable", &[13]),
+            ("engine_backfills", &[15]),
+            ("engine_backfills_partial", &[16]),
+            ("engine_matches", &[14, 23]),
+            ("engine_matches_retracted", &[17, 24]),
+            ("engine_visitors_forgotten", &[30]),
+            ("engine_decisions_forgotten", &[31]),
+            ("engine_ticks", &[39]),
+            ("snapshots", &[32]),
+            ("snapshots_abandoned", &[33]),
+            ("snapshots_failed", &[34]),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(name, bits)| (*name, bits.to_vec())).collect();
+        assert_eq!(found, expected);
+    }
+}
