@@ -376,7 +376,8 @@ fn step_csv(
 }
 
 /// An id of what has none: of the file's name, the line's number and its bytes. The bytes keep
-/// equally named files of two folders apart; one file given twice gives the same ids twice.
+/// equally named files of two folders apart, but for a line that is the same at the same place; one
+/// file given twice, from anywhere, gives the same ids twice.
 fn derived_id(id_name: &str, line: u64, bytes: &[u8]) -> u128 {
     hash_of(&[b"line of an input", id_name.as_bytes(), &line.to_le_bytes(), bytes])
 }
@@ -385,6 +386,7 @@ fn derived_id(id_name: &str, line: u64, bytes: &[u8]) -> u128 {
 mod tests {
     use super::*;
     use beckon_engine::model::Id;
+    use std::collections::BTreeSet;
     use std::io::Write;
     use std::path::PathBuf;
     use tempfile::TempDir;
@@ -441,6 +443,13 @@ mod tests {
         let first = ids(plain);
         assert_ne!(first[0], first[1]);
         assert_eq!(first, ids(packed));
+        // Another name, and the same name in another folder with other bytes, are other files.
+        let name = write(&folder, "b.log", format!("{LOG}\n{LOG}\n"));
+        let other = TempDir::new().expect("a folder");
+        let bytes = write(&other, "a.log", format!("{LOG}\n{LOG}\n").replace("/a ", "/b "));
+        let all: BTreeSet<_> =
+            [first, ids(name), ids(bytes)].into_iter().flatten().map(|id| id.to_string()).collect();
+        assert_eq!(all.len(), 6);
     }
 
     #[test]
