@@ -138,9 +138,9 @@ impl Collector for Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use beckon_engine::pipeline::Processed;
     use beckon_engine::matcher::WideStats;
     use beckon_engine::model::Epoch;
+    use beckon_engine::pipeline::Processed;
     use beckon_engine::snapshot::SnapshotStats;
     use beckon_engine::stage::StageStats;
     use beckon_engine::suppress::SuppressStats;
