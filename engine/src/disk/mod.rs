@@ -1,9 +1,9 @@
 //! The seam through which durable state reaches files.
 //!
 //! It is as small as what is durable allows - log, outbox, cursors, snapshots, Parquet tables - so that
-//! a simulated disk ([`SimDisk`]) can stand in and lose, tear and flip what a real one may. What it promises is what
-//! POSIX promises, no more: written bytes survive a crash after [`DiskFile::sync`], a new, renamed
-//! or removed name after [`Disk::sync_dir`]; before that any part of them may.
+//! a simulated disk ([`SimDisk`]) can stand in and lose, tear and flip what a real one may. What it
+//! promises is what POSIX promises, no more: written bytes survive a crash after [`DiskFile::sync`], a
+//! new, renamed or removed name after [`Disk::sync_dir`]; before that any part of them may.
 //!
 //! **Invariant:** a failed sync is final. The kernel may mark pages clean that it could not write,
 //! so trying again would succeed without anything being on disk; whoever sees the error stops.
@@ -16,6 +16,28 @@ pub use sim::SimDisk;
 
 use std::io;
 use std::path::Path;
+
+/// Replaces a file whole, or makes it: afterwards it has the old contents or the new ones, on disk. The
+/// new ones are written `beside` it, in the same folder; what a crash left there goes.
+///
+/// # Errors
+/// What the system says.
+///
+/// # Panics
+/// When `path` lies in no folder.
+pub fn replace_file(disk: &dyn Disk, path: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = match disk.create(beside) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(beside)?;
+            disk.create(beside)?
+        }
+        created => created?,
+    };
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    disk.rename(beside, path)?;
+    disk.sync_dir(path.parent().expect("a file lies in a folder"))
+}
 
 /// A place for files.
 pub trait Disk: Send + Sync + std::fmt::Debug {

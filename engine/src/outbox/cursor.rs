@@ -9,7 +9,7 @@
 //! ```
 
 use super::error::{OutboxError, io_error};
-use crate::disk::Disk;
+use crate::disk::{Disk, replace_file};
 use crate::log::Named;
 use crate::model::{Epoch, LogSeq};
 use crc32c::crc32c;
@@ -113,18 +113,7 @@ impl Cursors {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(UNFINISHED);
-        let unfinished = Path::new(&unfinished);
-        let file = match self.disk.create(unfinished) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.disk.remove(unfinished)?;
-                self.disk.create(unfinished)?
-            }
-            created => created?,
-        };
-        file.write_at(0, bytes)?;
-        file.sync()?;
-        self.disk.rename(unfinished, path)?;
-        self.disk.sync_dir(&self.dir)
+        replace_file(&*self.disk, path, Path::new(&unfinished), bytes)
     }
 }
 

@@ -26,7 +26,7 @@ pub use scope::{Scope, ScopeError};
 
 use crate::hex::hex;
 use beckon_engine::clock::Clock;
-use beckon_engine::disk::Disk;
+use beckon_engine::disk::{Disk, replace_file};
 use beckon_engine::model::{ServerTimeMs, SiteName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -334,13 +334,7 @@ impl TokenStore {
     fn write(&self, info: &TokenInfo) -> Result<(), TokenError> {
         let json = serde_json::to_vec_pretty(info).expect("texts and numbers have a JSON form");
         let path = self.dir.join(file_name(&info.id));
-        let unfinished = path.with_extension("new");
-        let written = self.disk.create(&unfinished).and_then(|file| {
-            file.write_at(0, &json)?;
-            file.sync()?;
-            self.disk.rename(&unfinished, &path)?;
-            self.disk.sync_dir(&self.dir)
-        });
+        let written = replace_file(&*self.disk, &path, &path.with_extension("new"), &json);
         written.map_err(|source| at(&path, source))
     }
 }

@@ -5,7 +5,7 @@
 
 use super::columns::Result;
 use super::error::ParquetError;
-use beckon_engine::disk::{Disk, DiskFile, DiskLock};
+use beckon_engine::disk::{Disk, DiskFile, DiskLock, replace_file};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,16 +92,9 @@ impl Folder {
 
     /// Replaces a file whole: afterwards it has the old contents or the new ones; durable.
     pub(super) fn replace(&self, name: &Path, contents: &[u8]) -> Result<()> {
-        let beside = name.with_extension("new");
-        if self.open(&beside)?.is_some() {
-            self.remove(&beside)?;
-        }
-        let path = self.at(&beside);
-        let file = self.create(&beside)?;
-        file.write_at(0, contents).map_err(ParquetError::io(&path))?;
-        sync_file(&*file, &path)?;
-        self.rename(&beside, name)?;
-        self.sync_folder(parent(name))
+        let path = self.at(name);
+        let replaced = replace_file(&*self.disk, &path, &path.with_extension("new"), contents);
+        replaced.map_err(ParquetError::io(&path))
     }
 
     /// Gives a file another name; durable with both folders.
