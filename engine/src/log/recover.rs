@@ -207,19 +207,11 @@ impl Recovery<'_> {
 
     /// What the engine is going to read is whole: it is told before anything is acknowledged.
     fn check_groups(&self, file: Box<dyn DiskFile>, info: &SegmentInfo) -> Result<(), LogError> {
-        let mut scan = GroupScan::new(file, &info.header);
-        loop {
-            match scan.next_group(info.bytes) {
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(()),
-                Err(ScanError::Io(source)) => {
-                    return Err(io_error(&segment_path(self.dir, info.number), source));
-                }
-                Err(ScanError::Flawed(stop, what)) => {
-                    return Err(damaged(&segment_name(info.number), stop.offset, what));
-                }
-            }
-        }
+        let checked = GroupScan::new(file, &info.header).check(info.bytes);
+        checked.map_err(|error| match error {
+            ScanError::Io(source) => io_error(&segment_path(self.dir, info.number), source),
+            ScanError::Flawed(stop, what) => damaged(&segment_name(info.number), stop.offset, what),
+        })
     }
 
     /// The digest of a segment, if it stands for it.

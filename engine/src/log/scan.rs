@@ -105,6 +105,12 @@ impl GroupScan {
         Ok(Some(GroupView { mark, offset, bytes: &self.buffer[start..self.at] }))
     }
 
+    /// Whether the file's first `end` bytes are whole groups.
+    pub(super) fn check(mut self, end: u64) -> Result<(), ScanError> {
+        while self.next_group(end)?.is_some() {}
+        Ok(())
+    }
+
     /// Reads up to the commit record; its mark, and the bytes of the whole group.
     fn check_group(&mut self, end: u64) -> Result<(CommitMark, usize), ScanError> {
         let mut length = 0;
