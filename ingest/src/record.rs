@@ -47,27 +47,32 @@ mod tests {
         event
     }
 
+    /// As a browser sends it.
+    fn event(normaliser: &Normaliser, number: u64) -> Event {
+        let context = Context {
+            site: &"shop".into(),
+            received: ServerTimeMs(1_700_000_100_000),
+            sent: None,
+            sender: Sender::Browser,
+            proven_visit: None,
+            unproven: Unproven::Match,
+            agent: Agent::Apart,
+            address: None,
+        };
+        normaliser.event(&json(number), &context).expect("a valid event").event
+    }
+
     /// What a visit of so many events keeps for each, as they come from a browser.
     fn kept_bytes(events: u64) -> u64 {
-        let (normaliser, site) = (Normaliser::default(), "shop".into());
+        let normaliser = Normaliser::default();
         let mut shared = vec![("ip".into(), Value::Str("192.0.2.0".into()))];
         normaliser.user_agents().parse(AGENT).push_fields(&mut shared);
         let shared = PackedFields::pack(&shared);
         let (rules, _) = compile(&[], &Schema::event());
         let mut matcher = Matcher::new(Arc::new(rules.expect("none")), MatcherConfig::default());
         for number in 0..events {
-            let context = Context {
-                site: &site,
-                received: ServerTimeMs(1_700_000_100_000),
-                sent: None,
-                sender: Sender::Browser,
-                proven_visit: None,
-                unproven: Unproven::Match,
-                agent: Agent::Apart,
-                address: None,
-            };
-            let taken = normaliser.event(&json(number), &context).expect("a valid event");
-            let RecordBody::Event(event) = record_of(&taken.event, &shared).body else {
+            let RecordBody::Event(event) = record_of(&event(&normaliser, number), &shared).body
+            else {
                 panic!("an event");
             };
             matcher.events(&[LoggedEvent { seq: LogSeq(number + 1), event }], &mut Vec::new());
@@ -81,27 +86,14 @@ mod tests {
     /// By it a person's records are found in the log to be erased.
     #[test]
     fn a_record_has_the_hash_of_its_visitor_or_else_of_its_visit() {
+        let event = event(&Normaliser::default(), 1);
         let hash = |visitor: Option<Id>| {
-            let event = Event { visitor: visitor.map(VisitorId), ..event() };
+            let event = Event { visitor: visitor.map(VisitorId), ..event.clone() };
             record_of(&event, &PackedFields::default()).visitor_hash
         };
         assert_eq!(hash(Some(Id::Bits(7))), Id::Bits(7).stable_hash());
-        assert_eq!(hash(None), event().visit.0.stable_hash());
+        assert_eq!(hash(None), event.visit.0.stable_hash());
         assert_ne!(hash(None), hash(Some(Id::Bits(7))));
-    }
-
-    fn event() -> Event {
-        let context = Context {
-            site: &"shop".into(),
-            received: ServerTimeMs(1_700_000_100_000),
-            sent: None,
-            sender: Sender::Browser,
-            proven_visit: None,
-            unproven: Unproven::Match,
-            agent: Agent::Apart,
-            address: None,
-        };
-        Normaliser::default().event(&json(1), &context).expect("a valid event").event
     }
 
     #[test]

@@ -329,12 +329,17 @@ fn integer(field: &str, slot: &Slot<'_>) -> Result<Option<i64>, Rejection> {
     }
 }
 
-fn event_name(slot: &Slot<'_>) -> Result<Box<str>, Rejection> {
-    let name = text("eventName", slot)?.ok_or_else(|| missing("eventName"))?;
+/// Whether a name is one of an event: 1 to 100 characters, none of them a control.
+pub(crate) fn is_event_name(name: &str) -> bool {
     // Bytes bound characters from above: the exact count is needed for long names only.
     let long =
         name.len() > EVENT_NAME_CHARACTERS_MAX && name.chars().count() > EVENT_NAME_CHARACTERS_MAX;
-    if name.is_empty() || long || name.chars().any(char::is_control) {
+    !name.is_empty() && !long && !name.chars().any(char::is_control)
+}
+
+fn event_name(slot: &Slot<'_>) -> Result<Box<str>, Rejection> {
+    let name = text("eventName", slot)?.ok_or_else(|| missing("eventName"))?;
+    if !is_event_name(name) {
         return Err(Rejection::field(
             RejectReason::BadEventName,
             "eventName",
@@ -408,7 +413,7 @@ fn require_user(data: &mut Entries) -> Result<(), Rejection> {
             Ok(())
         }
         Value::Null | Value::Str(_) => Err(missing("data.userID")),
-        _ => Err(wrong_type("data.userID", "neither", "a text or an integer")),
+        _ => Err(wrong_type("data.userID", "of another type", "a text or an integer")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Turns a record of a mapped source into an event.
 
 use super::{MappedField, Mapping, Origin};
+use crate::normalise::{EVENT_NAME_CHARACTERS_MAX, is_event_name};
 use crate::source::json::{TooDeep, value_of};
 use crate::source::record::{Cell, Header, Locator, MissingColumn, Record};
 use beckon_engine::model::{
@@ -10,8 +11,6 @@ use beckon_engine::model::{
 use beckon_rules::schema::FieldType;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-const NAME_CHARS_MAX: usize = 100;
 
 /// Why a record is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +23,9 @@ pub(crate) enum RecordError {
     Id { column: Box<str>, error: IdError },
     #[error("`{0}` is not a whole number")]
     Tie(Box<str>),
-    #[error("an event's name has 1 to {NAME_CHARS_MAX} characters and no control characters")]
+    #[error(
+        "an event's name has 1 to {EVENT_NAME_CHARACTERS_MAX} characters and no control characters"
+    )]
     Name,
     #[error(transparent)]
     Depth(#[from] TooDeep),
@@ -252,12 +253,6 @@ fn json_value(kind: FieldType, json: &serde_json::Value) -> Result<Option<Value>
         (FieldType::Bool, Json::Bool(bool)) => Some(Value::Bool(*bool)),
         _ => None,
     })
-}
-
-/// 1 to 100 characters, none of them a control.
-pub(super) fn is_event_name(name: &str) -> bool {
-    let length = name.chars().count();
-    (1..=NAME_CHARS_MAX).contains(&length) && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The mapping's TOML: shapes, defaults, and everything that can be wrong with it.
 
-use super::apply::is_event_name;
 use super::{Columns, MappedField, Mapping, MappingError, Origin, RecordFormat};
+use crate::normalise::is_event_name;
 use crate::source::SITE_DEFAULT;
 use crate::source::time::{TimeFormat, TimeFormatError, parse_duration};
 use beckon_engine::model::Id;
