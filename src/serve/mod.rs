@@ -102,8 +102,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In demo mode data goes to a temporary folder unless a flag or the environment names one. A configuration file in
-/// the working folder names that of a real site, where keyless events have no place.
+/// In demo mode data goes to a temporary folder unless a flag or the environment names one. A
+/// configuration file in the working folder names that of a real site, where keyless events have no
+/// place.
 fn demo_folder(loaded: &mut Loaded) -> anyhow::Result<Option<tempfile::TempDir>> {
     if !loaded.is_told("server.reports") {
         loaded.config.server.reports = None;
