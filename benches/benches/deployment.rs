@@ -6,13 +6,11 @@
 //! thread that measures: others may keep the machine busy. Several runs say more than one.
 
 use beckon_benches::cpu::cpu_time;
+use beckon_benches::deployments::{Deployments, percentile};
 use beckon_benches::visitors::{Visitors, rule};
-use beckon_engine::catalog::{Catalog, Compiler, event_compiler};
-use beckon_engine::log::{Control, Deployment, Owner, PackageKey, Standing};
 use beckon_engine::matcher::{CHANGE_EPOCHS, Matcher, MatcherConfig};
 use beckon_engine::model::{Epoch, EpochMark, EventTimeMs, LogSeq, ServerTimeMs};
-use beckon_engine::stage::{Effect, RuleChange, Stage};
-use beckon_engine::suppress::SuppressConfig;
+use beckon_engine::stage::{Effect, Stage};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,46 +23,6 @@ const FRESH: u64 = 100;
 /// Of the rules of [`rule`], the first ones.
 const HOT: u64 = 30;
 
-/// A catalog that follows deployments, each in an epoch of its own.
-struct Deployments {
-    compiler: Arc<Compiler>,
-    catalog: Catalog,
-    standing: Standing,
-}
-
-impl Deployments {
-    fn new() -> Self {
-        let compiler = event_compiler();
-        let suppress = SuppressConfig::default();
-        let catalog = Catalog::new(Arc::clone(&compiler), suppress).expect("a time zone");
-        Self { compiler, catalog, standing: Standing::default() }
-    }
-
-    /// What all workers take, and how long the feeder takes for it: the deployer has compiled the
-    /// package.
-    fn deploy(
-        &mut self,
-        name: &str,
-        rules: &[String],
-        mark: &EpochMark,
-    ) -> (Arc<RuleChange>, Duration) {
-        let file = |(number, text): (usize, &String)| {
-            (format!("r{number}.toml").into(), text.as_str().into())
-        };
-        let files = rules.iter().enumerate().map(file).collect();
-        let deployment =
-            Deployment { owner: Owner::Token, is_operator: true, by: "bench".into(), files };
-        let key = PackageKey { name: name.into(), site: None };
-        let control = Arc::new(Control::Deploy(key, Arc::new(deployment)));
-        self.standing.apply(&control);
-        let compiled = self.compiler.compile(&self.standing.packages);
-        assert!(compiled.broken.is_empty(), "{:?}", compiled.diagnostics);
-        let start = cpu_time();
-        let change = self.catalog.apply(mark, &[control]).expect("a change");
-        (change, cpu_time().saturating_sub(start))
-    }
-}
-
 fn mark(epoch: u64, visitors: &Visitors) -> EpochMark {
     let now = visitors.now();
     EpochMark {
@@ -74,11 +32,6 @@ fn mark(epoch: u64, visitors: &Visitors) -> EpochMark {
         now: ServerTimeMs(now.0),
         watermark: now,
     }
-}
-
-/// What so many in a hundred of the times do not exceed.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() - 1) * percent / 100]
 }
 
 fn main() {
@@ -92,7 +45,7 @@ fn main() {
 
 #[expect(clippy::print_stdout, reason = "criterion measures medians, not the longest")]
 fn measure(what: &str, standing: &[String], fresh: &[String]) {
-    let (mut deployments, mut visitors) = (Deployments::new(), Visitors::new(LIVE_VISITS));
+    let (mut deployments, mut visitors) = (Deployments::default(), Visitors::new(LIVE_VISITS));
     let before = EpochMark { watermark: EventTimeMs::MIN, ..mark(0, &visitors) };
     let (standing, _) = deployments.deploy("com.example.standing", standing, &before);
     let config = MatcherConfig { inactivity_ms: None, ..MatcherConfig::default() };

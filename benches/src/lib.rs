@@ -1,4 +1,5 @@
 //! What the benches share.
 
 pub mod cpu;
+pub mod deployments;
 pub mod visitors;
