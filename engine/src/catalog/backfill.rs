@@ -9,7 +9,7 @@ use super::Catalog;
 use super::held::Group;
 use crate::log::LogError;
 use crate::matcher::{BackfillStep, MatcherConfig, Past, Prepared};
-use crate::model::{Epoch, EpochInput, EpochMark, ServerTimeMs};
+use crate::model::{Epoch, EpochInput, EpochMark, PARTITIONS, ServerTimeMs};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,13 +25,21 @@ pub struct Backfiller {
     config: MatcherConfig,
     records_min: u64,
     running: Option<Backfill>,
+    ended: Vec<Ended>,
+}
+
+/// A stage 1 that is not read on, and how many of its partitions are free.
+#[derive(Debug)]
+struct Ended {
+    past: Past,
+    free: usize,
 }
 
 impl Backfiller {
     /// For windows of these bounds; reads at least so many records behind each epoch.
     #[must_use]
     pub fn new(config: MatcherConfig, records_min: u64) -> Self {
-        Self { config, records_min, running: None }
+        Self { config, records_min, running: None, ended: Vec::new() }
     }
 
     /// Whether a group is on its way.
@@ -50,13 +58,28 @@ impl Backfiller {
         catalog: &mut Catalog,
         ended: &EpochMark,
     ) -> Result<Option<BackfillStep>, LogError> {
+        self.free();
         let Some(running) = &mut self.running else { return Ok(None) };
         let step = running.step(ended, self.records_min)?;
         if step.caught_up.is_some() {
             catalog.caught_up(running.read_from.unwrap_or(running.start));
-            self.running = None;
+            self.end();
         }
         Ok(Some(step))
+    }
+
+    /// Its visits are as many as those that are open: they are freed one partition an epoch.
+    fn end(&mut self) {
+        let past = self.running.take().map(|ended| ended.past);
+        self.ended.extend(past.map(|past| Ended { past, free: 0 }));
+    }
+
+    fn free(&mut self) {
+        for Ended { past, free } in &mut self.ended {
+            past.free(*free);
+            *free += 1;
+        }
+        self.ended.retain(|ended| ended.free < usize::from(PARTITIONS));
     }
 
     /// The catalog changed: its group goes on, begins, or is gone. `open` opens the log at a place from
@@ -70,7 +93,7 @@ impl Backfiller {
         open: impl FnOnce(ServerTimeMs) -> Result<PastEpochs, LogError>,
     ) -> Result<(), LogError> {
         let Some((group, shown)) = catalog.group().zip(catalog.rules().backfill.as_ref()) else {
-            self.running = None;
+            self.end();
             return Ok(());
         };
         let rules = Arc::clone(&shown.rules);
@@ -79,7 +102,10 @@ impl Backfiller {
             Some(running) if running.number == group.number => {
                 running.past.take(rules, from(group));
             }
-            _ => self.running = Some(Backfill::new(group, rules, self.config, open)?),
+            _ => {
+                self.end();
+                self.running = Some(Backfill::new(group, rules, self.config, open)?);
+            }
         }
         Ok(())
     }

@@ -113,6 +113,8 @@ impl Catalog {
         }
         if is_other {
             change.begins = begins(&change, mark);
+        }
+        if is_other || is_caught_up {
             self.changing_until = Epoch(mark.epoch.0 + CHANGE_EPOCHS);
         }
         change.paused = Arc::new(self.standing.paused.clone());

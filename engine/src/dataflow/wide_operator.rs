@@ -82,7 +82,7 @@ impl Runner {
             self.wide.backfill(&step, is_own, &mut effects);
         }
         if let Some(change) = change {
-            self.wide.deploy(&change, &mut effects);
+            self.wide.deploy(&change);
         }
         Partitions::new(&self.shared, self.index, Part::Windows).give(
             &mark,

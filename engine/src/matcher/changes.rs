@@ -24,23 +24,28 @@ const SLICES: u64 = 4;
 /// Epochs behind the one of a deployment, until it has reached all visits and other windows.
 pub const CHANGE_EPOCHS: u64 = PARTITIONS as u64 * SLICES;
 
-/// The visits that have their turn behind the end of an epoch. In [`CHANGE_EPOCHS`] epochs each has one.
+/// The windows that have their turn behind the end of an epoch. In [`CHANGE_EPOCHS`] epochs each has one.
 #[derive(Clone, Copy, Debug)]
-struct Turn {
-    partition: usize,
+pub(super) struct Turn {
+    pub(super) partition: usize,
     slice: u64,
 }
 
 impl Turn {
     fn of(epoch: Epoch) -> Self {
-        let partitions = u64::from(PARTITIONS);
-        let partition = usize::try_from(epoch.0 % partitions).expect("below 256");
-        Self { partition, slice: epoch.0 / partitions % SLICES }
+        Self::nth(epoch.0)
     }
 
-    /// Whether a visit of the partition is one of them, by the hash of its window key; the lowest byte
-    /// of that is the partition.
-    fn has(self, hash: u64) -> bool {
+    /// One after the other.
+    pub(super) fn nth(number: u64) -> Self {
+        let partitions = u64::from(PARTITIONS);
+        let partition = usize::try_from(number % partitions).expect("below 256");
+        Self { partition, slice: number / partitions % SLICES }
+    }
+
+    /// Whether a window of the partition is one of them, by the hash of its key; the lowest byte of
+    /// that is the partition.
+    pub(super) fn has(self, hash: u64) -> bool {
         (hash >> 8) % SLICES == self.slice
     }
 }

@@ -36,6 +36,8 @@ pub struct MatcherConfig {
     pub windows_max: u64,
     /// A window of a visitor or user without events for so long is forgotten.
     pub window_memory_ms: i64,
+    /// Turns behind each epoch in which windows of new rules are joined with those of all others.
+    pub joins: u32,
     /// Join keys of one event at one step, where fields have several values; the rest is passed
     /// over.
     pub key_combinations_max: u32,
@@ -58,6 +60,7 @@ impl Default for MatcherConfig {
             window_events_max: 1_000,
             windows_max: 1_000_000,
             window_memory_ms: 90 * 24 * 60 * 60 * 1_000,
+            joins: 1,
             key_combinations_max: 64,
             makes_visit_started: true,
         }

@@ -35,6 +35,11 @@ impl Matcher {
             sum
         })
     }
+
+    /// Frees the visits of a virtual partition: no event comes any more.
+    pub(super) fn free(&mut self, partition: usize) {
+        self.partitions[partition] = None;
+    }
 }
 
 impl Visit {

@@ -32,6 +32,7 @@ pub(super) const NONE_MADE_UP: MatcherConfig = MatcherConfig {
     window_events_max: 1_000,
     windows_max: 256 * 100,
     window_memory_ms: 90 * 24 * 60 * 60 * 1_000,
+    joins: 1,
     key_combinations_max: 64,
     makes_visit_started: false,
 };

@@ -78,14 +78,14 @@ fn changing(
     rules: &[Lone],
     compiler: &Arc<Compiler>,
     epochs: &[EpochInput],
-    (workers, records_min): (usize, u64),
+    (workers, records_min, joins): (usize, u64, u32),
 ) -> Vec<EpochOutput> {
     let suppress = SuppressConfig::default();
     let mut catalog = Catalog::new(Arc::clone(compiler), suppress).expect("a time zone");
     let first = rules.iter().filter(|rule| matches!(rule.turn, Turn::Goes(_)));
     let first: Vec<_> = first.map(|rule| Arc::new(rule.comes())).collect();
     let first = catalog.apply(&BEFORE, &first);
-    let config = matcher_config(500);
+    let config = MatcherConfig { joins, ..matcher_config(500) };
     let make = move |_| -> Box<dyn Stage> { Box::new(Matcher::new(Arc::default(), config)) };
     let dataflow = DataflowConfig {
         workers,
@@ -170,15 +170,16 @@ proptest! {
         turns in prop::collection::vec(turn(), 5),
         drafts in prop::collection::vec(stream::draft(), 1..60),
         records_min in prop::sample::select(&[10_u64, 1_000][..]),
+        joins in prop::sample::select(&[1_u32, 50, 1_024][..]),
     ) {
         let is_run = |text: &&String| !compiled(std::slice::from_ref(text)).rules.is_empty();
         let numbered = texts.iter().filter(is_run).zip(turns).enumerate();
         let lone = |(number, (text, turn)): (usize, (&String, Turn))| Lone::new(number, text, turn);
         let rules: Vec<Lone> = numbered.map(lone).collect();
         let (compiler, epochs) = (event_compiler(), with_ticks(stream::epochs(&drafts)));
-        let one = changing(&rules, &compiler, &epochs, (1, records_min));
+        let one = changing(&rules, &compiler, &epochs, (1, records_min, joins));
         prop_assert_eq!(net(&one), expected(&rules, &compiler, &epochs));
-        let two = changing(&rules, &compiler, &epochs, (2, records_min));
+        let two = changing(&rules, &compiler, &epochs, (2, records_min, joins));
         let bytes = |outputs: &[EpochOutput]| postcard::to_stdvec(outputs).expect("encodes");
         prop_assert!(bytes(&one) == bytes(&two), "two workers say {two:?}, one says {one:?}");
     }

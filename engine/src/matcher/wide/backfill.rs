@@ -5,15 +5,13 @@
 //! without rules of its own), some records behind each epoch ([`BackfillStep`]). What that says goes
 //! to windows that lie apart ([`Backfilling`]): they live at the place in the log that the reading has
 //! reached. Until it has reached the epoch that ends, the rule sees nothing else; then its windows are
-//! joined with those of all other rules, and it goes on as if it had always been there.
+//! joined with those of all other rules (`joining`), and it goes on as if it had always been there.
 //!
 //! **Invariant:** the steps depend on the log and on the marks; so does what is said.
 
-use super::partition::Partition;
-use super::route::{Router, Sender};
-use super::window::{OpenWindow, Waiting};
+use super::joining::Joining;
+use super::route::{OpenVisits, Router};
 use super::{Shared, Wide, WideInput, WideStats};
-use crate::matcher::kept::Kept;
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
 use crate::model::{EpochInput, EpochMark, PartitionId, ServerTimeMs};
 use crate::stage::{BackfillRules, Effect, RuleChange, Stage};
@@ -44,10 +42,6 @@ pub struct BackfillStep {
     /// The last of them is the epoch that ends: which open visits sent events to windows.
     pub caught_up: Option<OpenVisits>,
 }
-
-/// Open visits that sent events to windows other than their own.
-#[derive(Clone, Debug, Default)]
-pub struct OpenVisits(Vec<Sender>);
 
 impl Past {
     /// Reads for rules that are made ready in their slots (ascending), each from a time on.
@@ -87,10 +81,15 @@ impl Past {
         self.from = from;
     }
 
-    /// The visits that are open behind the last epoch.
+    /// The visits that are open behind the last epoch; it is not read on.
     #[must_use]
-    pub fn open_visits(&self) -> OpenVisits {
-        OpenVisits(self.router.senders().cloned().collect())
+    pub fn open_visits(&mut self) -> OpenVisits {
+        self.router.take_visits()
+    }
+
+    /// Frees the visits of one virtual partition: it is not read on.
+    pub fn free(&mut self, partition: usize) {
+        self.matcher.free(partition);
     }
 }
 
@@ -99,6 +98,8 @@ impl Past {
 pub(super) struct Backfilling {
     number: u64,
     slots: Arc<[u32]>,
+    /// Rules that were among them, and are gone.
+    gone: Vec<u32>,
     wide: Wide,
     /// They are to be joined with the others once these know the rules.
     is_caught_up: bool,
@@ -111,7 +112,24 @@ impl Backfilling {
         let mut wide = Wide::new(Arc::clone(rules), config);
         wide.shared.begins = Arc::clone(&shared.begins);
         wide.shared.is_past = true;
-        Self { number: *number, slots: Arc::clone(slots), wide, is_caught_up: false }
+        let (number, slots) = (*number, Arc::clone(slots));
+        Self { number, slots, gone: Vec::new(), wide, is_caught_up: false }
+    }
+
+    /// Some of the rules are gone.
+    fn take(&mut self, rules: &BackfillRules, change: &RuleChange) {
+        let gone = self.slots.iter().filter(|slot| change.retired.contains(slot));
+        self.gone.extend(gone);
+        self.slots = Arc::clone(&rules.slots);
+        self.wide.shared.prepared = Arc::clone(&rules.rules);
+        self.wide.shared.begins = Arc::clone(&change.begins);
+        self.wide.leaving.add(&change.retired);
+    }
+
+    /// The reading is over: they are joined, or freed where the rules went before it had caught up.
+    fn end(self) -> Joining {
+        let slots = if self.is_caught_up { self.slots.to_vec() } else { Vec::new() };
+        Joining::new((slots, self.gone), self.wide)
     }
 
     pub(super) fn stats(&self) -> WideStats {
@@ -136,120 +154,21 @@ impl Wide {
         backfilling.is_caught_up |= step.caught_up.is_some();
     }
 
-    /// Joins the windows of rules that have caught up with those of all others.
-    fn join(&mut self, backfilling: Backfilling, out: &mut Vec<Effect>) {
-        let Backfilling { slots, wide: past, .. } = backfilling;
-        let Self { shared, partitions, .. } = self;
-        shared.stats = shared.stats.sum(&past.shared.stats.counted());
-        for (partition, past) in partitions.iter_mut().zip(past.partitions) {
-            let Some(past) = past else { continue };
-            let partition = partition.get_or_insert_with(Box::<Partition>::default);
-            for (hash, window) in past.into_windows() {
-                partition.join((hash, window), &slots, shared, out);
-            }
-        }
-    }
-
     /// Rules that have caught up are joined with all others, which know them now; other rules are shown
     /// their past, or none.
-    pub(super) fn deploy_backfill(&mut self, change: &RuleChange, out: &mut Vec<Effect>) {
-        if let Some(caught_up) = self.backfilling.take_if(|it| it.is_caught_up) {
-            self.join(*caught_up, out);
-        }
-        let Self { shared, backfilling, .. } = self;
-        match (&change.backfill, backfilling) {
+    pub(super) fn deploy_backfill(&mut self, change: &RuleChange) {
+        let Self { shared, backfilling, joining, .. } = self;
+        let ended = match (&change.backfill, &mut *backfilling) {
             (Some(rules), Some(it)) if it.number == rules.number => {
-                it.slots = Arc::clone(&rules.slots);
-                it.wide.shared.prepared = Arc::clone(&rules.rules);
-                it.wide.shared.begins = Arc::clone(&change.begins);
-                it.wide.leaving.add(&change.retired);
+                it.take(rules, change);
+                None
             }
-            (Some(rules), it) => *it = Some(Box::new(Backfilling::new(rules, shared))),
-            (None, it) => *it = None,
-        }
-    }
-}
-
-impl OpenWindow {
-    /// Takes over what a window that lay apart has of some rules; here there is nothing of them.
-    pub(super) fn join(
-        &mut self,
-        mut past: Self,
-        rules: &[u32],
-        shared: &mut Shared,
-        out: &mut Vec<Effect>,
-    ) {
-        let before = self.bytes();
-        self.renumber_if_worn();
-        self.join_base(&mut past, rules);
-        self.last_event = self.last_event.max(past.last_event);
-        let waiting = std::mem::take(&mut past.waiting);
-        for (index, waiting) in waiting.into_iter().enumerate() {
-            self.join_waiting(waiting, past.state.kept.get(past.ordinal(index)), shared);
-        }
-        self.limit(shared, out);
-        shared.count_bytes(before, self);
-        self.say(rules, shared, out);
-    }
-
-    /// The window that lay apart is the only one of its key.
-    pub(super) fn joined(&mut self, rules: &[u32], shared: &mut Shared, out: &mut Vec<Effect>) {
-        self.scheduled = None;
-        shared.count_open(self);
-        self.say(rules, shared, out);
-    }
-
-    /// Says what the rules make of the events that wait and of deadlines, before that is final.
-    fn say(&mut self, rules: &[u32], shared: &mut Shared, out: &mut Vec<Effect>) {
-        rules.iter().for_each(|rule| self.touch(*rule, shared));
-        self.end_epoch(shared, out);
-    }
-
-    /// What is under way behind the horizon; the events that it names stand before those that wait.
-    fn join_base(&mut self, past: &mut Self, rules: &[u32]) {
-        let Some(mut base) = past.state.late_mut().base.take() else { return };
-        let named = base.named();
-        let ids = named.iter().map(|ordinal| past.state.kept.id(*ordinal)).collect();
-        let (first, count) = self.state.kept.remember(ids);
-        self.shift(first, count);
-        for ordinal in base.ordinals_mut() {
-            let place = named.binary_search(ordinal).expect("one of those that are named");
-            *ordinal = first + u32::try_from(place).expect("32 bits, as they");
-        }
-        let joined = self.state.late_mut().base.get_or_insert_default();
-        rules.iter().for_each(|rule| joined.reset(*rule, Some(&base)));
-    }
-
-    /// An event that waits there and perhaps here.
-    fn join_waiting(&mut self, past: Waiting, kept: Option<Kept<'_>>, shared: &mut Shared) {
-        let Some(kept) = kept else { return };
-        if self.tried.is_some_and(|tried| past.place < tried) {
-            shared.stats.events_not_correctable += 1;
-            return;
-        }
-        match self.waiting.binary_search_by_key(&past.place, |waiting| waiting.place) {
-            Ok(index) => {
-                let hits = &mut self.waiting[index].hits;
-                hits.extend(past.hits);
-                hits.sort_unstable();
+            (rules, it) => {
+                let next = rules.as_ref().map(|rules| Box::new(Backfilling::new(rules, shared)));
+                std::mem::replace(it, next)
             }
-            Err(index) => {
-                let ordinal = self.ordinal(index);
-                self.state.kept.insert(ordinal, kept.bytes, kept.seq, &kept.identity);
-                self.shift(ordinal, 1);
-                self.waiting.insert(index, past);
-                shared.stats.events_waiting += 1;
-            }
-        }
-    }
-}
-
-impl Router {
-    /// Takes over which open visits sent events to the windows of rules that have caught up: those of
-    /// this worker's partitions.
-    pub fn join(&mut self, visits: &OpenVisits, is_own: impl Fn(PartitionId) -> bool) {
-        for sender in visits.0.iter().filter(|sender| is_own(sender.partition)) {
-            self.join_sender(sender);
-        }
+        };
+        joining.extend(ended.map(|ended| ended.end()));
+        joining.iter_mut().for_each(|joining| joining.deploy(change));
     }
 }

@@ -24,6 +24,7 @@
 
 mod backfill;
 mod head;
+mod joining;
 mod partition;
 mod route;
 mod saved;
@@ -31,8 +32,8 @@ mod saved;
 mod tests;
 mod window;
 
-pub use backfill::{BackfillStep, OpenVisits, Past, PastEpoch};
-pub use route::Router;
+pub use backfill::{BackfillStep, Past, PastEpoch};
+pub use route::{OpenVisits, Router};
 
 use super::config::{MatcherConfig, horizon};
 use super::fields::Buffers;
@@ -48,6 +49,7 @@ use crate::snapshot::Asleep;
 use crate::stage::{Effect, RuleBegin, RuleChange, StageStats};
 use backfill::Backfilling;
 use beckon_rules::plan::{RuleSet, Window};
+use joining::Joining;
 use partition::Partition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -227,6 +229,8 @@ pub struct Wide {
     asleep: Asleep<Option<Box<Partition>>>,
     /// The windows of rules that are shown what was before them.
     backfilling: Option<Box<Backfilling>>,
+    /// Those of rules that have caught up, before their turn.
+    joining: Vec<Joining>,
 }
 
 /// What all windows of a worker use.
@@ -277,6 +281,7 @@ impl Wide {
             leaving: Leaving::default(),
             asleep: Asleep::default(),
             backfilling: None,
+            joining: Vec::new(),
         }
     }
 
@@ -284,7 +289,7 @@ impl Wide {
     /// events mean is said, then what the mark's watermark decides, and what lies before its horizon
     /// is final. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
-        let Self { shared, partitions, leaving, asleep, .. } = self;
+        let Self { shared, partitions, asleep, joining, .. } = self;
         shared.first_seq = mark.first_seq;
         shared.taken_back.clear();
         inputs.sort_by_cached_key(WideInput::order);
@@ -295,20 +300,31 @@ impl Wide {
             if asleep.has(partition) {
                 continue;
             }
-            let partition = usize::from(partition.0);
-            match input {
-                WideInput::Event(key, event) => partitions[partition]
-                    .get_or_insert_with(Box::default)
-                    .event((hash, key), *event, shared, out),
-                WideInput::VisitEnded(key, instance) => ended.push((hash, key, instance)),
+            let WideInput::Event(key, event) = input else {
+                ended.push(input);
+                continue;
+            };
+            let partition = partitions[usize::from(partition.0)].get_or_insert_default();
+            for joining in &mut *joining {
+                joining.catch_up((hash, &key), partition, shared, out);
             }
+            partition.event((hash, key), *event, shared, out);
         }
+        self.end_epoch((mark, &ended), out);
+        self.join_turns((mark, &ended), out);
+        self.wake(mark.epoch);
+    }
+
+    fn end_epoch(&mut self, (mark, ended): (&EpochMark, &[WideInput]), out: &mut Vec<Effect>) {
+        let Self { shared, partitions, leaving, .. } = self;
         for partition in partitions.iter_mut().flatten() {
             partition.end_epoch(shared, out);
         }
-        for (hash, key, instance) in ended {
+        for input in ended {
+            let WideInput::VisitEnded(key, instance) = input else { continue };
+            let hash = key.stable_hash();
             if let Some(partition) = &mut partitions[usize::from(PartitionId::of(hash).0)] {
-                partition.ended(hash, &key, instance);
+                partition.ended(hash, key, *instance);
             }
         }
         shared.take_time(mark);
@@ -320,16 +336,27 @@ impl Wide {
                 partition.forget_rules(slots, shared);
             }
         });
-        self.wake(mark.epoch);
+    }
+
+    /// Rules that have caught up are joined with all others in the windows whose turn it is.
+    fn join_turns(&mut self, ended: (&EpochMark, &[WideInput]), out: &mut Vec<Effect>) {
+        let Self { shared, partitions, joining, .. } = self;
+        joining.retain_mut(|joining| {
+            joining.epoch(ended, partitions, shared, out);
+            if joining.is_over() {
+                shared.stats = shared.stats.sum(&joining.stats().counted());
+            }
+            !joining.is_over()
+        });
     }
 
     /// Takes other rules behind the end of an epoch. Events that wait are tried on those rules only
     /// that were there when they came.
-    pub fn deploy(&mut self, change: &RuleChange, out: &mut Vec<Effect>) {
+    pub fn deploy(&mut self, change: &RuleChange) {
         self.shared.prepared = Arc::clone(&change.rules);
         self.shared.begins = Arc::clone(&change.begins);
         self.leaving.add(&change.retired);
-        self.deploy_backfill(change, out);
+        self.deploy_backfill(change);
     }
 
     /// What the stage holds and has counted.
@@ -339,7 +366,9 @@ impl Wide {
         // A time has passed once the watermark lies behind it.
         let due = due.min().map(|time| time.saturating_add(1));
         let stats = WideStats { due, ..self.shared.stats };
-        self.backfilling.as_ref().map_or(stats, |it| stats.sum(&it.stats()))
+        let apart = self.backfilling.iter().map(|it| it.stats());
+        let apart = apart.chain(self.joining.iter().map(Joining::stats));
+        apart.fold(stats, |stats, apart| stats.sum(&apart))
     }
 }
 

@@ -87,9 +87,18 @@ impl Partition {
         self.windows.iter().map(|slot| (slot.hash, &*slot.window))
     }
 
-    /// The same, taken out.
-    pub(super) fn into_windows(self) -> impl Iterator<Item = (u64, OpenWindow)> {
-        self.windows.into_iter().map(|slot| (slot.hash, *slot.window))
+    /// Takes a window out.
+    pub(super) fn take(&mut self, hash: u64, key: &WideKey) -> Option<OpenWindow> {
+        let entry = self.windows.find_entry(spread(hash), is_of(hash, key)).ok()?;
+        Some(*entry.remove().0.window)
+    }
+
+    /// Takes out those of which the hash of the key says so, in the order in which they were opened.
+    pub(super) fn take_all(&mut self, is_asked: impl Fn(u64) -> bool) -> Vec<(u64, OpenWindow)> {
+        let taken = self.windows.extract_if(|slot| is_asked(slot.hash));
+        let mut taken: Vec<_> = taken.map(|slot| (slot.hash, *slot.window)).collect();
+        taken.sort_unstable_by_key(|(hash, window)| (window.opened(), *hash));
+        taken
     }
 
     /// Joins a window that lay apart, of these rules alone and at the same horizon, and says what its

@@ -1,11 +1,14 @@
 //! From what stage 1 said to the windows of stage 2.
+//!
+//! Which open visits sent events to the windows of rules that were shown the log is taken over one
+//! virtual partition an epoch, and of a visit whose turn did not come before its next event and its end.
 
 use super::super::fields::Buffers;
 use super::super::index::Hit;
 use super::super::prepared::Prepared;
 use super::{WideEvent, WideInput, WideKey};
 use crate::model::{
-    EventRow, EventView, Fate, Instance, PartitionId, VisitChange, VisitorId, WindowKey,
+    EventRow, Fate, Instance, PARTITIONS, PartitionId, VisitChange, VisitRow, VisitorId, WindowKey,
     partition_of,
 };
 use crate::stage::{Effect, RuleChange};
@@ -14,14 +17,17 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Stands behind stage 1 on one worker.
 #[derive(Debug)]
 pub struct Router {
     prepared: Arc<Prepared>,
-    /// Open visits that had events while rules were there. Never iterated.
-    visits: HashTable<Sender>,
+    /// Open visits that had events while rules were there, by the visit's virtual partition.
+    visits: Vec<HashTable<Sender>>,
+    /// Visits that are not taken over yet.
+    joining: Vec<Joining>,
     hits: Vec<Hit>,
     buffers: Buffers,
 }
@@ -37,51 +43,95 @@ pub(super) struct Sender {
     keys: SmallVec<[WideKey; 1]>,
 }
 
+/// Open visits that sent events to windows other than their own, by virtual partition.
+#[derive(Clone, Debug, Default)]
+pub struct OpenVisits(Vec<Arc<HashTable<Sender>>>);
+
+/// Open visits that are to be taken over.
+#[derive(Debug)]
+struct Joining {
+    /// This worker's partitions whose turn did not come.
+    left: BTreeMap<usize, Arc<HashTable<Sender>>>,
+    /// Those that are over.
+    closed: BTreeSet<Instance>,
+}
+
 impl Router {
     pub(super) fn new(prepared: Arc<Prepared>) -> Self {
-        Self { prepared, visits: HashTable::new(), hits: Vec::new(), buffers: Buffers::default() }
+        Self {
+            prepared,
+            visits: no_visits(),
+            joining: Vec::new(),
+            hits: Vec::new(),
+            buffers: Buffers::default(),
+        }
     }
 
     /// What the effects of an epoch, in their order, send on.
     pub fn route(&mut self, effects: &[Effect], out: &mut Vec<WideInput>) {
-        if self.prepared.wide.is_none() && self.visits.is_empty() {
+        let is_idle = self.joining.is_empty() && self.visits.iter().all(HashTable::is_empty);
+        if self.prepared.wide.is_none() && is_idle {
             return;
         }
         for effect in effects {
             match effect {
                 Effect::Event(row) => self.event(row, out),
                 Effect::Visit(row) if matches!(row.change, VisitChange::Closed(_)) => {
-                    self.closed(row.instance, out);
+                    self.closed(row, out);
                 }
                 Effect::Visit(_) | Effect::Match(..) => {}
             }
         }
+        self.join_turn();
     }
 
-    /// The open visits, in no order.
-    pub(super) fn senders(&self) -> impl Iterator<Item = &Sender> {
-        self.visits.iter()
+    /// The open visits of a virtual partition, in no order.
+    pub(super) fn senders(&self, partition: PartitionId) -> impl Iterator<Item = &Sender> {
+        self.visits[usize::from(partition.0)].iter()
     }
 
     /// Adds a visit that was open when it was saved.
     pub(super) fn insert_restored(&mut self, sender: Sender) {
         let place = spread(sender.instance);
-        self.visits.insert_unique(place, sender, |sender| spread(sender.instance));
+        let visits = &mut self.visits[usize::from(sender.partition.0)];
+        visits.insert_unique(place, sender, |sender| spread(sender.instance));
     }
 
-    /// An open visit sent events to more windows than those known here.
-    pub(super) fn join_sender(&mut self, sender: &Sender) {
-        match entry_of(&mut self.visits, sender.instance) {
-            Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                let new = sender.keys.iter().filter(|key| !known.keys.contains(key));
-                let new: Vec<_> = new.cloned().collect();
-                known.keys.extend(new);
-                if known.visitor.is_none() {
-                    known.visitor.clone_from(&sender.visitor);
-                }
+    /// Gives away what is known of open visits.
+    pub(super) fn take_visits(&mut self) -> OpenVisits {
+        let visits = std::mem::replace(&mut self.visits, no_visits());
+        OpenVisits(visits.into_iter().map(Arc::new).collect())
+    }
+
+    /// Takes over which open visits sent events to the windows of rules that have caught up: those of
+    /// this worker's partitions, one after the other.
+    pub fn join(&mut self, visits: &OpenVisits, is_own: impl Fn(PartitionId) -> bool) {
+        let numbered =
+            (0..=u8::MAX).zip(&visits.0).filter(|(number, _)| is_own(PartitionId(*number)));
+        let left = numbered.map(|(number, visits)| (usize::from(number), Arc::clone(visits)));
+        self.joining.push(Joining { left: left.collect(), closed: BTreeSet::new() });
+    }
+
+    fn join_turn(&mut self) {
+        let Self { visits, joining, .. } = self;
+        joining.retain_mut(|Joining { left, closed }| {
+            if let Some((partition, known)) = left.pop_first() {
+                let open = known.iter().filter(|sender| !closed.contains(&sender.instance));
+                open.for_each(|sender| join_sender(&mut visits[partition], sender));
             }
-            Entry::Vacant(place) => drop(place.insert(sender.clone())),
+            !left.is_empty()
+        });
+    }
+
+    /// Takes over what is known of a visit, before more is known.
+    fn catch_up(&mut self, partition: PartitionId, instance: Instance) {
+        let partition = usize::from(partition.0);
+        let Self { visits, joining, .. } = self;
+        for Joining { left, .. } in joining {
+            let known = left.get(&partition).and_then(|known| find(known, instance));
+            if let Some(sender) = known {
+                join_sender(&mut visits[partition], sender);
+            }
         }
     }
 
@@ -94,19 +144,28 @@ impl Router {
         self.prepared = rules;
     }
 
-    fn closed(&mut self, instance: Instance, out: &mut Vec<WideInput>) {
-        let entry = self.visits.find_entry(spread(instance), |one| one.instance == instance);
+    fn closed(&mut self, row: &VisitRow, out: &mut Vec<WideInput>) {
+        let (partition, instance) = (partition_of(&row.site, &row.visit), row.instance);
+        self.catch_up(partition, instance);
+        self.joining.iter_mut().for_each(|joining| {
+            joining.closed.insert(instance);
+        });
+        let visits = &mut self.visits[usize::from(partition.0)];
+        let entry = visits.find_entry(spread(instance), |one| one.instance == instance);
         let Ok(entry) = entry else { return };
         let keys = entry.remove().0.keys;
         out.extend(keys.into_iter().map(|key| WideInput::VisitEnded(key, instance)));
     }
 
     fn event(&mut self, row: &EventRow, out: &mut Vec<WideInput>) {
-        let Self { prepared, visits, hits, buffers } = self;
-        let Some(index) = &prepared.wide else { return };
-        let Some(instance) = row.instance.filter(|_| is_of_visit(row.fate)) else { return };
+        let is_of_visit = self.prepared.wide.is_some() && is_of_visit(row.fate);
+        let Some(instance) = row.instance.filter(|_| is_of_visit) else { return };
         let Ok(view) = row.event.view() else { return };
-        let sender = sender_of(visits, instance, &view);
+        let partition = partition_of(view.site, &view.visit());
+        self.catch_up(partition, instance);
+        let Self { prepared, visits, hits, buffers, .. } = self;
+        let Some(index) = &prepared.wide else { return };
+        let sender = sender_of(&mut visits[usize::from(partition.0)], (instance, partition));
         let visitor = view.visitor();
         if visitor.is_some() && visitor != sender.visitor {
             sender.visitor.clone_from(&visitor);
@@ -135,16 +194,36 @@ impl Router {
     }
 }
 
-fn sender_of<'s>(
-    visits: &'s mut HashTable<Sender>,
-    instance: Instance,
-    view: &EventView<'_>,
-) -> &'s mut Sender {
-    let new = || {
-        let partition = partition_of(view.site, &view.visit());
-        Sender { instance, partition, visitor: None, keys: SmallVec::new() }
-    };
+fn no_visits() -> Vec<HashTable<Sender>> {
+    (0..PARTITIONS).map(|_| HashTable::new()).collect()
+}
+
+fn sender_of(
+    visits: &mut HashTable<Sender>,
+    (instance, partition): (Instance, PartitionId),
+) -> &mut Sender {
+    let new = || Sender { instance, partition, visitor: None, keys: SmallVec::new() };
     entry_of(visits, instance).or_insert_with(new).into_mut()
+}
+
+/// An open visit sent events to more windows than those known here.
+fn join_sender(visits: &mut HashTable<Sender>, sender: &Sender) {
+    match entry_of(visits, sender.instance) {
+        Entry::Occupied(mut known) => {
+            let known = known.get_mut();
+            let new = sender.keys.iter().filter(|key| !known.keys.contains(key));
+            let new: Vec<_> = new.cloned().collect();
+            known.keys.extend(new);
+            if known.visitor.is_none() {
+                known.visitor.clone_from(&sender.visitor);
+            }
+        }
+        Entry::Vacant(place) => drop(place.insert(sender.clone())),
+    }
+}
+
+fn find(visits: &HashTable<Sender>, instance: Instance) -> Option<&Sender> {
+    visits.find(spread(instance), |sender| sender.instance == instance)
 }
 
 fn entry_of(visits: &mut HashTable<Sender>, instance: Instance) -> Entry<'_, Sender> {

@@ -66,8 +66,7 @@ impl Wide {
 impl Router {
     /// Appends what is known of the open visits of a virtual partition of stage 1.
     pub fn save(&self, partition: PartitionId, out: &mut Vec<u8>) {
-        let mut senders: Vec<&Sender> =
-            self.senders().filter(|sender| sender.partition == partition).collect();
+        let mut senders: Vec<&Sender> = self.senders(partition).collect();
         senders.sort_unstable_by_key(|sender| sender.instance);
         encode(&senders, out);
     }

@@ -1,15 +1,16 @@
 //! Windows other than the visit: whose events, when, and what happens at each bound.
 
 mod early;
+mod joining;
 
 use super::{Router, Wide, WideSetup};
 use crate::matcher::testing::{NONE_MADE_UP, Sample, text};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
 use crate::model::{
-    ActionFact, Epoch, EpochMark, EventTimeMs, Flags, Id, Instance, LogSeq, PARTITIONS,
-    PartitionId, ServerTimeMs, VisitId, VisitorId, WindowKey,
+    ActionFact, Epoch, EpochInput, EpochMark, EventTimeMs, Flags, Id, Instance, LogSeq,
+    LoggedEvent, PARTITIONS, PartitionId, ServerTimeMs, VisitId, VisitorId, WindowKey,
 };
-use crate::stage::{Effect, RuleChange, Stage};
+use crate::stage::{BackfillRules, Effect, RuleChange, Stage};
 use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::{RulePlan, RuleSet};
@@ -29,6 +30,10 @@ struct Run {
     seq: u64,
     /// The last record of the epoch before.
     marked: u64,
+    /// Events of the epoch under way.
+    events: Vec<LoggedEvent>,
+    /// The epochs before.
+    log: Vec<EpochInput>,
 }
 
 /// Rules `r0`, `r1`, ... that fire every time unless `keys` say otherwise.
@@ -62,6 +67,8 @@ impl Run {
             said: Vec::new(),
             seq: 0,
             marked: 0,
+            events: Vec::new(),
+            log: Vec::new(),
         }
     }
 
@@ -72,7 +79,8 @@ impl Run {
 
     fn event(&mut self, sample: &Sample) -> &mut Self {
         self.seq += 1;
-        self.matcher.event(&sample.pack(self.seq), &mut self.effects);
+        self.events.push(sample.pack(self.seq));
+        self.matcher.event(&self.events[self.events.len() - 1], &mut self.effects);
         self
     }
 
@@ -85,6 +93,7 @@ impl Run {
             watermark: EventTimeMs(watermark),
         };
         self.marked = self.seq;
+        self.log.push(EpochInput { mark, events: std::mem::take(&mut self.events) });
         self.matcher.end_epoch(&mark, &mut self.effects);
         let mut inputs = Vec::new();
         self.router.route(&self.effects, &mut inputs);
@@ -93,11 +102,15 @@ impl Run {
         // Whatever order they come in.
         inputs.reverse();
         self.wide.epoch(&mark, inputs, &mut effects);
+        self.say(effects);
+        self
+    }
+
+    fn say(&mut self, effects: Vec<Effect>) {
         self.said.extend(effects.into_iter().map(|effect| match effect {
             Effect::Match(fact, sign) => (*fact, sign),
             other => panic!("nothing else is said here: {other:?}"),
         }));
-        self
     }
 
     /// Both parts of the second stage in their next life, behind a mark with this watermark.
@@ -334,11 +347,22 @@ fn placed(rules: &Arc<RuleSet>, is_there: &[bool]) -> Arc<RuleSet> {
 
 impl Run {
     fn deploy(&mut self, rules: &Arc<RuleSet>, retired: &[u32]) {
+        self.deploy_beside(rules, retired, None);
+    }
+
+    /// The same, while some of the rules are shown what was before them.
+    fn deploy_beside(
+        &mut self,
+        rules: &Arc<RuleSet>,
+        retired: &[u32],
+        backfill: Option<BackfillRules>,
+    ) {
         let suppress = SuppressRules::new(rules, &SuppressConfig::default());
+        let is_apart = |slot| backfill.as_ref().is_some_and(|it| it.slots.contains(&slot));
         let change = RuleChange {
-            backfill: None,
+            rules: Arc::new(Prepared::of(Arc::clone(rules), |slot| !is_apart(slot))),
+            backfill,
             partial: Arc::default(),
-            rules: Arc::new(Prepared::new(Arc::clone(rules))),
             retired: retired.into(),
             fresh: Arc::default(),
             begins: Arc::default(),
@@ -347,7 +371,7 @@ impl Run {
         };
         self.matcher.deploy(&change);
         self.router.deploy(&change);
-        self.wide.deploy(&change, &mut Vec::new());
+        self.wide.deploy(&change);
     }
 }
 

@@ -346,8 +346,13 @@ impl OpenWindow {
         self.state.bytes() + (self.waiting.len() * size_of::<Waiting>()) as u64
     }
 
-    /// Takes itself out of the figures.
+    /// It is no more.
     pub(super) fn close(self, shared: &mut Shared) {
+        self.leave(shared);
+    }
+
+    /// Takes itself out of the figures.
+    pub(super) fn leave(&self, shared: &mut Shared) {
         let stats = &mut shared.stats;
         stats.windows_open -= 1;
         stats.events_waiting -= self.events_waiting();
