@@ -35,6 +35,7 @@ impl Partition {
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         let mut visits: Vec<_> = self.visits().collect();
         visits.sort_unstable_by_key(|(hash, visit)| (visit.instance, *hash));
+        debug_assert!(visits.iter().all(|(_, visit)| visit.is_corrected()), "behind an epoch");
         encode(&Saved { visits, closed: self.closed().hashes() }, out);
     }
 

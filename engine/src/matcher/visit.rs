@@ -47,9 +47,9 @@ pub(super) struct Late {
     /// What was under way before the oldest event that is kept, if one left.
     pub(super) base: Option<Windows>,
     pub(super) standing: Standing,
-    /// Rules to be evaluated again at the end of the epoch, in any order, each once.
+    /// Rules to be evaluated again at the end of the epoch, in any order, each once: behind it none.
     pub(super) dirty: Vec<u32>,
-    /// Matches of those rules that were found before the events that are kept.
+    /// Matches of those rules that were found before the events that are kept: behind an epoch none.
     pub(super) settled: Vec<Found>,
     /// Whose matches they are, from the first one on: what is said of one visit is said of one
     /// visitor, or a correction would not meet what it corrects.
@@ -102,6 +102,11 @@ impl Visit {
     /// Whether a rule waits to be evaluated again.
     pub(super) fn is_dirty(&self) -> bool {
         self.late.as_ref().is_some_and(|late| !late.dirty.is_empty())
+    }
+
+    /// Whether nothing is left of what late events of an epoch asked for: what stands in a snapshot.
+    pub(super) fn is_corrected(&self) -> bool {
+        self.late.as_ref().is_none_or(|late| late.dirty.is_empty() && late.settled.is_empty())
     }
 
     /// Leaves the hits of rules that may take an event as it comes. The others are evaluated again

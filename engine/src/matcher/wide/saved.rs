@@ -16,6 +16,8 @@ impl Wide {
         if let Some(partition) = &self.partitions[usize::from(partition.0)] {
             let mut windows: Vec<_> = partition.windows().collect();
             windows.sort_unstable_by_key(|(hash, window)| (window.opened(), *hash));
+            let is_corrected = windows.iter().all(|(_, window)| window.state.is_corrected());
+            debug_assert!(is_corrected, "behind an epoch");
             encode(&windows, out);
         }
     }

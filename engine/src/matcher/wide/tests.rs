@@ -249,14 +249,22 @@ fn a_deadline_fires_from_the_horizon_and_says_whether_the_visit_is_over() {
     assert_eq!((run.matches().len(), run.wide.stats().due), (2, None));
 }
 
+/// Behind a restart too, while its event waits for the horizon.
 #[test]
 fn an_event_of_a_visit_that_ended_before_the_horizon_says_so() {
-    let mut run = Run::one("A where true", FINAL);
-    run.event(&Sample::new("A", 0).visit(1).visitor(7))
-        .event(&Sample::new("A", 0).visit(2).visitor(7));
-    run.event(&Sample::new("VisitEnded", 1).visit(2)).mark(101);
-    let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
-    assert_eq!((run.matches(), is_open), (vec![vec![1], vec![2]], vec![true, false]));
+    for is_restarted in [false, true] {
+        let rules = [("A where true", FINAL)];
+        let mut run = Run::new(&rules, NONE_MADE_UP);
+        run.event(&Sample::new("A", 0).visit(1).visitor(7))
+            .event(&Sample::new("A", 0).visit(2).visitor(7));
+        run.event(&Sample::new("VisitEnded", 1).visit(2)).mark(100);
+        if is_restarted {
+            run.restart(&rules, NONE_MADE_UP, 100);
+        }
+        run.mark(101);
+        let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
+        assert_eq!((run.matches(), is_open), (vec![vec![1], vec![2]], vec![true, false]));
+    }
 }
 
 #[test]
