@@ -1,9 +1,10 @@
 //! `beckon rules deploy`: brings the packages of a folder to a running server.
 //!
-//! Each package is sent whole and taken or refused whole. One that the server has from its own folder
-//! is not sent: the server is asked to read that folder again.
+//! Each package is sent whole and taken or refused whole; one that is refused keeps no other from being
+//! sent. One that the server has from its own folder is not taken: the server is asked to read that
+//! folder again.
 
-use crate::command::server::{ServerArgs, send};
+use crate::command::server::{Said, ServerArgs, send};
 use crate::serve::FolderRules;
 use crate::{output, rules_dir};
 use beckon_engine::catalog::FolderPackage;
@@ -23,7 +24,8 @@ pub(crate) struct RulesDeployArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the folder cannot be read, or the server cannot be reached or refuses a package.
+/// When the folder cannot be read, or the server cannot be reached or refuses a package, once all
+/// were sent.
 pub(crate) fn run(args: &RulesDeployArgs) -> anyhow::Result<()> {
     let packages = FolderRules::packages(&rules_dir::read(&args.dir)?);
     anyhow::ensure!(!packages.is_empty(), "{}: no packages", args.dir.display());
@@ -36,15 +38,8 @@ pub(crate) fn run(args: &RulesDeployArgs) -> anyhow::Result<()> {
             Outcome::Refused => refused += 1,
         }
     }
-    if of_folder > 0 {
-        let reloaded = send(&args.server, Method::POST, "/v1/rules/reload", &Value::Null)?;
-        if reloaded.status == StatusCode::UNPROCESSABLE_ENTITY {
-            output::line(text(&reloaded.body["error"]))?;
-        }
-        let changes = reloaded.into_ok()?["changes"].as_u64().unwrap_or_default();
-        let changes = usize::try_from(changes).unwrap_or(usize::MAX);
-        let changes = output::count(changes, "change");
-        output::line(&format!("the server took {changes} from its own folder"))?;
+    if of_folder > 0 && !reload(args)? {
+        refused += of_folder;
     }
     let packages = output::count(packages.len(), "package");
     anyhow::ensure!(refused == 0, "{refused} of {packages} refused");
@@ -65,9 +60,8 @@ fn deploy(args: &RulesDeployArgs, package: &FolderPackage) -> anyhow::Result<Out
     if said.body["error"]["code"] == "owned_by_folder" {
         return Ok(Outcome::OfFolder);
     }
-    if said.status == StatusCode::UNPROCESSABLE_ENTITY {
-        output::line(text(&said.body["error"]))?;
-        output::line(&format!("{name}: refused"))?;
+    if is_refused(&said) {
+        tell_why(said, name)?;
         return Ok(Outcome::Refused);
     }
     let body = said.into_ok()?;
@@ -79,6 +73,42 @@ fn deploy(args: &RulesDeployArgs, package: &FolderPackage) -> anyhow::Result<Out
     let word = if body["is_unchanged"] == true { "unchanged" } else { "deployed" };
     output::line(&format!("{name}: {word}, {rules}"))?;
     Ok(Outcome::Taken)
+}
+
+/// Lets the server read its own folder again; false: it is refused.
+fn reload(args: &RulesDeployArgs) -> anyhow::Result<bool> {
+    let said = send(&args.server, Method::POST, "/v1/rules/reload", &Value::Null)?;
+    if is_refused(&said) {
+        tell_why(said, "the server's own folder")?;
+        return Ok(false);
+    }
+    let changes = said.into_ok()?["changes"].as_u64().unwrap_or_default();
+    let changes = output::count(usize::try_from(changes).unwrap_or(usize::MAX), "change");
+    output::line(&format!("the server took {changes} from its own folder"))?;
+    Ok(true)
+}
+
+/// Whether it is what was sent that the server does not take. Who may not deploy, and a server that
+/// has no time, are the same for all packages.
+fn is_refused(said: &Said) -> bool {
+    matches!(
+        said.status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::CONFLICT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
+}
+
+/// Says why something is refused.
+fn tell_why(said: Said, what: &str) -> anyhow::Result<()> {
+    let findings = text(&said.body["error"]);
+    if !findings.is_empty() {
+        output::line(findings)?;
+        return output::line(&format!("{what}: refused"));
+    }
+    let why = said.into_ok().err().map(|why| why.to_string());
+    output::line(&format!("{what}: refused: {}", why.unwrap_or_default()))
 }
 
 /// Findings, drawn by the server.

@@ -183,6 +183,60 @@ fn the_servers_folder_is_taken_at_start_and_when_it_is_asked() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// The first contradicts a column, the second does not compile: the third is taken all the same.
+#[test]
+fn a_package_that_is_refused_keeps_no_other_from_being_deployed() {
+    let site = configured();
+    let folder = site.path();
+    let rules = folder.join("mine");
+    let token = token(folder);
+    let server = start(folder);
+    let taken = put_priced(&server, &token, (PACKAGE, "float"));
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    for package in ["com.example.a", "com.example.c"] {
+        lay(&rules, package, &[("each", "A where true")]);
+    }
+    let types = "[types]\ndata.price = \"string\"\n";
+    std::fs::write(rules.join("com.example.a/package.toml"), types).expect("a file");
+    lay(&rules, "com.example.b", &[("each", "A where nothing == 1")]);
+    let path = format!("DELETE /v1/rules/{PACKAGE}");
+    let removed = server.ask(&path, &bearer(&token), "").expect("an answer");
+    assert_eq!(removed.status, 200, "{}", removed.body);
+
+    let deployed = run(folder, &server, &token, &["rules", "deploy", "mine"]);
+    assert_eq!(deployed.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&deployed.stdout);
+    let lines: Vec<_> = printed.lines().collect();
+    let [first, .., last] = &lines[..] else { panic!("{printed}") };
+    assert!(first.starts_with("com.example.a: refused: 409 Conflict: the column"), "{printed}");
+    assert!(printed.contains("nothing == 1"), "{printed}");
+    assert!(lines.contains(&"com.example.b: refused"), "{printed}");
+    assert_eq!(*last, "com.example.c: deployed, 1 rule");
+    let error = String::from_utf8_lossy(&deployed.stderr);
+    assert!(error.contains("2 of 3 packages refused"), "{error}");
+    let list = get(&server, &token, "/v1/rules");
+    let names = list["packages"].as_array().expect("packages").iter();
+    assert_eq!(names.map(|one| &one["package"]).collect::<Vec<_>>(), ["com.example.c"]);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+/// Who may not deploy is told so once.
+#[test]
+fn who_may_not_deploy_sends_one_package() {
+    let site = configured();
+    let folder = site.path();
+    for package in ["com.example.a", "com.example.b"] {
+        lay(&folder.join("mine"), package, &[("each", "A where true")]);
+    }
+    let server = start(folder);
+    let deployed = run(folder, &server, "no-token", &["rules", "deploy", "mine"]);
+    assert_eq!(deployed.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&deployed.stderr);
+    assert_eq!(error.matches("401").count(), 1, "{error}");
+    assert_eq!(String::from_utf8_lossy(&deployed.stdout), "");
+    assert_eq!(server.stop().code, Some(0));
+}
+
 /// Puts a package that declares what a price is.
 fn put_priced(server: &Server, token: &str, (package, kind): (&str, &str)) -> Answer {
     let types = format!("[types]\ndata.price = \"{kind}\"\n");
