@@ -18,14 +18,15 @@ pub(crate) fn typed_columns(rules: &RuleSet, mapped: &[(String, FieldType)]) -> 
     fields.into_iter().filter_map(column).collect()
 }
 
-/// The column of a declared type; `any` has none, a date stays as it came.
+/// The column of a declared type; `any` has none.
 fn column_type(kind: FieldType) -> Option<ColumnType> {
     match kind {
         FieldType::Str => Some(ColumnType::String),
         FieldType::Int => Some(ColumnType::Integer),
         FieldType::Float => Some(ColumnType::Number),
         FieldType::Bool => Some(ColumnType::Boolean),
-        FieldType::Date | FieldType::Any => None,
+        FieldType::Date => Some(ColumnType::Date),
+        FieldType::Any => None,
     }
 }
 
@@ -48,7 +49,11 @@ mod tests {
         ];
         let columns = typed_columns(&rules, &mapped);
         let columns: Vec<_> = columns.iter().map(|column| (&*column.path, column.kind)).collect();
-        let expected = [("data.price", ColumnType::Number), ("data.items", ColumnType::Integer)];
+        let expected = [
+            ("data.at", ColumnType::Date),
+            ("data.price", ColumnType::Number),
+            ("data.items", ColumnType::Integer),
+        ];
         assert_eq!(columns, expected);
     }
 }

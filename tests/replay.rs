@@ -4,6 +4,8 @@
 //! taking lines apart in a way of its own: never by the code that is tested.
 
 mod beside;
+#[path = "replay/dates.rs"]
+mod dates;
 #[path = "replay/source_mapping.rs"]
 mod source_mapping;
 

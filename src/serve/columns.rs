@@ -80,7 +80,8 @@ mod tests {
             let wanted = rules(&[&types[..], &[(field, kind)]].concat());
             columns.admit(&older, &wanted).map_err(|refused| refused.code)
         };
-        assert_eq!(admit("data.at", FieldType::Date), Ok(()), "it needs no column");
+        assert_eq!(admit("data.at", FieldType::Any), Ok(()), "it needs no column");
+        assert_eq!(admit("data.at", FieldType::Date), Err("too_many_columns"));
         assert_eq!(admit("data.gift", FieldType::Bool), Err("too_many_columns"));
         assert_eq!(admit("data.N", FieldType::Int), Err("column_contradicted"));
         assert_eq!(admit("data._", FieldType::Int), Err("column_unnamed"));

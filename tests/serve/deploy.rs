@@ -239,7 +239,12 @@ fn who_may_not_deploy_sends_one_package() {
 
 /// Puts a package that declares what a price is.
 fn put_priced(server: &Server, token: &str, (package, kind): (&str, &str)) -> Answer {
-    let types = format!("[types]\ndata.price = \"{kind}\"\n");
+    put_typed(server, token, package, &format!("data.price = \"{kind}\""))
+}
+
+/// Puts a package that declares a type.
+fn put_typed(server: &Server, token: &str, package: &str, declared: &str) -> Answer {
+    let types = format!("[types]\n{declared}\n");
     let files = json!({ "each.toml": rule("each", "A where true"), "package.toml": types });
     let body = json!({ "files": files }).to_string();
     let asked = server.ask(&format!("PUT /v1/rules/{package}"), &bearer(token), &body);
@@ -293,4 +298,33 @@ fn a_field_that_is_declared_over_http_has_a_column_of_its_type_for_ever() {
     let prices: Vec<_> = prices.iter().map(|price| price.as_deref().unwrap_or("none")).collect();
     assert!(["none", "0.5"].contains(&prices[0]), "it came before: {prices:?}");
     assert_eq!(prices[1..], ["1.5", "2.5", "3.5", "null"]);
+}
+
+#[test]
+fn a_date_that_is_declared_over_http_has_a_column_of_time() {
+    let site = configured();
+    let folder = site.path();
+    let token = token(folder);
+    let server = start(folder);
+    let put = |kind: &str| put_typed(&server, &token, PACKAGE, &format!("data.at = \"{kind}\""));
+    assert_eq!(put("date").status, 200);
+    for at in ["\"1969-12-31T23:59:58.5+01:00\"", "1504126053250", "\"tomorrow\""] {
+        let event = event("A", 1).replace('}', &format!(",\"data\":{{\"at\":{at}}}}}"));
+        assert_eq!(server.send(&event).expect("an answer").ids("ok").len(), 1);
+    }
+    for kind in ["string", "integer"] {
+        let refused = put(kind);
+        assert_eq!(refused.status, 409, "{}", refused.body);
+        let declared = format!("`data.at` as date, and `data.at` as {kind} is asked for");
+        assert!(refused.body.contains("column_contradicted"), "{}", refused.body);
+        assert!(refused.body.contains(&declared), "{}", refused.body);
+    }
+    assert_eq!(put("date").status, 200);
+    assert_eq!(server.stop().code, Some(0));
+    let times = column_in_parquet(&folder.join("data"), "A", "data_at");
+    let times: Vec<_> = times.iter().map(|time| time.as_deref().unwrap_or("none")).collect();
+    assert_eq!(
+        times,
+        ["1969-12-31 22:59:58.500000 +00:00", "2017-08-30 20:47:33.250000 +00:00", "null"]
+    );
 }

@@ -50,8 +50,9 @@ impl<'a> Datum<'a> {
         }
     }
 
-    /// This one value read as `kind`; null where it is of another type.
-    pub(crate) fn read_as(self, kind: FieldType) -> Datum<'a> {
+    /// This one value as rules read a field of the type `kind`; null where it is of another one.
+    #[must_use]
+    pub fn read_as(self, kind: FieldType) -> Datum<'a> {
         match (kind, self) {
             (FieldType::Any, value)
             | (FieldType::Str, value @ Datum::Str(_))

@@ -252,9 +252,13 @@ impl Cells<'_> {
 
     /// Milliseconds become microseconds; what does not fit stops at the end of the range.
     pub(super) fn time_ms(&mut self, time_ms: Option<i64>) -> &mut Self {
-        let Some(time_ms) = time_ms else { return self.null() };
+        self.time_us(time_ms.map(|time_ms| time_ms.saturating_mul(1000)))
+    }
+
+    pub(super) fn time_us(&mut self, time_us: Option<i64>) -> &mut Self {
+        let Some(time_us) = time_us else { return self.null() };
         let Builder::Time(builder) = self.value() else { wrong_kind() };
-        builder.append_value(time_ms.saturating_mul(1000));
+        builder.append_value(time_us);
         self
     }
 

@@ -1,5 +1,6 @@
 //! The limits of the tables, and the columns that packages declare.
 
+use beckon_rules::schema::FieldType;
 use serde::{Deserialize, Serialize};
 
 /// How the tables are cut into files, and what they may hold open.
@@ -43,7 +44,7 @@ impl Default for ParquetConfig {
 pub struct TypedColumn {
     /// The field as rules name it: `data.price`, `data.cart.total`, or a mapped source's `status`.
     pub path: Box<str>,
-    /// Its type; a value of another type is null in the column.
+    /// Its type; what rules do not read as a value of it is null in the column.
     #[serde(rename = "type")]
     pub kind: ColumnType,
 }
@@ -54,12 +55,14 @@ pub struct TypedColumn {
 pub enum ColumnType {
     /// Text.
     String,
-    /// A 64-bit integer.
+    /// A 64-bit integer; `3.0` counts as one.
     Integer,
     /// A 64-bit float; integers are taken too.
     Number,
     /// True or false.
     Boolean,
+    /// A point in time.
+    Date,
 }
 
 impl ColumnType {
@@ -71,6 +74,18 @@ impl ColumnType {
             Self::Integer => "integer",
             Self::Number => "float",
             Self::Boolean => "boolean",
+            Self::Date => "date",
+        }
+    }
+
+    /// What rules read such a field as.
+    pub(super) fn field_type(self) -> FieldType {
+        match self {
+            Self::String => FieldType::Str,
+            Self::Integer => FieldType::Int,
+            Self::Number => FieldType::Float,
+            Self::Boolean => FieldType::Bool,
+            Self::Date => FieldType::Date,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::columns::{Cells, ColumnSpec, Kind};
 use super::config::{ColumnType, TypedColumn};
 use super::{columns::Result, error::ParquetError};
 use beckon_engine::model::{UnpackError, ValueView};
+use beckon_rules::program::Datum;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
@@ -94,15 +95,28 @@ fn visit<'a>(
     Ok(())
 }
 
+/// A column has what rules read: both ask the same function.
 fn write_cell(kind: ColumnType, value: Option<ValueView<'_>>, cells: &mut Cells<'_>) {
-    match (kind, value) {
-        (ColumnType::String, Some(ValueView::Str(text))) => cells.text(Some(text)),
-        (ColumnType::Integer, Some(ValueView::Int(integer))) => cells.integer(Some(integer)),
-        (ColumnType::Number, Some(ValueView::Float(number))) => cells.number(number),
-        (ColumnType::Number, Some(ValueView::Int(integer))) => cells.number(integer as f64),
-        (ColumnType::Boolean, Some(ValueView::Bool(boolean))) => cells.boolean(Some(boolean)),
-        _ => cells.null(),
+    match value.map_or(Datum::Null, datum).read_as(kind.field_type()) {
+        Datum::Str(text) => cells.text(Some(text)),
+        // A date that microseconds cannot say is none.
+        Datum::Int(ms) if kind == ColumnType::Date => cells.time_us(ms.checked_mul(1000)),
+        Datum::Int(integer) => cells.integer(Some(integer)),
+        Datum::Float(number) => cells.number(number),
+        Datum::Bool(boolean) => cells.boolean(Some(boolean)),
+        Datum::Null | Datum::Many(_) => cells.null(),
     };
+}
+
+/// A column has one value: of several there is none.
+fn datum(value: ValueView<'_>) -> Datum<'_> {
+    match value {
+        ValueView::Bool(boolean) => Datum::Bool(boolean),
+        ValueView::Int(integer) => Datum::Int(integer),
+        ValueView::Float(number) => Datum::Float(number),
+        ValueView::Str(text) => Datum::Str(text),
+        ValueView::Null | ValueView::List(_) | ValueView::Map(_) => Datum::Null,
+    }
 }
 
 /// The columns that `declared` asks for.
@@ -124,5 +138,6 @@ fn kind_of(kind: ColumnType) -> Kind {
         ColumnType::Integer => Kind::Integer,
         ColumnType::Number => Kind::Number,
         ColumnType::Boolean => Kind::Boolean,
+        ColumnType::Date => Kind::Time,
     }
 }

@@ -48,6 +48,7 @@ fn priced(seq: u64) -> EpochOutput {
                 ("name".into(), Value::Str("lamp".into())),
                 ("cart".into(), cart),
                 ("gift".into(), Value::Bool(true)),
+                ("rooms".into(), Value::Float(3.0)),
             ]),
         ),
     ];
@@ -62,6 +63,7 @@ fn declared_fields_get_columns_of_their_type() {
         ("data.cart.itemCount", ColumnType::Number),
         ("data.name", ColumnType::Integer),
         ("data.gift", ColumnType::Boolean),
+        ("data.rooms", ColumnType::Integer),
         ("status", ColumnType::Integer),
         ("data.missing", ColumnType::String),
     ]);
@@ -72,8 +74,52 @@ fn declared_fields_get_columns_of_their_type() {
     check("data_cart_item_count", Field::Double(3.0));
     check("data_name", Field::Null);
     check("data_gift", Field::Bool(true));
+    check("data_rooms", Field::Long(3));
     check("field_status", Field::Long(404));
     check("data_missing", Field::Null);
+}
+
+/// Milliseconds of whatever a client may send as a date.
+#[test]
+fn a_date_has_a_column_of_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = |text: &str| Value::Str(text.into());
+    let micros_max = i64::MAX / 1000;
+    let cases = [
+        (text("2017-08-30T20:47:33Z"), Some(1_504_126_053_000)),
+        (text("2017-08-30T22:47:33.250+02:00"), Some(1_504_126_053_250)),
+        (text("2017-08-30 15:17:33.1239-0530"), Some(1_504_126_053_123)),
+        (text("1969-12-31T23:59:58.5Z"), Some(-1_500)),
+        (text("1815-12-10"), Some(-4_861_728_000_000)),
+        (Value::Int(-1), Some(-1)),
+        (Value::Float(1_504_126_053_250.0), Some(1_504_126_053_250)),
+        (Value::Int(micros_max), Some(micros_max)),
+        (Value::Int(micros_max + 1), None),
+        (Value::Int(i64::MIN), None),
+        (Value::Float(0.5), None),
+        (text("30.08.2017"), None),
+        (text("2017-02-29"), None),
+        (text(""), None),
+        (Value::Bool(true), None),
+        (Value::Null, None),
+        (Value::List(vec![text("2017-08-30")]), None),
+        (Value::Map(vec![("at".into(), text("2017-08-30"))]), None),
+    ];
+    let rows_in = (1..).zip(&cases).map(|(seq, (value, _))| {
+        let mut event = event("a", seq);
+        event.fields = vec![("data".into(), Value::Map(vec![("bornAt".into(), value.clone())]))];
+        row(seq, &event)
+    });
+    let epoch = epoch_of(1, NOON, rows_in.collect());
+    write_all(folder.path(), config(&[("data.bornAt", ColumnType::Date)]), &[epoch]);
+    let found = rows(folder.path(), "events");
+    assert_eq!(found.len(), cases.len());
+    for (row, (value, expected)) in found.iter().zip(cases) {
+        let expected = expected.map_or(Field::Null, |ms| Field::TimestampMicros(ms * 1000));
+        assert_eq!(row["data_born_at"], expected, "{value:?}");
+    }
+    let column = columns(folder.path(), "events").pop();
+    assert_eq!(column.as_deref(), Some("events data_born_at INT64 UTC microseconds"));
 }
 
 #[test]
