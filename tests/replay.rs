@@ -6,6 +6,8 @@
 mod beside;
 #[path = "replay/dates.rs"]
 mod dates;
+#[path = "replay/equal_names.rs"]
+mod equal_names;
 #[path = "replay/source_mapping.rs"]
 mod source_mapping;
 

@@ -44,13 +44,20 @@ impl Input {
     }
 
     /// What event ids are derived from: the file's name without folders and without the ending
-    /// of a compression, so that `access.log` and `old/access.log.gz` give the same ids.
+    /// of a compression, so that `access.log` and later `old/access.log.gz` give the same ids.
     #[must_use]
     pub fn id_name(&self) -> String {
         let Self::File(path) = self else { return "-".to_owned() };
+        without_compression(&path.file_name().unwrap_or_default().to_string_lossy()).to_owned()
+    }
+
+    /// Which file it is, packed or not, whatever path leads there.
+    pub(super) fn place(&self) -> PathBuf {
+        let Self::File(path) = self else { return PathBuf::from("-") };
+        // What a shell passes as /dev/fd/63 is a pipe that lies nowhere.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
-        plain.unwrap_or(&name).to_owned()
+        path.with_file_name(without_compression(&name))
     }
 
     /// Bytes on disk, where that is known.
@@ -102,6 +109,10 @@ impl Opened {
         );
         Ok(Self { head: without_byte_order_mark(&head).to_vec(), content: Box::new(content) })
     }
+}
+
+fn without_compression(name: &str) -> &str {
+    name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
 }
 
 fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {

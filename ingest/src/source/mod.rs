@@ -12,6 +12,7 @@ mod access_event;
 mod access_log;
 mod csv;
 mod format;
+mod id_name;
 mod input;
 mod json;
 mod mapping;

@@ -4,10 +4,11 @@
 //! line costs itself, damage within a file (a cut gzip) costs the rest of that file. What is wrong
 //! with the request (no such file, no mapping for a CSV, a column that is not there) is an error.
 
-use super::access_event::{AccessMapper, hash_of};
+use super::access_event::AccessMapper;
 use super::access_log::AccessLine;
 use super::csv::{CsvLine, CsvLines, delimiter_of};
 use super::format::{Format, format_of};
+use super::id_name::IdName;
 use super::input::{Input, Line, Lines};
 use super::mapping::{Mapper, Mapping, RecordFormat};
 use super::record::{Header, MissingColumn, Record};
@@ -77,6 +78,7 @@ pub enum SourceError {
 /// The events of all inputs.
 pub struct SourceReader {
     config: SourceConfig,
+    id_names: Vec<IdName>,
     opened: usize,
     current: Option<Current>,
     access: Arc<AccessMapper>,
@@ -94,7 +96,7 @@ impl std::fmt::Debug for SourceReader {
 
 struct Current {
     name: String,
-    id_name: String,
+    id_name: IdName,
     decoder: Decoder,
 }
 
@@ -134,6 +136,7 @@ impl SourceReader {
             total_bytes = total_bytes.zip(size).map(|(total, size)| total + size);
         }
         Ok(Self {
+            id_names: IdName::of_all(&config.inputs),
             config,
             opened: 0,
             current: None,
@@ -208,6 +211,7 @@ impl SourceReader {
 
     fn open_next(&mut self) -> Result<bool, SourceError> {
         let Some(input) = self.config.inputs.get(self.opened) else { return Ok(false) };
+        let id_name = self.id_names[self.opened].clone();
         self.opened += 1;
         let name = input.name();
         let opened = input
@@ -238,7 +242,7 @@ impl SourceReader {
                 csv_decoder(&header, lines, mapping, self.config.line_bytes_max).map_err(missing)?
             }
         };
-        self.current = Some(Current { id_name: input.id_name(), name, decoder });
+        self.current = Some(Current { id_name, name, decoder });
         Ok(true)
     }
 
@@ -328,7 +332,7 @@ impl Current {
             }
             Some(Line::Bytes(line)) => line.to_vec(),
         };
-        let derived_id = || derived_id(&self.id_name, line_number, &line);
+        let derived_id = || self.id_name.derive(line_number, &line);
         Ok(match &mut self.decoder {
             Decoder::AccessLog(_, mapper) => {
                 match AccessLine::parse(&String::from_utf8_lossy(&line)) {
@@ -353,7 +357,7 @@ impl Current {
 }
 
 fn step_csv(
-    id_name: &str,
+    id_name: &IdName,
     lines: &mut CsvLines,
     mapper: &mut Mapper,
     columns: usize,
@@ -366,20 +370,13 @@ fn step_csv(
             Step::bad(format!("expected {columns} fields, found {}", fields.ends.len()))
         }
         Some(CsvLine::Record { fields, raw }) => {
-            let derived = || derived_id(id_name, before + 1, raw);
+            let derived = || id_name.derive(before + 1, raw);
             match mapper.event(&Record::Csv(fields), derived) {
                 Ok(event) => Step::Event(event),
                 Err(error) => Step::bad(error.to_string()),
             }
         }
     })
-}
-
-/// An id of what has none: of the file's name, the line's number and its bytes. The bytes keep
-/// equally named files of two folders apart, but for a line that is the same at the same place; one
-/// file given twice, from anywhere, gives the same ids twice.
-fn derived_id(id_name: &str, line: u64, bytes: &[u8]) -> u128 {
-    hash_of(&[b"line of an input", id_name.as_bytes(), &line.to_le_bytes(), bytes])
 }
 
 #[cfg(test)]
