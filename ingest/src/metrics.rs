@@ -215,40 +215,45 @@ struct LogCollector(Arc<dyn Log>);
 
 impl Collector for LogCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let LogStats {
-            bytes,
-            segments,
-            oldest_segment,
-            oldest_epoch,
-            digests_missing,
-            queued_bytes,
-            records,
-            groups,
-            duplicates,
-            dedup_ids,
-            dedup_window_ms,
-            sync_nanos,
-            sync_nanos_max,
-        } = self.0.stats();
-        let gauges = [
-            ("beckon_log_bytes", "Bytes of the log on disk", bytes),
-            ("beckon_log_segments", "Segments of the log", segments),
-            ("beckon_log_oldest_segment", "The first segment that is held", oldest_segment),
-            ("beckon_log_oldest_epoch", "The first epoch that is held", oldest_epoch),
-            ("beckon_log_digests_missing", "Sealed segments that a restart reads", digests_missing),
-            ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
-            ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),
-            ("beckon_dedup_window_ms", "Age of the oldest remembered id", dedup_window_ms),
-            ("beckon_log_sync_nanos_max", "The slowest sync since start", sync_nanos_max),
-        ];
-        let counters = [
-            ("beckon_log_records", "Records appended since start", records),
-            ("beckon_log_groups", "Commit groups since start", groups),
-            ("beckon_log_duplicates", "Duplicates since start", duplicates),
-            ("beckon_log_sync_nanos", "Nanoseconds spent in sync since start", sync_nanos),
-        ];
+        let (gauges, counters) = log_figures(self.0.stats());
         encode_all(&mut encoder, &gauges, &counters)
     }
+}
+
+fn log_figures(stats: LogStats) -> ([Figure; 9], [Figure; 4]) {
+    let LogStats {
+        bytes,
+        segments,
+        oldest_segment,
+        oldest_epoch,
+        digests_missing,
+        queued_bytes,
+        records,
+        groups,
+        duplicates,
+        dedup_ids,
+        dedup_window_ms,
+        sync_nanos,
+        sync_nanos_max,
+    } = stats;
+    let gauges = [
+        ("beckon_log_bytes", "Bytes of the log on disk", bytes),
+        ("beckon_log_segments", "Segments of the log", segments),
+        ("beckon_log_oldest_segment", "The first segment that is held", oldest_segment),
+        ("beckon_log_oldest_epoch", "The first epoch that is held", oldest_epoch),
+        ("beckon_log_digests_missing", "Sealed segments that a restart reads", digests_missing),
+        ("beckon_log_queued_bytes", "Bytes that wait for the disk", queued_bytes),
+        ("beckon_dedup_ids", "Event ids that are remembered", dedup_ids),
+        ("beckon_dedup_window_ms", "Age of the oldest remembered id", dedup_window_ms),
+        ("beckon_log_sync_nanos_max", "The slowest sync since start", sync_nanos_max),
+    ];
+    let counters = [
+        ("beckon_log_records", "Records appended since start", records),
+        ("beckon_log_groups", "Commit groups since start", groups),
+        ("beckon_log_duplicates", "Duplicates since start", duplicates),
+        ("beckon_log_sync_nanos", "Nanoseconds spent in sync since start", sync_nanos),
+    ];
+    (gauges, counters)
 }
 
 /// What requests have a bound on together, and what was cut off there, read when somebody asks.
@@ -298,21 +303,25 @@ struct LetterCollector(Arc<DeadLetters>);
 
 impl Collector for LetterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Counters { written, queue_full, unwritable, evicted, expired, waiting, bytes } =
-            self.0.counters();
-        let gauges = [
-            ("beckon_dead_letters_waiting", "Letters that wait for the disk", waiting),
-            ("beckon_dead_letters_bytes", "Bytes of letters on disk", bytes),
-        ];
-        let counters = [
-            ("beckon_dead_letters_written", "Letters written", written),
-            ("beckon_dead_letters_queue_full", "Letters lost to a full queue", queue_full),
-            ("beckon_dead_letters_unwritable", "Letters that the disk refused", unwritable),
-            ("beckon_dead_letters_evicted", "Letters removed over bytes_max", evicted),
-            ("beckon_dead_letters_expired", "Letters removed after days_max", expired),
-        ];
+        let (gauges, counters) = letter_figures(self.0.counters());
         encode_all(&mut encoder, &gauges, &counters)
     }
+}
+
+fn letter_figures(counters: Counters) -> ([Figure; 2], [Figure; 5]) {
+    let Counters { written, queue_full, unwritable, evicted, expired, waiting, bytes } = counters;
+    let gauges = [
+        ("beckon_dead_letters_waiting", "Letters that wait for the disk", waiting),
+        ("beckon_dead_letters_bytes", "Bytes of letters on disk", bytes),
+    ];
+    let counters = [
+        ("beckon_dead_letters_written", "Letters written", written),
+        ("beckon_dead_letters_queue_full", "Letters lost to a full queue", queue_full),
+        ("beckon_dead_letters_unwritable", "Letters that the disk refused", unwritable),
+        ("beckon_dead_letters_evicted", "Letters removed over bytes_max", evicted),
+        ("beckon_dead_letters_expired", "Letters removed after days_max", expired),
+    ];
+    (gauges, counters)
 }
 
 /// A name, what it counts, and how many.
@@ -333,3 +342,6 @@ fn encode_all(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

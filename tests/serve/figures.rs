@@ -77,6 +77,32 @@ fn a_function_of_too_many_values_is_null_and_counted() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+#[test]
+fn the_log_counts_what_is_written() {
+    let folder = configured();
+    let (server, token) = start(folder.path(), "Order where true");
+    let names = [
+        "beckon_log_records_total",
+        "beckon_log_duplicates_total",
+        "beckon_dedup_ids",
+        "beckon_log_groups_total",
+        "beckon_log_bytes",
+        "beckon_log_sync_nanos_total",
+    ];
+    let figures = || names.map(|name| figure(&server, &token, name));
+    let before = figures();
+    let event = |id: u32| {
+        format!("{{\"eventName\":\"Order\",\"visitID\":\"{:032x}\",\"eventID\":\"{id:032x}\"}}", 1)
+    };
+    for events in [format!("[{},{}]", event(1), event(2)), event(1)] {
+        assert_eq!(server.send(&events).expect("an answer").status, 200);
+    }
+    let after = figures();
+    let moved = |figure: usize| after[figure] - before[figure];
+    assert_eq!([0, 1, 2].map(moved), [2, 1, 2], "{names:?}");
+    assert!([3, 4, 5].map(moved).iter().all(|moved| *moved > 0), "{names:?}: {before:?} {after:?}");
+}
+
 /// Labels make time series, and who sends events may choose as many names as there are. Whatever a
 /// client can choose says `hostile` here.
 #[test]

@@ -8,6 +8,7 @@ mod demo;
 mod keys;
 mod limits;
 mod live;
+mod metrics;
 mod reach;
 mod results;
 mod routes;
