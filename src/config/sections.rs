@@ -45,6 +45,7 @@ pub(crate) struct Config {
 #[serde(default)]
 pub(crate) struct ServerSection {
     pub(crate) listen: String,
+    pub(crate) http_threads: usize,
     pub(crate) data: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rules: Option<PathBuf>,
@@ -60,6 +61,7 @@ impl Default for ServerSection {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:7700".to_owned(),
+            http_threads: 2,
             data: PathBuf::from("beckon-data"),
             rules: None,
             reports: None,
@@ -187,6 +189,7 @@ pub(crate) struct ReportsSection {
     pub(crate) open_bytes_max: u64,
     pub(crate) event_folders_max: usize,
     pub(crate) typed_columns_max: usize,
+    pub(crate) drain_ms_max: u64,
 }
 
 impl Default for ReportsSection {
@@ -199,6 +202,7 @@ impl Default for ReportsSection {
             open_bytes_max: tables.open_bytes_max,
             event_folders_max: tables.event_folders_max,
             typed_columns_max: tables.typed_columns_max,
+            drain_ms_max: 60_000,
         }
     }
 }
@@ -210,6 +214,7 @@ impl Config {
     /// For the first value that does not make sense.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.engine.workers > 0, "engine.workers must be at least 1");
+        anyhow::ensure!(self.server.http_threads > 0, "server.http_threads must be at least 1");
         anyhow::ensure!(
             self.log.segment_bytes <= self.log.log_bytes_max / 4,
             "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \

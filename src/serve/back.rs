@@ -28,8 +28,6 @@ use std::time::{Duration, Instant};
 
 /// The Parquet sink's cursor.
 const PARQUET_CURSOR: &str = "parquet";
-/// How long the Parquet sink may take to finish its files; what it leaves stays in the outbox.
-const SINK_DRAIN_MAX: Duration = Duration::from_secs(60);
 /// The exit code after which a supervisor should start the server again (`EX_SOFTWARE`).
 const EXIT_FATAL: i32 = 70;
 
@@ -41,6 +39,8 @@ pub(crate) struct Back {
     view: Arc<View>,
     sink: Option<JoinHandle<anyhow::Result<()>>>,
     sink_stop: Arc<Stop>,
+    /// How long the sink may take to finish its files; what it leaves stays in the outbox.
+    sink_drain_max: Duration,
     registry: Option<Registry>,
 }
 
@@ -96,6 +96,7 @@ impl Back {
             view,
             sink: Some(sink),
             sink_stop,
+            sink_drain_max: Duration::from_millis(config.reports.drain_ms_max),
             registry: Some(registry),
         })
     }
@@ -131,7 +132,7 @@ impl Back {
             pipeline.stop().context("the engine did not end well")?;
         }
         if let Some(sink) = self.sink.take() {
-            let patience = Instant::now() + SINK_DRAIN_MAX;
+            let patience = Instant::now() + self.sink_drain_max;
             while !sink.is_finished() && Instant::now() < patience {
                 std::thread::park_timeout(Duration::from_millis(10));
             }

@@ -33,8 +33,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The site of keyless events in demo mode.
 const DEMO_SITE: &str = "demo";
-/// Threads of the HTTP side.
-const HTTP_THREADS: usize = 2;
 
 /// Arguments of `beckon serve`.
 #[derive(Debug, clap::Args)]
@@ -57,7 +55,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = loaded.config;
     let folder = FolderRules::load(config.server.rules.as_deref(), args.demo)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(HTTP_THREADS)
+        .worker_threads(config.server.http_threads)
         .thread_name("http")
         .enable_all()
         .build()?;

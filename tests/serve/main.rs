@@ -1,5 +1,6 @@
 //! `beckon serve` as an operator runs it: the binary, a folder, HTTP, signals.
 
+mod bounds;
 mod config;
 mod deploy;
 mod figures;

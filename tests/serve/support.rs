@@ -185,6 +185,16 @@ impl Server {
         }
     }
 
+    /// How many of its threads have this name.
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux");
+        let names = tasks.filter_map(|task| {
+            // One that has ended meanwhile has none.
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        });
+        names.filter(|found| found.trim_end() == name).count()
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
