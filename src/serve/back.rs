@@ -227,7 +227,12 @@ impl Sink {
                 let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
                 moved.map_err(|error| SourceError::Failed(error.into()))
             };
-            let mut context = SinkContext { stop: &stop, clock: &*clock, durable: &mut durable };
+            let mut context = SinkContext {
+                stop: &stop,
+                clock: &*clock,
+                wait: &mut |wait| stop.wait(wait),
+                durable: &mut durable,
+            };
             let ended = parquet::run(tables, &mut source, &mut context);
             if let Err(error) = &ended
                 && !stop.is_asked()

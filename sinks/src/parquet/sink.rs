@@ -94,7 +94,7 @@ impl Stop {
     }
 
     /// Waits for `wait`, or for the end to be asked for.
-    fn wait(&self, wait: Duration) {
+    pub fn wait(&self, wait: Duration) {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.changed.wait_timeout_while(asked, wait, |asked| !*asked));
     }
@@ -106,6 +106,8 @@ pub struct SinkContext<'a> {
     pub stop: &'a Stop,
     /// The clock that marks are made with: ends a round while no epoch comes.
     pub clock: &'a dyn Clock,
+    /// Waits after a failure, for so long or until the end is asked for: [`Stop::wait`].
+    pub wait: &'a mut dyn FnMut(Duration),
     /// Called at the start and after each round with the position through which everything is in
     /// finished files: moves the durable cursor. When that fails it is called again later.
     pub durable: &'a mut dyn FnMut(Position) -> Result<(), SourceError>,
@@ -136,7 +138,7 @@ pub fn run(
         tables.stats().errors.fetch_add(1, Relaxed);
         let wait_ms = backoff.as_millis();
         tracing::error!(%error, wait_ms, "the Parquet sink failed and tries again");
-        context.stop.wait(backoff);
+        (context.wait)(backoff);
         if context.stop.is_asked() {
             return Ok(());
         }

@@ -5,6 +5,7 @@ mod columns;
 mod compat;
 mod crash;
 mod limits;
+mod outage;
 mod read;
 mod recovery;
 mod round_trip;

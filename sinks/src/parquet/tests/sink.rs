@@ -76,7 +76,8 @@ fn run_sink(
         told.push(position);
         Ok(())
     };
-    let mut context = SinkContext { stop, clock: &clock, durable: &mut durable };
+    let wait = &mut |wait| stop.wait(wait);
+    let mut context = SinkContext { stop, clock: &clock, wait, durable: &mut durable };
     let ended = run(tables, source, &mut context);
     (ended, told)
 }
@@ -216,7 +217,8 @@ fn a_round_ends_by_the_clock_while_no_epoch_comes() {
         stop.ask();
         Ok(())
     };
-    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    let wait = &mut |wait| stop.wait(wait);
+    let mut context = SinkContext { stop: &stop, clock: &clock, wait, durable: &mut durable };
     run(tables, &mut source, &mut context).expect("the end was asked for");
     assert_eq!(epochs(&told), [3]);
     check_all_once(folder.path(), 2);
@@ -238,7 +240,8 @@ fn behind_the_clock_rounds_end_by_the_marks() {
         told.push(position);
         Ok(())
     };
-    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    let wait = &mut |wait| stop.wait(wait);
+    let mut context = SinkContext { stop: &stop, clock: &clock, wait, durable: &mut durable };
     run(tables, &mut source, &mut context).expect("the source was closed");
     assert_eq!(epochs(&told), [5, 11, 13]);
     check_all_once(folder.path(), 7);
@@ -271,7 +274,8 @@ fn a_cursor_that_fails_is_moved_later() {
         if told.len() == 2 { Err(SourceError::Failed("disk".into())) } else { Ok(()) }
     };
     let stop = Stop::default();
-    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    let wait = &mut |wait| stop.wait(wait);
+    let mut context = SinkContext { stop: &stop, clock: &clock, wait, durable: &mut durable };
     run(tables, &mut Memory::new(3), &mut context).expect("the source was closed");
     assert_eq!(epochs(&told), [1, 3, 3, 5]);
     check_all_once(folder.path(), 3);
@@ -296,7 +300,8 @@ fn the_cursor_moves_behind_a_round_that_is_in_place() {
         Ok(())
     };
     let stop = Stop::default();
-    let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+    let wait = &mut |wait| stop.wait(wait);
+    let mut context = SinkContext { stop: &stop, clock: &clock, wait, durable: &mut durable };
     let ended = run(tables.expect("new tables"), &mut Memory::new(5), &mut context);
     ended.expect("the source was closed");
     assert_eq!(epochs(&told), [3, 7, 9]);
@@ -330,7 +335,8 @@ fn the_outbox_is_followed() {
         let mut durable =
             |position| cursor.advance(position).map_err(|error| SourceError::Failed(error.into()));
         let stop = Stop::default();
-        let mut context = SinkContext { stop: &stop, clock: &clock, durable: &mut durable };
+        let wait = &mut |wait| stop.wait(wait);
+        let mut context = SinkContext { stop: &stop, clock: &clock, wait, durable: &mut durable };
         run(tables, &mut OutboxSource::new(outbox), &mut context).expect("the outbox was closed");
         let at = cursor.position().map(|position| position.epoch);
         assert_eq!(at, outputs.get(count - 1).map(|output| output.mark.epoch));
