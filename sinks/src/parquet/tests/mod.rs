@@ -1,6 +1,7 @@
 //! Tests of the tables as a whole; files are read back by the Parquet crate's row reader, which
 //! shares nothing with the Arrow path they were written by.
 
+mod again;
 mod columns;
 mod compat;
 mod crash;
