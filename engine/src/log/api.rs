@@ -107,7 +107,11 @@ pub enum LogError {
         source: std::io::Error,
     },
     /// Bytes that were synced are not what was written.
-    #[error("segment {segment} is damaged at byte {offset}: {what}; {advice}")]
+    #[error(
+        "segment {segment} is damaged at byte {offset}: {what}; restore the segment from a copy, or \
+         move the whole data folder and that of the reports away to start anew; `beckon log \
+         inspect` shows what is readable"
+    )]
     Damaged {
         /// The segment's file name.
         segment: Box<str>,
@@ -115,8 +119,6 @@ pub enum LogError {
         offset: u64,
         /// What is wrong.
         what: Box<str>,
-        /// What can be done.
-        advice: Box<str>,
     },
     /// Another process has the log open.
     #[error("{path} is locked: another beckon has this data folder open; stop it, or take another")]

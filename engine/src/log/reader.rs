@@ -3,15 +3,12 @@
 use super::api::{Group, LogError, LogReader, LoggedRecord};
 use super::format::{HeaderFlaw, VERSION, to_body};
 use super::scan::{GroupScan, ScanError, read_header};
-use super::segment::{SegmentInfo, io_error, segment_name, segment_path};
+use super::segment::{SegmentInfo, damaged, io_error, segment_name, segment_path};
 use super::state::{Readable, Shared};
 use crate::model::Epoch;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-
-const ADVICE: &str = "the disk changed what was synced: stop, look at it, and restore the segment \
-                      from a copy";
 
 /// A place in the log's files.
 #[derive(Debug)]
@@ -98,13 +95,8 @@ impl LogReader for FileReader {
 fn scan_error(shared: &Shared, segment: u64, error: ScanError) -> LogError {
     match error {
         ScanError::Io(source) => io_error(&segment_path(&shared.open().dir, segment), source),
-        ScanError::Flawed(stop, what) => damaged(segment, stop.offset, what),
+        ScanError::Flawed(stop, what) => damaged(&segment_name(segment), stop.offset, what),
     }
-}
-
-fn damaged(segment: u64, offset: u64, what: &str) -> LogError {
-    let segment = segment_name(segment).into();
-    LogError::Damaged { segment, offset, what: what.into(), advice: ADVICE.into() }
 }
 
 /// Opens the segment that has `epoch`.
@@ -117,7 +109,7 @@ fn open_segment(shared: &Shared, number: u64, epoch: Epoch) -> Result<GroupScan,
     let file = shared.open().disk.open(&path).map_err(fail)?;
     match read_header(&*file).map_err(fail)? {
         Ok(header) => Ok(GroupScan::new(file, &header)),
-        Err(HeaderFlaw::Damaged) => Err(damaged(number, 0, "its header is damaged")),
+        Err(HeaderFlaw::Damaged) => Err(damaged(&segment_name(number), 0, "its header is damaged")),
         Err(HeaderFlaw::Version(version)) => {
             Err(LogError::Version { segment: segment_name(number).into(), version, known: VERSION })
         }

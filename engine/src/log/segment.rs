@@ -85,13 +85,9 @@ fn random_salt() -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// What can be done about a segment that is not as it was written.
-const RESTORE: &str = "restore the segment from a copy, or move the whole data folder and that \
-                       of the reports away to start anew; `beckon log inspect` shows what is readable";
-
 /// A segment that is not as it was written.
 pub(super) fn damaged(segment: &str, offset: u64, what: &str) -> LogError {
-    LogError::Damaged { segment: segment.into(), offset, what: what.into(), advice: RESTORE.into() }
+    LogError::Damaged { segment: segment.into(), offset, what: what.into() }
 }
 
 /// An error of the file system with its path.

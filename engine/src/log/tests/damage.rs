@@ -114,6 +114,7 @@ fn a_reader_tells_of_damage() {
         }
     };
     assert!(matches!(error, LogError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("restore the segment from a copy, or move"), "{error}");
 }
 
 /// A visitor may send bytes that look like records, but does not know the salt.
