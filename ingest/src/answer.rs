@@ -44,7 +44,7 @@ impl Refusal {
         Self { status, code, message: message.into(), help, retry_after: None }
     }
 
-    /// 503 or 429, to be tried again.
+    /// 408, 429 or 503, to be tried again.
     pub(crate) fn later(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }

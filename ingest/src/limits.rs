@@ -1,6 +1,6 @@
 //! Every bound of the HTTP side, by name.
 //!
-//! Over a limit the answer is 413, 429 or 503, at once and before work is done; 429 and 503 carry
+//! Over a limit the answer is 408, 413, 429 or 503, at once and before work is done; all but 413 carry
 //! `Retry-After`. Zero means "none" only for the request rates.
 
 use beckon_engine::model::DEPTH_MAX;

@@ -46,7 +46,8 @@ pub(crate) async fn read(
         Err(_) => {
             let message = "the body took too long";
             let help = "limits.body_timeout_ms";
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", message, help));
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", message, help);
+            return Err(refusal.later(app.limits.retry_after_seconds));
         }
     };
     app.metrics.body(bytes.len());

@@ -94,6 +94,7 @@ async fn slow_heads_and_bodies_are_cut_off() {
     body.write_all(most.as_bytes()).await.expect("sent");
     let answer = rest(&mut body).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("timeout"), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
 }
 
 /// The head of a request whose body has so many bytes.

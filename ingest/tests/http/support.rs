@@ -329,7 +329,7 @@ impl Answer {
         for part in ["message", "help"] {
             assert!(error[part].as_str().is_some_and(|text| !text.is_empty()), "{}", self.text);
         }
-        let retry = matches!(status, 429 | 503);
+        let retry = matches!(status, 408 | 429 | 503);
         assert_eq!(self.headers.contains_key("retry-after"), retry, "{}", self.text);
     }
 }
