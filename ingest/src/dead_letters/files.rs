@@ -1,7 +1,7 @@
 //! The files of the dead letters: append, bounds, and reading.
 //!
 //! A key has files of its own, `SITE~NAME.FIRST.letters` (FIRST is the first letter's id), and
-//! beside each, once a letter of it was replayed, `SITE~NAME.FIRST.replayed` with the ids, one a line. A file is
+//! beside each, once a letter of it was replayed, `SITE~NAME.FIRST.replayed` with a mark for each. A file is
 //! closed when it is full, when the day (UTC) of its first letter is over, and at the end of the
 //! process; after a start nothing is appended to an old one, so a torn end stays where it is.
 //!
@@ -12,6 +12,7 @@
 use super::letter::{
     Letter, LetterHead, LetterId, NewLetter, UnknownVersion, json_of, line, start_of,
 };
+use super::mark::{mark, marked};
 use super::{DeadLetterLimits, Filter};
 use beckon_engine::disk::Disk;
 use beckon_engine::model::ServerTimeMs;
@@ -125,7 +126,8 @@ impl Files {
         }
         let at = if is_open && !full { self.opened(&key) } else { self.begin(&key, id)? };
         let path = self.place.path(&at, LETTERS_END);
-        let written = self.place.disk.open(&path).and_then(|file| file.write_at(at.bytes, &line));
+        let written =
+            self.place.disk.open(&path).and_then(|file| file.write_at(at.bytes, line.as_bytes()));
         let entry = self.keys.entry(key).or_default();
         match written {
             Ok(()) => {
@@ -241,8 +243,7 @@ impl Files {
             }
             opened => opened?,
         };
-        // The line end before the id ends a torn one.
-        let mark = format!("\n{id}\n");
+        let mark = mark(id);
         let at = marks.bytes()?;
         marks.write_at(at, mark.as_bytes())?;
         marks.sync()?;
@@ -287,17 +288,21 @@ impl Place {
     fn good<'a>(&self, file: &LetterFile, lines: &'a [u8]) -> io::Result<Vec<&'a [u8]>> {
         let good: Result<_, UnknownVersion> =
             lines.split(|byte| *byte == b'\n').map(json_of).filter_map(Result::transpose).collect();
-        good.map_err(|error| {
-            let path = self.path(file, LETTERS_END);
-            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-        })
+        good.map_err(|error| self.unknown(file, LETTERS_END, error))
     }
 
     fn replayed(&self, file: &LetterFile) -> io::Result<BTreeSet<LetterId>> {
         let bytes = self.bytes(file, REPLAYED_END)?;
-        let ids = bytes.split_inclusive(|byte| *byte == b'\n');
-        let id = |line: &[u8]| std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?.parse().ok();
-        Ok(ids.filter_map(id).map(LetterId).collect())
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let whole = lines.filter_map(|line| line.strip_suffix(b"\n"));
+        let ids: Result<_, UnknownVersion> =
+            whole.map(marked).filter_map(Result::transpose).collect();
+        ids.map_err(|error| self.unknown(file, REPLAYED_END, error))
+    }
+
+    fn unknown(&self, file: &LetterFile, end: &str, error: UnknownVersion) -> io::Error {
+        let path = self.path(file, end);
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
     }
 
     /// The good letters of a file, in order, without their originals.

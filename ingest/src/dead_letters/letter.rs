@@ -183,10 +183,15 @@ fn short(text: Box<str>) -> Box<str> {
 }
 
 /// The line of a letter.
-pub(super) fn line(letter: &Letter) -> Vec<u8> {
+pub(super) fn line(letter: &Letter) -> String {
     let mut json = serde_json::to_string(letter).expect("texts and numbers have a JSON form");
     json.replace_range(..1, START);
-    format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())).into_bytes()
+    checked(&json)
+}
+
+/// A line that says of itself whether it is whole.
+pub(super) fn checked(json: &str) -> String {
+    format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()))
 }
 
 /// The JSON of a line without its end, if nothing happened to it.
@@ -195,17 +200,23 @@ pub(super) fn line(letter: &Letter) -> Vec<u8> {
 /// For a whole line of a version that is not known.
 pub(super) fn json_of(line: &[u8]) -> Result<Option<&[u8]>, UnknownVersion> {
     match whole_json(line) {
-        Some(json) if !json.starts_with(START.as_bytes()) => Err(UnknownVersion),
+        Some(json) if !json.starts_with(START.as_bytes()) => {
+            Err(UnknownVersion { what: "a letter", known: "version 1" })
+        }
         json => Ok(json),
     }
 }
 
 /// A line that another version of Beckon wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a letter of an unknown version, this Beckon reads version 1")]
-pub(super) struct UnknownVersion;
+#[error("{what} of an unknown version, this Beckon reads {known}")]
+pub(super) struct UnknownVersion {
+    pub(super) what: &'static str,
+    pub(super) known: &'static str,
+}
 
-fn whole_json(line: &[u8]) -> Option<&[u8]> {
+/// The JSON of a [`checked`] line without its end, if nothing happened to it.
+pub(super) fn whole_json(line: &[u8]) -> Option<&[u8]> {
     let (crc, rest) = line.split_at_checked(8)?;
     let json = rest.strip_prefix(b" ")?;
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;

@@ -15,6 +15,7 @@
 
 mod files;
 mod letter;
+mod mark;
 mod queue;
 mod strip;
 

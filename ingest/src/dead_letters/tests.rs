@@ -320,9 +320,9 @@ fn contents(disk: &SimDisk, path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// `BECKON_WRITE_FIXTURES=1` writes the fixture of the present version; a released one stays.
+/// `BECKON_WRITE_FIXTURES=1` writes the fixtures of the present versions; a released one stays.
 #[test]
-fn version_1_is_written_and_read() {
+fn all_versions_are_read_and_the_last_is_written() {
     let Fixture { disk, clock, letters } = Fixture::new(DeadLetterLimits::default());
     let text = strip_secrets(br#"{"eventName":"A","key":"k-1"}"#, &[]);
     let hex = strip_secrets(b"\xff", &[]);
@@ -331,33 +331,76 @@ fn version_1_is_written_and_read() {
         letters.append(NewLetter { sent, user_agent, ..letter("shop/k", START, original) });
     }
     letters.flush();
-    assert!(letters.mark_replayed(LetterId(LetterId::at(START).0 + 1)).expect("marked"));
-    let old = SimDisk::default();
-    for end in ["letters", "replayed"] {
-        let path = first_file().with_extension(end);
-        let bytes = fixture(&format!("dead-letters-v1.{end}"), &contents(&disk, &path));
-        old.create(&path).and_then(|file| file.write_at(0, &bytes)).expect("written");
-    }
-    let old = open(&old, &clock, DeadLetterLimits::default());
-    let heads = old.list(&Filter::default(), LetterId(0), 10).expect("listed");
-    assert_eq!(heads.iter().map(|head| head.is_replayed).collect::<Vec<_>>(), [false, true]);
-    for head in heads {
-        let read = old.read(head.id).expect("readable");
-        assert_eq!(read, letters.read(head.id).expect("readable"));
-        assert_eq!(read.map(|letter| letter.head), Some(head));
+    let ids = [0, 1].map(|n| LetterId(LetterId::at(START).0 + n));
+    assert!(letters.mark_replayed(ids[1]).expect("marked"));
+    let marks_file = first_file().with_extension("replayed");
+    let lines = fixture("dead-letters-v1.letters", &contents(&disk, &first_file()));
+    let marks = fixture("dead-letters-v2.replayed", &contents(&disk, &marks_file));
+    let marks_1 = Path::new(FIXTURES).join("dead-letters-v1.replayed");
+    for marks in [marks, std::fs::read(marks_1).expect("the fixture")] {
+        let old = SimDisk::default();
+        for (path, bytes) in [(first_file(), &lines), (marks_file.clone(), &marks)] {
+            old.create(&path).and_then(|file| file.write_at(0, bytes)).expect("written");
+        }
+        let old = open(&old, &clock, DeadLetterLimits::default());
+        let heads = old.list(&Filter::default(), LetterId(0), 10).expect("listed");
+        assert_eq!(heads.iter().map(|head| head.is_replayed).collect::<Vec<_>>(), [false, true]);
+        for head in heads {
+            let read = old.read(head.id).expect("readable");
+            assert_eq!(read, letters.read(head.id).expect("readable"));
+            assert_eq!(read.map(|letter| letter.head), Some(head));
+        }
+        assert!(old.mark_replayed(ids[0]).expect("marked behind a mark of any version"));
+        let heads = old.list(&Filter::default(), LetterId(0), 10).expect("listed");
+        assert!(heads.iter().all(|head| head.is_replayed), "{heads:?}");
     }
 }
 
 #[test]
 fn an_unknown_version_is_refused() {
+    let refused = |end: &str| {
+        let fixture = Fixture::new(DeadLetterLimits::default());
+        if end == "replayed" {
+            fixture.append("shop/k", "a");
+        }
+        let json = r#"{"version":9,"what":"ever"}"#;
+        let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
+        let file = fixture.disk.create(&first_file().with_extension(end)).expect("made");
+        file.write_at(0, line.as_bytes()).expect("written");
+        let disk: Arc<dyn Disk> = Arc::new(fixture.disk.clone());
+        let clock: Arc<dyn Clock> = fixture.clock.clone();
+        let opened = DeadLetters::open(disk, Path::new(DIR), DeadLetterLimits::default(), clock);
+        let error = opened.expect_err("another version").to_string();
+        assert!(error.contains("unknown version") && error.contains(end), "{error}");
+    };
+    refused("letters");
+    refused("replayed");
+}
+
+/// Whatever a crash leaves of a mark, it marks that letter or none, and the next mark is whole.
+#[test]
+fn a_torn_mark_marks_nothing() {
     let fixture = Fixture::new(DeadLetterLimits::default());
-    let json = r#"{"version":2,"what":"ever"}"#;
-    let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
-    let file = fixture.disk.create(&first_file()).expect("made");
-    file.write_at(0, line.as_bytes()).expect("written");
-    let disk: Arc<dyn Disk> = Arc::new(fixture.disk.clone());
-    let clock: Arc<dyn Clock> = fixture.clock.clone();
-    let opened = DeadLetters::open(disk, Path::new(DIR), DeadLetterLimits::default(), clock);
-    let error = opened.expect_err("another version").to_string();
-    assert!(error.contains("unknown version") && error.contains("shop~k."), "{error}");
+    for code in ["a", "b"] {
+        fixture.append("shop/k", code);
+    }
+    let heads = fixture.letters.list(&Filter::default(), LetterId(0), 10).expect("listed");
+    let marks = first_file().with_extension("replayed");
+    assert!(fixture.letters.mark_replayed(heads[0].id).expect("marked"));
+    let whole = contents(&fixture.disk, &marks);
+    for length in 0..whole.len() {
+        let torn = fixture.disk.exit();
+        torn.remove(&marks).expect("removed");
+        let file = torn.create(&marks).expect("made anew");
+        file.write_at(0, whole.get(..length).expect("shorter")).expect("written");
+        let letters = open(&torn, &fixture.clock, DeadLetterLimits::default());
+        let is_replayed = || {
+            let heads = letters.list(&Filter::default(), LetterId(0), 10).expect("listed");
+            heads.iter().map(|head| head.is_replayed).collect::<Vec<_>>()
+        };
+        assert_eq!(is_replayed(), [false, false], "{length}");
+        assert!(letters.mark_replayed(heads[1].id).expect("marked"));
+        // All but the end of the line was there, and that came now.
+        assert_eq!(is_replayed(), [length + 1 == whole.len(), true], "{length}");
+    }
 }
