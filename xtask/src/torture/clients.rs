@@ -130,27 +130,44 @@ fn ends(visit: u64, round: u64) -> bool {
 }
 
 fn batch(client: u64, number: u64) -> Vec<Value> {
-    (0..BATCH_EVENTS)
-        .map(|place| {
-            let event = number * BATCH_EVENTS + place;
-            let turn = event / 4;
-            let visit = turn % VISITS + turn / (VISITS * ROUNDS) * VISITS;
-            let round = turn / VISITS % ROUNDS;
-            let name = if ends(visit, round) && event % 4 == 3 {
-                "VisitEnded"
-            } else if event % 10 == 9 {
-                "AddToCart"
-            } else {
-                "PageEntered"
-            };
-            json!({
-                "eventName": name,
-                "eventID": format!("{:016X}{event:016X}", client + 1),
-                "visitID": format!("{:016X}{visit:016X}", client + 1),
-                "category": "pricing",
-                "url": "https://shop.example/pricing",
-                "data": { "price": event % 300, "round": round },
-            })
+    let events = number * BATCH_EVENTS..(number + 1) * BATCH_EVENTS;
+    let events = events.map(|event| {
+        let (visit, round) = turn(event);
+        json!({
+            "eventName": name(event),
+            "eventID": format!("{:016X}{event:016X}", client + 1),
+            "visitID": format!("{:016X}{visit:016X}", client + 1),
+            "category": "pricing",
+            "url": "https://shop.example/pricing",
+            "data": { "price": price(event), "round": round },
         })
-        .collect()
+    });
+    events.collect()
+}
+
+/// The visit of a client's event, and its round.
+fn turn(event: u64) -> (u64, u64) {
+    let turn = event / 4;
+    (turn % VISITS + turn / (VISITS * ROUNDS) * VISITS, turn / VISITS % ROUNDS)
+}
+
+fn name(event: u64) -> &'static str {
+    let (visit, round) = turn(event);
+    if ends(visit, round) && event % 4 == 3 {
+        "VisitEnded"
+    } else if event % 10 == 9 {
+        "AddToCart"
+    } else {
+        "PageEntered"
+    }
+}
+
+fn price(event: u64) -> u64 {
+    event % 300
+}
+
+/// Whether an event is a cart of such a price or more, by its id.
+pub(super) fn is_cart(id: u128, price_min: u64) -> bool {
+    let event = u64::try_from(id & u128::from(u64::MAX)).expect("the lower half");
+    name(event) == "AddToCart" && price(event) >= price_min
 }

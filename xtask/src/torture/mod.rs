@@ -5,12 +5,14 @@
 //! workers; some kills come while a snapshot is taken or behind one ([`kills`]). What is deployed is held
 //! against what was acknowledged all the time. In the end the server is asked to stop, and the Parquet is
 //! held against it too: every acknowledged event once, none twice, no action twice by its id, which all
-//! versions of a rule share; and visits and epochs against the events ([`tables`]). The seed is another
+//! versions of a rule share; what must act did ([`carts`]); and visits and epochs against the events
+//! ([`tables`]). The seed is another
 //! one each time, and is printed; it decides when kills come, not what the machine's scheduler does in
 //! between.
 //!
 //! [`overload`] is the other half: nothing is killed, but more comes than is let through.
 
+mod carts;
 mod clients;
 mod deployments;
 mod kills;
@@ -155,8 +157,24 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
          answered, so nothing was proven about either; take more kills"
     );
     super::say("nothing lost, nothing doubled");
+    judge_carts(folder, &acknowledged, &tables)?;
     tables.check_epochs()?;
     judge_visits(&tables)
+}
+
+fn judge_carts(folder: &Path, sent: &[u128], tables: &Tables) -> anyhow::Result<()> {
+    let late = tables.late_ids();
+    let is_asked = |id: &&u128| clients::is_cart(**id, carts::PRICE_MIN) && !late.contains(*id);
+    let mut must: Vec<u128> = sent.iter().filter(is_asked).copied().collect();
+    must.sort_unstable();
+    carts::check(&carts::acted(&folder.join("reports"))?, &must)?;
+    anyhow::ensure!(!must.is_empty(), "the run was too weak: nothing had to act");
+    super::say(&format!(
+        "{} carts had to act, and did once each; {} events late",
+        must.len(),
+        late.len()
+    ));
+    Ok(())
 }
 
 fn judge_visits(tables: &Tables) -> anyhow::Result<()> {
@@ -195,7 +213,7 @@ fn judge_deployments(folder: &Path, deployed: &Figures) -> anyhow::Result<()> {
 }
 
 fn write_configuration(folder: &Path, bounds: &str) -> anyhow::Result<()> {
-    let rules = folder.join("rules/com.example.torture");
+    let rules = folder.join("rules").join(carts::PACKAGE);
     std::fs::create_dir_all(&rules)?;
     let rule = |name: &str, fire: &str, query: &str| {
         let text = format!(
@@ -203,7 +221,8 @@ fn write_configuration(folder: &Path, bounds: &str) -> anyhow::Result<()> {
         );
         std::fs::write(rules.join(format!("{name}.toml")), text)
     };
-    rule("every-cart", "every", "AddToCart where data.price >= 100")?;
+    let dear = format!("AddToCart where data.price >= {}", carts::PRICE_MIN);
+    rule(carts::RULE, "every", &dear)?;
     rule(
         "three-pages",
         "once",

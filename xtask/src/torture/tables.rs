@@ -11,7 +11,7 @@
 use super::reports::each_row;
 use anyhow::{Context, ensure};
 use parquet::record::{Row, RowAccessor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A row of `events`.
@@ -25,6 +25,8 @@ struct EventRow {
     is_made_up: bool,
     /// It ends its visit.
     is_end: bool,
+    /// It came too late for any rule.
+    is_late: bool,
 }
 
 /// A row of `visits`.
@@ -113,6 +115,7 @@ impl Tables {
                 instance: count(row, at[4]).ok(),
                 is_made_up: row.get_bool(at[5])?,
                 is_end: row.get_string(at[6])? == "VisitEnded" && !is_late,
+                is_late,
             });
             Ok(())
         })?;
@@ -174,6 +177,11 @@ impl Tables {
         let mut ids: Vec<_> = events.map(|event| event.id).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// The ids of those that came too late for any rule.
+    pub(super) fn late_ids(&self) -> BTreeSet<u128> {
+        self.events.iter().filter(|event| event.is_late).map(|event| event.id).collect()
     }
 
     /// Checks that the log's records behind `before`, all of them events, stand here once each.
@@ -282,7 +290,15 @@ fn count(row: &Row, at: usize) -> anyhow::Result<u64> {
 }
 
 fn id(row: &Row, at: usize) -> anyhow::Result<u128> {
-    Ok(u128::from_str_radix(row.get_string(at)?, 16)?)
+    id_of(row.get_string(at)?)
+}
+
+/// An id by its hex digits.
+///
+/// # Errors
+/// When it is none of the torture's.
+pub(super) fn id_of(hex: &str) -> anyhow::Result<u128> {
+    Ok(u128::from_str_radix(hex, 16)?)
 }
 
 #[cfg(test)]
@@ -292,7 +308,8 @@ mod tests {
     fn event(sequence: u64, epoch: u64, instance: u64) -> EventRow {
         let (id, visit) = (sequence.into(), 7);
         let instance = Some(instance);
-        EventRow { sequence, epoch, id, visit, instance, is_made_up: false, is_end: false }
+        let (is_made_up, is_end, is_late) = (false, false, false);
+        EventRow { sequence, epoch, id, visit, instance, is_made_up, is_end, is_late }
     }
 
     fn visit(epoch: u64, instance: u64, closed: Option<(&str, u64)>) -> VisitRow {
