@@ -7,6 +7,7 @@
 use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
 use crate::connection::{self, End, Usage};
 use crate::linger::Lingering;
+use crate::normalise::UserAgents;
 use crate::routes::{self, Access};
 use axum::Router;
 use axum::body::Body;
@@ -50,7 +51,9 @@ impl Server {
     /// # Errors
     /// What is wrong with the configuration.
     pub fn new(config: &ServerConfig, parts: Parts) -> Result<Self, ServerError> {
-        Ok(Self { app: Arc::new(App::new(config, parts)?) })
+        let app = Arc::new(App::new(config, parts)?);
+        UserAgents::prepare();
+        Ok(Self { app })
     }
 
     /// Method, path and access of every route.
