@@ -152,6 +152,41 @@ fn the_end_of_a_visit_is_told_to_windows_that_lie_apart() {
     }
 }
 
+/// One that nobody hears of again, before and behind its turn.
+#[test]
+fn a_visit_that_is_over_without_a_word_is_told_to_windows_that_lie_apart() {
+    const LONG: &str = "sequence with maxspan=3s [A where true] ![B where true]";
+    for had_its_turn in [false, true] {
+        let before = |run: &mut Run| {
+            run.event(&sample("A", 0)).mark(150);
+        };
+        let (mut run, all) = Run::beside(&[(LONG, VISITOR)], before);
+        run.catch_up(&all);
+        if had_its_turn {
+            run.marks(150);
+        }
+        run.mark(1_500).mark(10_000);
+        let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
+        assert_eq!(is_open, [false], "{had_its_turn}");
+    }
+}
+
+/// The horizon passes its match while its window lies apart.
+#[test]
+fn a_rule_that_is_gone_says_nothing_of_windows_that_lie_apart() {
+    let before = |run: &mut Run| {
+        run.event(&sample("A", 0)).event(&sample("B", 10)).mark(50);
+    };
+    let new = [(AB, VISITOR), ("B where true", VISITOR)];
+    let (mut run, all) = Run::beside(&new, before);
+    run.catch_up(&all);
+    run.deploy(&placed(&all, &[true, false, true]), &[1]);
+    run.mark(500);
+    assert_eq!(run.matches(), [[2]], "that of the rule that stays");
+    run.marks(500);
+    assert_eq!(run.matches(), [[2]]);
+}
+
 /// Its slot is another rule's then, which finds nothing there; whether its event waits or not, and
 /// whether a rule that came with it stays.
 #[test]
