@@ -278,6 +278,18 @@ impl Life {
         }
     }
 
+    /// The epoch of the last change. Others follow it at once, while visits are open.
+    fn changed(&self) -> Epoch {
+        let mut reader = self.log.reader(None).expect("it is readable");
+        let mut changed = Epoch(0);
+        while let Some(group) = reader.next(Duration::ZERO).expect("it is readable") {
+            if group.records.iter().any(|one| matches!(one.body, RecordBody::Control(_))) {
+                changed = group.mark.epoch;
+            }
+        }
+        changed
+    }
+
     /// Waits until an epoch was worked through.
     fn reach(&self, epoch: Epoch) {
         while self.pipeline.processed().epoch < epoch {

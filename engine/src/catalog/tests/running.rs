@@ -318,7 +318,7 @@ fn a_deployment_reaches_visits_without_events() {
     life.event(99, "C");
     life.deploy(key(SHOP, None), &[("each", EACH), ("long", &long), ("short", &short)]);
     life.settle();
-    let deployed = life.log.durable().expect("not empty").epoch;
+    let deployed = life.changed();
     life.reach(Epoch(deployed.0 + CHANGE_EPOCHS));
     assert_eq!(life.pipeline.stats().dataflow.stage.backfills, 21);
     life.clock.advance(700_000);
@@ -343,7 +343,7 @@ fn a_deployment_goes_on_for_a_visit_that_opens_behind_it() {
     let disk = SimDisk::default();
     let mut life = Life::start(&disk, 1, "outbox");
     life.deploy(key(SHOP, None), &[("each", EACH)]);
-    let deployed = life.log.durable().expect("not empty").epoch;
+    let deployed = life.changed();
     let begun = Instant::now();
     life.event(1, "C");
     life.reach(Epoch(deployed.0 + CHANGE_EPOCHS));
@@ -396,7 +396,7 @@ fn removing_a_rule_frees_its_state() {
     assert!(full > empty + 300 * 100, "{full} bytes with rules, {empty} without");
     life.deployer.remove(key(SHOP, None), "ann".into()).expect("removed");
     // Nobody writes: the feeder asks for the epochs itself, a turn each.
-    let removed = life.log.durable().expect("not empty").epoch;
+    let removed = life.changed();
     life.reach(Epoch(removed.0 + CHANGE_EPOCHS));
     assert_eq!(bytes(&life), empty);
     assert_eq!(life.end(), [""; 0], "what waited for its deadline waits no more");
