@@ -1,8 +1,10 @@
 //! Shows groups of new rules the past, one after the other, some of it behind each epoch.
 //!
 //! How much depends on the log alone: [`BACKFILL_RECORDS`], or twice what the epoch itself has, so
-//! that the past is caught up with whatever comes meanwhile. An epoch of the past without records
-//! counts as one. Visits are followed from before the time that the rules ask for, as long as a
+//! that the past is caught up with whatever comes meanwhile. An epoch of the past counts as those records
+//! that the horizon passes in it, where they are more than its own: behind a rush of visitors a
+//! minute of silence moves all their windows on. And it counts as a few, whatever it has: each costs the
+//! stages something. Visits are followed from before the time that the rules ask for, as long as a
 //! visit may be idle: what is known of a visit that began earlier is what came since.
 
 use super::Catalog;
@@ -10,11 +12,15 @@ use super::held::Group;
 use crate::log::LogError;
 use crate::matcher::{BackfillStep, MatcherConfig, Past, Prepared};
 use crate::model::{Epoch, EpochInput, EpochMark, PARTITIONS, ServerTimeMs};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 /// Records of the past behind each epoch, at least: they cost 2 ms.
 pub const BACKFILL_RECORDS: u64 = 1_000;
+
+/// Epochs of the past behind each epoch, at most, where none has many records.
+const EPOCHS_MAX: u64 = 25;
 
 /// The log's epochs from some place on, as far as they are asked for.
 pub type PastEpochs = Box<dyn Iterator<Item = Result<EpochInput, LogError>> + Send>;
@@ -120,6 +126,9 @@ struct Backfill {
     start: ServerTimeMs,
     /// The last epoch that was read.
     at: Epoch,
+    lateness_ms: i64,
+    /// When epochs came that the horizon has not passed, and how many records they have.
+    waiting: VecDeque<(ServerTimeMs, u64)>,
     /// Since when there is nothing that was not read: the start, or when the log's first epoch came that
     /// is still there.
     read_from: Option<ServerTimeMs>,
@@ -146,6 +155,8 @@ impl Backfill {
             past: Past::new(rules, config, from(group)),
             start,
             at: Epoch(0),
+            lateness_ms: config.lateness_ms,
+            waiting: VecDeque::new(),
             read_from: None,
         })
     }
@@ -153,11 +164,14 @@ impl Backfill {
     fn step(&mut self, ended: &EpochMark, records_min: u64) -> Result<BackfillStep, LogError> {
         let own = ended.last_seq.0 + 1 - ended.first_seq.0;
         let mut left = records_min.max(2 * own);
+        let least = (records_min / EPOCHS_MAX).max(1);
         let mut step = BackfillStep::default();
         while self.at < ended.epoch && left > 0 {
             let Some(input) = self.epochs.next().transpose()? else { break };
             self.at = input.mark.epoch;
-            left = left.saturating_sub((input.events.len() as u64).max(1));
+            let records = input.events.len() as u64;
+            let passed = self.pass(input.mark.now, records);
+            left = left.saturating_sub(records.max(passed).max(least));
             self.read_from.get_or_insert(input.mark.now.max(self.start));
             if input.mark.now >= self.start {
                 step.epochs.push(self.past.epoch(input));
@@ -167,6 +181,18 @@ impl Backfill {
             step.caught_up = Some(self.past.open_visits());
         }
         Ok(step)
+    }
+
+    /// An epoch came at a time, with so many records. How many the horizon passes then, about.
+    fn pass(&mut self, now: ServerTimeMs, records: u64) -> u64 {
+        self.waiting.push_back((now, records));
+        let horizon = now.0.saturating_sub(self.lateness_ms);
+        let mut passed = 0;
+        while let Some((_, records)) = self.waiting.front().filter(|(came, _)| came.0 < horizon) {
+            passed += records;
+            self.waiting.pop_front();
+        }
+        passed
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod deciding;
 mod running;
+mod steps;
 
 use super::{Catalog, Compiler, Deployer, event_compiler};
 use crate::clock::{Clock, ManualClock};
