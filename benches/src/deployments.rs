@@ -3,7 +3,7 @@
 use crate::cpu::cpu_time;
 use beckon_engine::catalog::{Catalog, Compiler, event_compiler};
 use beckon_engine::log::{Control, Deployment, Owner, PackageKey, Standing};
-use beckon_engine::model::EpochMark;
+use beckon_engine::model::{Epoch, EpochMark};
 use beckon_engine::stage::RuleChange;
 use beckon_engine::suppress::SuppressConfig;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Default for Deployments {
 
 impl Deployments {
     /// What all workers take, and how long the feeder takes for it: the deployer has compiled the
-    /// package.
+    /// package and made it ready.
     ///
     /// # Panics
     /// When a rule does not compile.
@@ -50,6 +50,7 @@ impl Deployments {
         self.standing.apply(&control);
         let compiled = self.compiler.compile(&self.standing.packages);
         assert!(compiled.broken.is_empty(), "{:?}", compiled.diagnostics);
+        self.compiler.guess(&compiled.rules, Epoch(mark.epoch.0.saturating_sub(1)));
         let start = cpu_time();
         let change = self.catalog.apply(mark, &[control]).expect("a change");
         (change, cpu_time().saturating_sub(start))

@@ -1,5 +1,6 @@
 //! Compiles packages, and remembers what it compiled last.
 
+use super::ahead::Ahead;
 use crate::log::{Deployment, PackageKey};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::diagnostic::{Diagnostic, Severity};
@@ -51,13 +52,14 @@ pub struct Compiler {
     schema: Schema,
     /// The last ones, the newest at the end.
     remembered: Mutex<VecDeque<Arc<Compiled>>>,
+    pub(super) ahead: Mutex<Ahead>,
 }
 
 impl Compiler {
     /// A compiler for events of a schema.
     #[must_use]
     pub fn new(schema: Schema) -> Self {
-        Self { schema, remembered: Mutex::default() }
+        Self { schema, remembered: Mutex::default(), ahead: Mutex::default() }
     }
 
     /// Compiles packages together. One with an error is left out, so that the others run.

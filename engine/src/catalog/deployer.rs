@@ -10,6 +10,7 @@ use super::compiler::{Compiled, Compiler};
 use crate::log::{
     Control, Deployment, Log, NewRecord, Owner, PackageKey, PauseKey, RecordBody, Refused, Standing,
 };
+use crate::model::Epoch;
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
 use std::collections::BTreeMap;
@@ -104,6 +105,12 @@ impl Deployer {
         admission.stand(&RuleSet::default(), &self.compiled().rules);
         self.admission = Some(admission);
         self
+    }
+
+    /// What compiles for it.
+    #[cfg(test)]
+    pub(super) fn compiler(&self) -> &Compiler {
+        &self.compiler
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {
@@ -231,6 +238,10 @@ impl Deployer {
         if let Some(admission) = &self.admission {
             let admitted = admission.admit(&before.rules, &compiled.rules);
             admitted.map_err(NotDeployed::NotAdmitted)?;
+        }
+        if controls.iter().any(|it| matches!(it, Control::Deploy(..) | Control::Remove(..))) {
+            let last = self.log.durable().map_or(Epoch(0), |mark| mark.epoch);
+            self.compiler.guess(&compiled.rules, last);
         }
         let records = controls.into_iter().map(|control| NewRecord {
             site: "".into(),

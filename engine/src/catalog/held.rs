@@ -31,7 +31,7 @@ pub(super) struct Group {
 }
 
 /// The groups.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     count: u64,
     running: Option<Group>,
@@ -86,13 +86,31 @@ impl Held {
         self.running.as_ref().is_some_and(|group| group.from.contains_key(&slot))
     }
 
-    /// What the workers are to know of it.
-    pub(super) fn backfill(&self, rules: &Arc<RuleSet>) -> Option<BackfillRules> {
-        self.running.as_ref().map(|Group { number, from }| BackfillRules {
-            number: *number,
-            rules: Arc::new(Prepared::of(Arc::clone(rules), |slot| self.is_running(slot))),
-            slots: from.keys().copied().collect(),
-        })
+    /// The slots of the group that is shown the past, and of those that wait.
+    pub(super) fn slots(&self) -> (Vec<u32>, Vec<u32>) {
+        let running = self.running.iter().flat_map(|group| group.from.keys());
+        (running.copied().collect(), self.next.keys().copied().collect())
+    }
+
+    /// The group, made ready to run alone.
+    pub(super) fn prepared(&self, rules: &Arc<RuleSet>) -> Option<Arc<Prepared>> {
+        self.running.as_ref()?;
+        Some(Arc::new(Prepared::of(Arc::clone(rules), |slot| self.is_running(slot))))
+    }
+
+    /// What the workers are to know of the group.
+    pub(super) fn backfill(&self, prepared: Option<Arc<Prepared>>) -> Option<BackfillRules> {
+        let Group { number, from } = self.running.as_ref()?;
+        let slots = from.keys().copied().collect();
+        prepared.map(|rules| BackfillRules { number: *number, rules, slots })
+    }
+
+    /// Once the group has caught up, if there is one.
+    pub(super) fn next(&self) -> Option<Self> {
+        self.running.as_ref()?;
+        let mut next = Self { running: None, ..self.clone() };
+        next.begin();
+        Some(next)
     }
 }
 

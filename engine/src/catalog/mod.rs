@@ -8,7 +8,8 @@
 //! A [`Catalog`] follows the log's control records epoch by epoch, so that whoever replays the log
 //! comes to the same rules at the same places. The [`Deployer`] is the way in: it checks a package
 //! whole, beside all that stand, before its record is appended. Both compile by one [`Compiler`], so
-//! what was checked a moment ago is not compiled again where it is to run, and never on a worker.
+//! what was checked a moment ago is not compiled again where it is to run, and never on a worker; it is
+//! made ready to run ahead, too (`ahead`).
 //!
 //! **Slots.** A rule keeps its slot, and by it its state in every open window, as long as a rule of the
 //! same place, name and version is deployed; a changed one gets another slot. A slot is given again
@@ -18,6 +19,7 @@
 //! cannot compile (an older one could) runs nothing, and the others run all the same.
 
 mod admission;
+mod ahead;
 mod backfill;
 mod backfills;
 mod compiler;
@@ -33,7 +35,8 @@ use crate::matcher::{CHANGE_EPOCHS, Prepared};
 use crate::model::{Epoch, EpochMark};
 use crate::stage::{RuleBegin, RuleChange};
 use crate::suppress::{SuppressConfig, SuppressRules};
-use beckon_rules::plan::RuleSet;
+use ahead::Ready;
+use beckon_rules::plan::{RulePlan, RuleSet};
 use beckon_rules::schedule::ScheduleError;
 use beckon_rules::schema::Schema;
 use held::{BackfilledFrom, Held};
@@ -80,13 +83,15 @@ impl Catalog {
             backfill: None,
             partial: Arc::default(),
         };
+        let (slots, held) = (Slots::default(), Held::default());
+        compiler.stand((&slots, &held), &suppress);
         Ok(Self {
             compiler,
             suppress,
             standing: Standing::default(),
-            slots: Slots::default(),
+            slots,
             changing_until: Epoch(0),
-            held: Held::default(),
+            held,
             backfilled_from: BackfilledFrom::new(),
             current,
         })
@@ -129,23 +134,26 @@ impl Catalog {
         for key in &compiled.broken {
             tracing::error!(package = %key, "a deployed package no longer compiles: it does not run");
         }
-        let RuleSet { fields, rules, types } = &*compiled.rules;
-        let Arranged { rules, retired, fresh } = self.slots.arrange(ended.epoch, rules);
-        let rules = Arc::new(RuleSet { fields: fields.clone(), rules, types: types.clone() });
+        let arranged = self.slots.arrange(ended.epoch, &compiled.rules.rules);
+        let Arranged { rules, retired, fresh } = arranged;
+        let rules = in_slots(&compiled.rules, rules);
         self.held.retire(&retired);
         if !is_first {
             self.held.add(&fresh, &rules, ended.now);
         }
-        change.backfill = self.held.backfill(&rules);
+        let ready = self.compiler.ready(rules, &self.held, &self.suppress);
+        let Ready { rules, prepared, shown, suppress, .. } = ready;
+        self.compiler.stand((&self.slots, &self.held), &self.suppress);
+        self.compiler.guess_caught_up(&rules, &self.held, &self.suppress);
+        change.backfill = self.held.backfill(shown);
         let stand: BTreeSet<RulePlace> = (0_u32..)
             .zip(&rules.rules)
             .filter(|(slot, plan)| !plan.is_vacant() && !self.held.has(*slot))
             .map(|(_, plan)| held::place(plan))
             .collect();
         self.backfilled_from.retain(|rule, _| stand.contains(rule));
-        let suppress = SuppressRules::new(&rules, &self.suppress);
-        change.suppress = Arc::new(suppress.expect("compiling and `new` checked the schedules"));
-        change.rules = Arc::new(Prepared::of(rules, |slot| !self.held.has(slot)));
+        change.suppress = suppress;
+        change.rules = prepared;
         change.partial.reset(&fresh);
         change.retired = retired.into();
         change.fresh = fresh.into();
@@ -156,6 +164,12 @@ impl Catalog {
     pub fn is_changing(&self, epoch: Epoch) -> bool {
         epoch < self.changing_until || self.held.is_any()
     }
+}
+
+/// The rules of packages in their slots.
+fn in_slots(compiled: &RuleSet, rules: Vec<Arc<RulePlan>>) -> Arc<RuleSet> {
+    let RuleSet { fields, types, .. } = compiled;
+    Arc::new(RuleSet { fields: fields.clone(), rules, types: types.clone() })
 }
 
 /// When each rule began, with those that are new behind the end of an epoch.

@@ -1,5 +1,6 @@
 //! Deployments the whole way: deployer, log, pipeline, outbox, on a simulated disk.
 
+mod ahead;
 mod deciding;
 mod running;
 mod steps;
