@@ -190,8 +190,8 @@ fn measure(what: &str, (standing, fresh): (&[String], &[String]), ago_ms: i64) {
         run.log.push(EpochInput { mark: run.mark, events: Vec::new() });
     }
     run.deploy("com.example.fresh", fresh);
-    // What comes behind, until the rules have caught up.
-    let ticks = EVENTS / BACKFILL_RECORDS + 10;
+    // What comes behind: more than it takes until the rules have caught up.
+    let ticks = 5 * EVENTS / BACKFILL_RECORDS;
     let EpochMark { epoch, now, .. } = run.mark;
     let tick = |number: u64| EpochInput {
         mark: EpochMark {
