@@ -47,6 +47,7 @@ fn reading(criterion: &mut Criterion) {
         unproven: Unproven::Match,
         agent: Agent::Apart,
         address: None,
+        identity: None,
     };
     for size in [1, 10, 100] {
         let body = batch(size);

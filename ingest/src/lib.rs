@@ -9,6 +9,7 @@
 pub mod body;
 pub mod client;
 pub mod dead_letters;
+pub mod identity;
 pub mod limits;
 pub mod normalise;
 pub mod rate;

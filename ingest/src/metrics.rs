@@ -58,6 +58,8 @@ pub(crate) struct EventCounts {
     pub(crate) unproven: u64,
     pub(crate) clamped: u64,
     pub(crate) skewed: u64,
+    /// Sign-ins that are not proven on a site that has a way to prove them.
+    pub(crate) doubted: u64,
     /// Input fields that the server owns.
     pub(crate) dropped_owned: u64,
     /// Input fields that no event has.
@@ -76,6 +78,7 @@ pub(crate) struct Metrics {
     unproven: Counter,
     clamped: Counter,
     skewed: Counter,
+    doubted: Counter,
     body_bytes: Counter,
     pub(crate) bodies_cut_off: Counter,
     pub(crate) connections: Gauge,
@@ -108,6 +111,7 @@ impl Metrics {
             unproven: Counter::default(),
             clamped: Counter::default(),
             skewed: Counter::default(),
+            doubted: Counter::default(),
             body_bytes: Counter::default(),
             bodies_cut_off: Counter::default(),
             connections: Gauge::default(),
@@ -149,6 +153,11 @@ impl Metrics {
             ("unproven_events", "Events of a visit whose secret was not shown", &self.unproven),
             ("clamped_events", "Events whose time lay too far away", &self.clamped),
             ("skewed_events", "Events of a clock that was corrected", &self.skewed),
+            (
+                "unverified_sign_ins",
+                "SignIn and UserInfo without the proof that their site asks for",
+                &self.doubted,
+            ),
             ("body_bytes", "Bytes of bodies as sent", &self.body_bytes),
             (
                 "bodies_cut_off",
@@ -199,6 +208,7 @@ impl Metrics {
         self.unproven.inc_by(counts.unproven);
         self.clamped.inc_by(counts.clamped);
         self.skewed.inc_by(counts.skewed);
+        self.doubted.inc_by(counts.doubted);
     }
 
     /// Everything in the text format of Prometheus.

@@ -58,6 +58,7 @@ mod tests {
             unproven: Unproven::Match,
             agent: Agent::Apart,
             address: None,
+            identity: None,
         };
         normaliser.event(&json(number), &context).expect("a valid event").event
     }

@@ -4,6 +4,7 @@
 //! `server` (secret). In memory a key is its SHA-256: a request's key is hashed and looked up, so
 //! that the time of the look-up says nothing about a secret, and a core dump holds none.
 
+use crate::identity::{IdentityCheck, IdentityConfig};
 use crate::normalise::{Sender, Unproven};
 use beckon_engine::model::SiteName;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct SiteConfig {
     /// Its write keys.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
+    /// What proves who signed in; without it no browser's word does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityConfig>,
 }
 
 /// One write key, `[[sites.NAME.keys]]`.
@@ -71,7 +75,7 @@ pub struct SitesError {
 }
 
 /// A write key that was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WriteKey {
     /// The site that its events belong to.
     pub site: SiteName,
@@ -81,6 +85,8 @@ pub struct WriteKey {
     pub sender: Sender,
     /// What becomes of unproven events.
     pub unproven: Unproven,
+    /// What proves who signed in, where the site has that.
+    pub identity: Option<Arc<IdentityCheck>>,
     origins: BTreeSet<Box<str>>,
 }
 
@@ -93,6 +99,7 @@ impl WriteKey {
             name: format!("{site}/demo").into(),
             sender: Sender::Browser,
             unproven: Unproven::Match,
+            identity: None,
             origins: BTreeSet::new(),
         }
     }
@@ -127,12 +134,18 @@ impl Sites {
             if let Err(message) = check_name(site) {
                 say(None, message);
             }
+            let identity = site_config.identity.as_ref().map(IdentityCheck::new).transpose();
+            let identity = identity.unwrap_or_else(|message| {
+                say(None, message);
+                None
+            });
+            let identity = identity.map(Arc::new);
             let mut names = BTreeSet::new();
             for key in &site_config.keys {
                 if !names.insert(&key.name) {
                     say(Some(key), "two keys of the site have this name".into());
                 }
-                if let Err(message) = sites.add(site, key) {
+                if let Err(message) = sites.add(site, key, identity.clone()) {
                     say(Some(key), message);
                 }
             }
@@ -140,7 +153,12 @@ impl Sites {
         if errors.is_empty() { Ok(sites) } else { Err(errors) }
     }
 
-    fn add(&mut self, site: &str, config: &KeyConfig) -> Result<(), String> {
+    fn add(
+        &mut self,
+        site: &str,
+        config: &KeyConfig,
+        identity: Option<Arc<IdentityCheck>>,
+    ) -> Result<(), String> {
         check_name(&config.name)?;
         let digest = digest_of(config)?;
         let origins = origins_of(config)?;
@@ -154,6 +172,7 @@ impl Sites {
             name: format!("{site}/{}", config.name).into(),
             sender,
             unproven: config.unproven,
+            identity,
             origins,
         };
         match self.keys.insert(digest, Arc::new(key)) {
@@ -287,7 +306,7 @@ mod tests {
     }
 
     fn sites(keys: Vec<KeyConfig>) -> Result<Sites, Vec<SitesError>> {
-        Sites::new(&BTreeMap::from([("shop".to_owned(), SiteConfig { keys })]))
+        Sites::new(&BTreeMap::from([("shop".to_owned(), SiteConfig { keys, identity: None })]))
     }
 
     #[track_caller]
@@ -311,8 +330,8 @@ mod tests {
         let sites = sites(vec![key(KeyKind::Server), hashed]).expect("good keys");
         assert_eq!(sites.find("0123456789abcdef").map(|key| &*key.name), Some("shop/k"));
         assert_eq!(sites.find("abc").map(|key| &*key.name), Some("shop/hashed"));
-        assert_eq!(sites.find("abd"), None);
-        assert_eq!(sites.find(""), None);
+        assert!(sites.find("abd").is_none());
+        assert!(sites.find("").is_none());
     }
 
     #[test]

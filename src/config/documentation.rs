@@ -58,7 +58,9 @@ fn defaults() -> BTreeMap<(String, String), String> {
     }
     let sites = &known_keys().expect("a table")["sites"]["*"];
     let write_key = sites["keys"][0].as_table().expect("an example");
-    let names = sites.as_table().expect("a table").keys().chain(write_key.keys());
+    let identity = sites["identity"].as_table().expect("an example");
+    let names = sites.as_table().expect("a table").keys();
+    let names = names.chain(write_key.keys()).chain(identity.keys());
     keys.extend(names.map(|name| (("sites.NAME".to_owned(), name.clone()), String::new())));
     keys
 }

@@ -51,13 +51,14 @@ impl Loaded {
         matches!(self.layers.origin(key), Origin::Flag(_) | Origin::Environment(_))
     }
 
-    /// Every value as (dotted key, TOML text, origin); write keys are secrets and left out.
+    /// Every value as (dotted key, TOML text, origin); secrets are left out.
     pub(crate) fn rows(&self) -> Vec<(String, String, String)> {
         let leaves = self.layers.leaves().into_iter();
         leaves
             .map(|(path, value, origin)| {
-                let is_keys = path.starts_with("sites.") && path.ends_with(".keys");
-                let shown = if is_keys { "(not shown)".to_owned() } else { value };
+                let is_secret = path.starts_with("sites.")
+                    && (path.ends_with(".keys") || path.ends_with(".identity.secrets"));
+                let shown = if is_secret { "(not shown)".to_owned() } else { value };
                 (path, shown, origin.to_string())
             })
             .collect()

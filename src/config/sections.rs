@@ -18,6 +18,7 @@ reports = "reports"
 
 [sites."*"]
 keys = [{ name = "web", kind = "browser", key = "...", key_sha256 = "...", origins = [], unproven = "record" }]
+identity = { secrets = ["..."], token_algorithm = "HS256", token_public_key = "...", token_audience = "..." }
 "#;
 
 /// The whole configuration.

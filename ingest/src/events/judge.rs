@@ -4,6 +4,7 @@ use super::NOT_JSON_HELP;
 use crate::answer::Refusal;
 use crate::app::App;
 use crate::body::{Batch, Piece};
+use crate::identity::Doubt;
 use crate::metrics::EventCounts;
 use crate::normalise::{Context, NormaliseError, Normalised, RejectReason, Rejection, is_owned};
 use crate::record::record_of;
@@ -20,6 +21,8 @@ pub(crate) enum Verdict {
         new_id: Option<EventId>,
         /// Input fields that were not taken.
         dropped: Vec<Box<str>>,
+        /// Why a sign-in is not proven.
+        doubt: Option<Doubt>,
     },
     /// It is not taken.
     Rejected(Rejection),
@@ -96,6 +99,7 @@ impl Judged {
         counts.unproven += u64::from(flags.has(Flags::UNPROVEN));
         counts.clamped += u64::from(flags.has(Flags::CLAMPED));
         counts.skewed += u64::from(flags.has(Flags::SKEW_CORRECTED));
+        counts.doubted += u64::from(taken.doubt.is_some());
         for name in &taken.dropped {
             if is_owned(name) {
                 counts.dropped_owned += 1;
@@ -105,7 +109,8 @@ impl Judged {
         }
         self.records.push(record_of(&taken.event, shared));
         let new_id = taken.has_new_id.then_some(taken.event.id);
-        self.verdicts.push(Verdict::Taken { new_id, dropped: taken.dropped });
+        let Normalised { dropped, doubt, .. } = taken;
+        self.verdicts.push(Verdict::Taken { new_id, dropped, doubt });
     }
 
     fn reject(&mut self, app: &App, rejection: Rejection) {
@@ -124,14 +129,14 @@ impl Judged {
                 text.push(',');
             }
             match verdict {
-                Verdict::Taken { new_id, dropped } => {
+                Verdict::Taken { new_id, dropped, doubt } => {
                     let is_duplicate = matches!(appended.next(), Some(Appended::Duplicate));
                     if is_duplicate {
                         self.counts.duplicate += 1;
                     } else {
                         self.counts.ok += 1;
                     }
-                    write_taken(&mut text, is_duplicate, new_id.as_ref(), dropped);
+                    write_taken(&mut text, is_duplicate, new_id.as_ref(), dropped, *doubt);
                 }
                 Verdict::Rejected(rejection) => write_rejected(&mut text, rejection),
             }
@@ -147,6 +152,7 @@ fn write_taken(
     is_duplicate: bool,
     new_id: Option<&EventId>,
     dropped: &[Box<str>],
+    doubt: Option<Doubt>,
 ) {
     text.push_str("{\"status\":\"");
     text.push_str(if is_duplicate { "duplicate" } else { "ok" });
@@ -159,6 +165,11 @@ fn write_taken(
     if !dropped.is_empty() {
         text.push_str(",\"dropped\":");
         push_json(text, &dropped);
+    }
+    if let Some(doubt) = doubt {
+        text.push_str(",\"unverified\":\"");
+        text.push_str(doubt.as_str());
+        text.push('"');
     }
     text.push('}');
 }

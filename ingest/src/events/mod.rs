@@ -108,6 +108,7 @@ fn context<'a>(key: &'a WriteKey, batch: &Batch<'_>, received: ServerTimeMs) -> 
             Sender::Server => Agent::Said,
         },
         address: None,
+        identity: key.identity.as_deref(),
     }
 }
 

@@ -164,6 +164,7 @@ fn judge(app: &App, letter: &Letter) -> Result<Event, Rejection> {
             (Sender::Browser, None) | (Sender::Server, _) => Agent::Said,
         },
         address: address.filter(|_| key.sender == Sender::Browser),
+        identity: key.identity.as_deref(),
     };
     let mut taken = judge_one(app, &piece, &context).map_err(|error| match error {
         NormaliseError::Rejected(rejection) => rejection,

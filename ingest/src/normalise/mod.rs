@@ -13,6 +13,7 @@ mod address;
 mod owned;
 mod reject;
 mod secrets;
+mod sign_in;
 mod time;
 mod user_agent;
 mod wire;
@@ -24,6 +25,7 @@ pub(crate) use secrets::{is_credential, is_secret_like};
 pub use time::{CORRECTED_PAST_MAX_MS, FUTURE_MAX_MS, SKEW_MIN_MS};
 pub use user_agent::{USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, UserAgent, UserAgents};
 
+use crate::identity::{Doubt, IdentityCheck};
 use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, SiteName, Value, VisitId,
     VisitorId, system,
@@ -77,6 +79,8 @@ pub struct Context<'a> {
     pub agent: Agent<'a>,
     /// Of the visitor; it is kept truncated.
     pub address: Option<IpAddr>,
+    /// What proves who signed in, where the site has that.
+    pub identity: Option<&'a IdentityCheck>,
 }
 
 /// What a visitor's browser is known from.
@@ -99,6 +103,8 @@ pub struct Normalised {
     pub has_new_id: bool,
     /// Names of input fields that were not taken.
     pub dropped: Vec<Box<str>>,
+    /// Why a sign-in is not proven, where the site has a way to prove it.
+    pub doubt: Option<Doubt>,
 }
 
 /// Why an event was not taken.
@@ -196,28 +202,27 @@ impl Normaliser {
             tie: integer("seq", &wire.seq)?,
             fields: Vec::with_capacity(12),
         };
-        if context.sender == Sender::Server
-            && matches!(&*event.name, system::SIGN_IN | system::USER_INFO)
-        {
-            event.flags = event.flags.with(Flags::VERIFIED);
+        let mut data = data(wire.data.take())?;
+        let mut doubt = None;
+        if matches!(&*event.name, system::SIGN_IN | system::USER_INFO) {
+            match sign_in::sign_in(&mut data, context)? {
+                Ok(()) => event.flags = event.flags.with(Flags::VERIFIED),
+                Err(why) => doubt = context.identity.map(|_| why),
+            }
         }
-        self.fill(&mut event.fields, wire, context)?;
+        self.fill(&mut event.fields, data, wire, context)?;
         let dropped = std::mem::take(&mut wire.others);
-        Ok(Normalised { event, has_new_id, dropped })
+        Ok(Normalised { event, has_new_id, dropped, doubt })
     }
 
     /// Everything that is not in the event's header.
     fn fill(
         &self,
         fields: &mut Vec<(Box<str>, Value)>,
+        mut data: Entries,
         wire: &mut WireEvent<'_>,
         context: &Context<'_>,
     ) -> Result<(), Rejection> {
-        let mut data = data(wire.data.take())?;
-        if matches!(text("eventName", &wire.event_name)?, Some(system::SIGN_IN | system::USER_INFO))
-        {
-            require_user(&mut data)?;
-        }
         if let Some(url) = text("url", &wire.url)? {
             let clean = Address::clean(url, &self.query).map_err(|error| {
                 Rejection::field(RejectReason::BadUrl, "url", format_args!("url: {error}"))
@@ -398,22 +403,6 @@ fn data(value: Option<Value>) -> Result<Entries, Rejection> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Map(entries)) => Ok(entries),
         Some(_) => Err(wrong_type("data", "no object", "an object")),
-    }
-}
-
-/// Who signed in: the last `userID` counts, and an integer stands for its digits.
-fn require_user(data: &mut Entries) -> Result<(), Rejection> {
-    let user = data.iter_mut().rev().find(|(name, _)| &**name == "userID");
-    let Some((_, user)) = user else { return Err(missing("data.userID")) };
-    match user {
-        Value::Str(text) if !text.is_empty() => Ok(()),
-        Value::Int(number) => {
-            let digits = number.to_string();
-            *user = Value::Str(digits.into());
-            Ok(())
-        }
-        Value::Null | Value::Str(_) => Err(missing("data.userID")),
-        _ => Err(wrong_type("data.userID", "of another type", "a text or an integer")),
     }
 }
 

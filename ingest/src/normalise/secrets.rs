@@ -54,6 +54,7 @@ const CREDENTIAL_PARTS: &[&str] = &[
     "privatekey",
     "creditcard",
     "cardnumber",
+    "userhash",
 ];
 const CREDENTIAL_WORDS: &[&str] =
     &["key", "auth", "oauth", "pwd", "pw", "pin", "otp", "jwt", "cvv", "cvc", "ssn", "cookie"];
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_events_are_about_is_no_credential() {
-        for name in ["key", "visitSecret", "apiKey", "password", "Authorization", "cvv"] {
+        for name in ["key", "visitSecret", "apiKey", "userHash", "Authorization", "cvv"] {
             assert!(is_credential(name), "{name}");
         }
         for name in ["userID", "code", "state", "email", "sessionID", "hash", "keyword", "author"] {

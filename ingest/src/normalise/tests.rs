@@ -19,6 +19,7 @@ fn context(site: &SiteName) -> Context<'_> {
         unproven: Unproven::Record,
         agent: Agent::Said,
         address: None,
+        identity: None,
     }
 }
 

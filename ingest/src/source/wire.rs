@@ -57,6 +57,7 @@ impl WireEvents {
             unproven: Unproven::Match,
             agent: Agent::Said,
             address: None,
+            identity: None,
         };
         let parameters_before = self.normaliser.parameters_over_limit();
         let normalised = self.normaliser.event(text, &context)?;

@@ -5,6 +5,7 @@ mod bodies;
 mod connections;
 mod dead_letters;
 mod demo;
+mod identity;
 mod keys;
 mod limits;
 mod live;

@@ -13,7 +13,7 @@ fn two_sites() -> Bench {
     let mut config = config();
     let mut key = config.sites["shop"].keys[0].clone();
     key.key = Some(BLOG_KEY.into());
-    config.sites.insert("blog".into(), SiteConfig { keys: vec![key] });
+    config.sites.insert("blog".into(), SiteConfig { keys: vec![key], identity: None });
     bench(&config)
 }
 

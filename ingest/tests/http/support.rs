@@ -248,7 +248,7 @@ pub(crate) fn config() -> ServerConfig {
         matching,
     ];
     ServerConfig {
-        sites: BTreeMap::from([("shop".to_owned(), SiteConfig { keys })]),
+        sites: BTreeMap::from([("shop".to_owned(), SiteConfig { keys, identity: None })]),
         ..ServerConfig::default()
     }
 }
