@@ -57,7 +57,7 @@ fn a_hash_is_of_one_user_and_one_secret() {
     );
     assert_eq!(check.check_hash("ada", ada), Ok(()));
     assert_eq!(check.check_hash("Åsa", asa), Ok(()));
-    for (user, hash) in [("ada", asa), ("Ada", ada), ("ada", &ada[2..]), ("ada", ""), ("", ada)] {
+    for (user, hash) in [("ada", asa), ("Ada", ada), ("ada", "ac359624"), ("ada", ""), ("", ada)] {
         assert_eq!(check.check_hash(user, hash), Err(Doubt::Hash), "{user} {hash}");
     }
     let secrets = vec!["an-identity-secret-of-32-bytes-or-less".to_owned()];

@@ -23,7 +23,7 @@ fn site() -> Bench {
     bench(&config)
 }
 
-fn sign_in(data: serde_json::Value) -> Ask {
+fn sign_in(data: &serde_json::Value) -> Ask {
     let event = json!({"eventName": "SignIn", "visitID": VISIT, "data": data});
     post(event.to_string()).bearer(MATCHING_KEY).header("origin", ORIGIN)
 }
@@ -62,7 +62,7 @@ async fn a_proof_verifies_and_is_not_recorded() {
         json!({"userID": "ada", "userHash": HASH, "userToken": token("eve")}),
     ];
     for proof in proofs {
-        let (doubt, verified, mut data) = outcome(&bench, sign_in(proof.clone())).await;
+        let (doubt, verified, mut data) = outcome(&bench, sign_in(&proof)).await;
         data.retain(|(_, value)| *value != Value::Null);
         assert_eq!((doubt, verified, &data), (serde_json::Value::Null, true, &ada), "{proof}");
     }
@@ -81,7 +81,7 @@ async fn a_sign_in_without_a_good_proof_is_recorded_as_hearsay_and_told_so() {
         (json!({"userID": "eve", "userToken": "a.b.c", "verified": true}), "wrong_token"),
     ];
     for (data, expected) in doubts {
-        let (doubt, verified, mut left) = outcome(&bench, sign_in(data.clone())).await;
+        let (doubt, verified, mut left) = outcome(&bench, sign_in(&data)).await;
         left.retain(|(name, _)| &**name == "userID");
         assert_eq!((doubt, verified, &left), (expected.into(), false, &eve), "{data}");
     }
@@ -93,7 +93,7 @@ async fn a_sign_in_without_a_good_proof_is_recorded_as_hearsay_and_told_so() {
 async fn without_a_secret_no_browser_is_believed_and_a_server_is() {
     let bench = bench(&config());
     let data = json!({"userID": "ada", "userHash": HASH});
-    let (doubt, verified, left) = outcome(&bench, sign_in(data.clone())).await;
+    let (doubt, verified, left) = outcome(&bench, sign_in(&data)).await;
     assert_eq!((doubt, verified, left.len()), (serde_json::Value::Null, false, 1));
     let event = json!({"eventName": "UserInfo", "visitID": VISIT, "data": data});
     let (doubt, verified, left) = outcome(&bench, post(event.to_string()).by_server()).await;
