@@ -1,19 +1,18 @@
 //! `beckon log inspect`: what lies in a log, and whether it is whole.
 
+use super::data::DataArgs;
 use crate::output;
 use anyhow::Context;
 use beckon_engine::disk::RealDisk;
 use beckon_engine::log::{Inspected, inspect};
 use comfy_table::Table;
 use jiff::Timestamp;
-use std::path::PathBuf;
 
 /// Arguments of `beckon log inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogInspectArgs {
-    /// The server's data folder
-    #[arg(long, default_value = "beckon-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     /// A line for each commit group too
     #[arg(long)]
     groups: bool,
@@ -39,11 +38,12 @@ struct Segment {
 /// # Errors
 /// When the log cannot be read, or is damaged.
 pub(crate) fn run(args: &LogInspectArgs) -> anyhow::Result<()> {
-    let dir = args.data.join("log");
+    let data = args.data.existing()?;
+    let dir = data.join("log");
     let mut segments: Vec<Segment> = Vec::new();
     let mut lines = Vec::new();
     inspect(&RealDisk, &dir, |found| take(found, &mut segments, &mut lines))
-        .with_context(|| format!("{} holds no log", args.data.display()))?;
+        .with_context(|| format!("{} holds no log", data.display()))?;
     if args.groups {
         output::line(&lines.join("\n"))?;
     }

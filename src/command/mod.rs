@@ -1,6 +1,7 @@
 //! Commands that are more than a call into a crate.
 
 pub(crate) mod actions;
+pub(crate) mod data;
 pub(crate) mod dead_letters;
 pub(crate) mod log_inspect;
 pub(crate) mod rules_check;

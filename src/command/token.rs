@@ -1,13 +1,14 @@
 //! `beckon token`: API tokens, written to the data folder; a running server sees at once what is
 //! made, and within a second what is revoked.
 
+use super::data::DataArgs;
 use crate::output;
 use beckon_engine::clock::SystemClock;
 use beckon_engine::disk::RealDisk;
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
 use clap::Subcommand;
 use comfy_table::Table;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is done with tokens.
@@ -24,23 +25,20 @@ pub(crate) enum TokenCommand {
         /// What people call it
         #[arg(long, default_value = "command line")]
         name: String,
-        /// The server's data folder
-        #[arg(long, default_value = "beckon-data")]
-        data: PathBuf,
+        #[command(flatten)]
+        data: DataArgs,
     },
     /// Show the tokens there are, without their secrets
     List {
-        /// The server's data folder
-        #[arg(long, default_value = "beckon-data")]
-        data: PathBuf,
+        #[command(flatten)]
+        data: DataArgs,
     },
     /// Take a token back
     Revoke {
         /// Its id, as `list` shows it
         id: String,
-        /// The server's data folder
-        #[arg(long, default_value = "beckon-data")]
-        data: PathBuf,
+        #[command(flatten)]
+        data: DataArgs,
     },
 }
 
@@ -51,16 +49,16 @@ pub(crate) enum TokenCommand {
 pub(crate) fn run(command: &TokenCommand) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create { scope, site, name, data } => {
-            let (token, info) = open(data)?.create(NewToken {
+            let (token, info) = open(&data.folder()?)?.create(NewToken {
                 name: name.clone(),
                 scopes: scope.iter().copied().collect(),
                 site: site.as_deref().map(Into::into),
             })?;
             output::line(&format!("{}\n\nid {}; it is not shown again", token.as_str(), info.id))
         }
-        TokenCommand::List { data } => list(data),
+        TokenCommand::List { data } => list(&data.existing()?),
         TokenCommand::Revoke { id, data } => {
-            open(data)?.revoke(id)?;
+            open(&data.existing()?)?.revoke(id)?;
             output::line(&format!("token {id} is revoked"))
         }
     }

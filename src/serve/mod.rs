@@ -110,6 +110,11 @@ fn demo_folder(loaded: &mut Loaded) -> anyhow::Result<Option<tempfile::TempDir>>
     if loaded.is_told("server.data") {
         return Ok(None);
     }
+    if !loaded.config.sites.is_empty() {
+        // What they would be told is kept would go with the folder.
+        tracing::warn!("the configured sites are not served: the demo's data goes when it ends");
+        loaded.config.sites.clear();
+    }
     let folder = tempfile::Builder::new().prefix("beckon-demo-").tempdir()?;
     folder.path().clone_into(&mut loaded.config.server.data);
     Ok(Some(folder))

@@ -113,6 +113,7 @@ fn a_damaged_log_is_an_error_and_a_torn_end_is_none() {
 #[test]
 fn a_folder_without_a_log_is_told() {
     let folder = configured();
+    std::fs::create_dir(folder.path().join("data")).expect("a folder");
     let error = refused(folder.path(), &INSPECT);
     assert!(error.starts_with("error: data holds no log: "), "{error}");
 }

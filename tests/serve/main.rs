@@ -2,6 +2,7 @@
 
 mod bounds;
 mod config;
+mod data;
 mod deploy;
 mod figures;
 mod generate;
@@ -183,7 +184,10 @@ fn the_demo_leaves_nothing_behind() {
     let sent = server.ask("POST /v1/events", "", &event("AddToCart", 1)).expect("an answer");
     assert_eq!(sent.ids("ok").len(), 1);
     assert!(names(&data).contains(&"log".to_owned()));
+    // A real site's events are refused: they would go with the folder.
+    assert_eq!(server.send(&event("AddToCart", 2)).expect("an answer").status, 401);
     let ended = server.stop();
+    assert!(ended.said.contains("the configured sites are not served"), "{}", ended.said);
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert_eq!(names(temporary.path()), [""; 0]);
     // Not in the folders of the real site either, whose file lies in the working folder.
