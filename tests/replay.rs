@@ -4,10 +4,14 @@
 //! taking lines apart in a way of its own: never by the code that is tested.
 
 mod beside;
+#[path = "replay/configured.rs"]
+mod configured;
 #[path = "replay/dates.rs"]
 mod dates;
 #[path = "replay/equal_names.rs"]
 mod equal_names;
+#[path = "replay/over_visits.rs"]
+mod over_visits;
 #[path = "replay/source_mapping.rs"]
 mod source_mapping;
 
@@ -275,8 +279,16 @@ fn reports_hold_what_was_replayed_and_are_added_to() {
     let (log, rules) = (write(&folder, "access.log", &text), rules(&folder));
     let reports = folder.path().join("reports");
     for times in 1..=2 {
-        let arguments = [&log, "--rules", &rules, "--reports", reports.to_str().expect("UTF-8")];
-        replay(&arguments);
+        let into = reports.to_str().expect("UTF-8");
+        let arguments = [&log, "--rules", &rules, "--reports", into];
+        if times == 1 {
+            replay(&arguments);
+        } else {
+            // What stands twice cannot be told apart later.
+            let message = fails(&arguments);
+            assert!(message.contains("--append"), "{message}");
+            replay(&[&arguments[..], &["--append"]].concat());
+        }
         let rows = |table: &str| -> u64 { parquet_rows(&reports.join(table)) };
         // Each visit has a made-up VisitStarted, a line when it began, and one when it ended.
         assert_eq!(rows("events"), times * (expected.events + expected.visits));

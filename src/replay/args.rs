@@ -15,9 +15,12 @@ pub(crate) struct ReplayArgs {
     /// Folder of rule packages: DIR/PACKAGE/RULE.toml
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Option<PathBuf>,
-    /// Folder of the Parquet tables; what lies there is added to
+    /// Folder of the Parquet tables
     #[arg(long, value_name = "DIR")]
     pub(crate) reports: Option<PathBuf>,
+    /// Add to the tables that the folder has; what was replayed into it before is there twice then
+    #[arg(long, requires = "reports")]
+    pub(crate) append: bool,
     /// What the fields of a foreign JSON or CSV mean
     #[arg(long, value_name = "MAPPING.toml")]
     pub(crate) source: Option<PathBuf>,

@@ -55,6 +55,7 @@ fn rule(((package, name), seen): (&RuleKey, &RuleSeen)) -> Value {
         "retracted": seen.retracted,
         "corrected": seen.corrected,
         "visitors": seen.visitors,
+        "visitorsIsLowerBound": seen.is_visitors_bound(),
         "example": seen.example.as_ref().map(example),
     })
 }

@@ -25,6 +25,7 @@ pub(crate) use args::ReplayArgs;
 pub(crate) use setup::{matcher_config, read_mapping};
 
 use crate::output;
+use crate::typed_columns::typed_columns;
 use anyhow::Context;
 use args::OutputFormat;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
@@ -32,6 +33,7 @@ use beckon_engine::matcher::{Matcher, WideSetup};
 use beckon_engine::model::EpochInput;
 use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
 use beckon_ingest::source::{SourceReader, SourceReport};
+use beckon_sinks::parquet::ParquetConfig;
 use feed::{EpochTarget, FeedStats, Feeder};
 use observer::Observed;
 use reports::Reports;
@@ -74,8 +76,9 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
     let started = Instant::now();
     let rules = Arc::new(setup.rules);
     let reader = SourceReader::new(setup.source)?;
-    let (mut reports, start) =
-        Reports::start(args.reports.as_deref(), &rules, &setup.typed_columns)?;
+    let typed_columns = typed_columns(&rules, &setup.typed_columns);
+    let tables = ParquetConfig { typed_columns, ..setup.tables };
+    let (mut reports, start) = Reports::start(args, &rules, tables)?;
     let suppress = SuppressConfig {
         clock: SuppressClock::Watermark,
         invitations: None,

@@ -1,21 +1,22 @@
 //! What a replay's output says, kept for the summary: counts, and the first match of each rule.
 //!
-//! Events of open visits are kept so that a match can show what it matched, at most
-//! [`RECENT_BYTES_MAX`] of them and only while a rule has no example yet.
+//! Events are kept so that a match can show what it matched, at most [`RECENT_BYTES_MAX`] of them and
+//! only while a rule has no example yet: those of open visits; where a rule looks over several visits,
+//! those of visits that ended too.
 
 use super::example::Example;
 use beckon_engine::model::{
     ActionFact, ActionRow, EpochOutput, EventId, EventRow, Fate, Flags, Instance, Op, PackedEvent,
     VisitChange, VisitRow,
 };
-use beckon_rules::plan::RuleSet;
+use beckon_rules::plan::{RuleSet, Window};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Bytes of events kept for examples.
 const RECENT_BYTES_MAX: usize = 64 << 20;
 /// Visitors told apart for each rule; beyond it the count is a lower bound.
-pub(super) const RULE_VISITORS_MAX: usize = 1_000_000;
+const RULE_VISITORS_MAX: usize = 1_000_000;
 /// Event names told apart; others are counted together.
 const NAMES_MAX: usize = 1_000;
 
@@ -69,6 +70,8 @@ pub(super) struct Totals {
 pub(super) struct Observer {
     observed: Observed,
     recent: Recent,
+    /// A rule may match events of visits that ended.
+    sees_ended_visits: bool,
 }
 
 impl Observer {
@@ -83,7 +86,8 @@ impl Observer {
             };
             observed.rules.insert((Arc::clone(&rule.package), Arc::clone(&rule.name)), seen);
         }
-        Self { observed, recent: Recent::default() }
+        let sees_ended_visits = rules.rules.iter().any(|rule| rule.window != Window::Visit);
+        Self { observed, recent: Recent::default(), sees_ended_visits }
     }
 
     /// Takes an epoch.
@@ -158,6 +162,7 @@ impl Observer {
     fn see_visit(&mut self, row: &VisitRow) {
         match row.change {
             VisitChange::Opened { .. } => self.observed.totals.visits += 1,
+            VisitChange::Closed(_) if self.sees_ended_visits => {}
             VisitChange::Closed(_) => self.recent.forget(row.instance),
         }
     }
@@ -175,6 +180,11 @@ impl Observed {
 }
 
 impl RuleSeen {
+    /// Whether there may have been more visitors than are told apart.
+    pub(super) fn is_visitors_bound(&self) -> bool {
+        self.visitor_hashes.len() >= RULE_VISITORS_MAX
+    }
+
     fn count_visitor(&mut self, fact: &ActionFact) {
         let id = fact.visitor.as_ref().map_or(&fact.visit.0, |visitor| &visitor.0);
         if self.visitor_hashes.len() < RULE_VISITORS_MAX {
@@ -184,7 +194,7 @@ impl RuleSeen {
     }
 }
 
-/// Events of open visits.
+/// Events by visit.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     visits: BTreeMap<Instance, Vec<PackedEvent>>,
@@ -208,9 +218,10 @@ impl Recent {
         }
     }
 
-    /// An event of a visit that is open, if it is kept.
+    /// An event, if it is kept: of this visit, else of any other.
     pub(super) fn find(&self, instance: Instance, id: &EventId) -> Option<&PackedEvent> {
-        let events = self.visits.get(&instance)?;
-        events.iter().rfind(|event| event.view().is_ok_and(|view| view.id() == *id))
+        let is_it = |event: &&PackedEvent| event.view().is_ok_and(|view| view.id() == *id);
+        let of_visit = self.visits.get(&instance).and_then(|events| events.iter().rfind(is_it));
+        of_visit.or_else(|| self.visits.values().rev().flatten().find(is_it))
     }
 }

@@ -1,13 +1,12 @@
 //! The thread behind the engine: Parquet, and what the summary shows.
 
+use super::args::ReplayArgs;
 use super::feed::Start;
 use super::observer::{Observed, Observer};
-use crate::typed_columns::typed_columns;
 use anyhow::Context;
 use beckon_engine::dataflow::Deliver;
 use beckon_engine::model::EpochOutput;
 use beckon_rules::plan::RuleSet;
-use beckon_rules::schema::FieldType;
 use beckon_sinks::parquet::{ParquetConfig, ParquetTables};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,14 +25,25 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Opens the tables of a folder, if there is one, and says where numbering goes on.
+    /// Opens the tables of a folder, if there is one, and says where numbering goes on. Matches get
+    /// other ids there, so nobody could tell the second copies of what is replayed twice: tables that
+    /// are not empty are added to only when asked.
     pub(super) fn start(
-        directory: Option<&Path>,
+        args: &ReplayArgs,
         rules: &Arc<RuleSet>,
-        mapped: &[(String, FieldType)],
+        config: ParquetConfig,
     ) -> anyhow::Result<(Self, Start)> {
-        let tables = directory.map(|directory| open(directory, rules, mapped)).transpose()?;
+        let directory = args.reports.as_deref();
+        let tables = directory.map(|directory| open(directory, config)).transpose()?;
         let durable = tables.as_ref().and_then(ParquetTables::durable);
+        if let (Some(directory), Some(position), false) = (directory, durable, args.append) {
+            anyhow::bail!(
+                "{} has tables already, of {} events: give another folder, or --append to add to \
+                 them (what was replayed before is there twice then)",
+                directory.display(),
+                position.seq.0
+            );
+        }
         let start = durable.map_or_else(Start::default, |position| Start {
             epoch: position.epoch.next(),
             seq: position.seq.next(),
@@ -87,13 +97,7 @@ fn write(
     Ok(observer.finish())
 }
 
-fn open(
-    directory: &Path,
-    rules: &RuleSet,
-    mapped: &[(String, FieldType)],
-) -> anyhow::Result<ParquetTables> {
-    let typed_columns = typed_columns(rules, mapped);
-    let config = ParquetConfig { typed_columns, ..ParquetConfig::default() };
+fn open(directory: &Path, config: ParquetConfig) -> anyhow::Result<ParquetTables> {
     ParquetTables::open(directory, config)
         .with_context(|| format!("{}: the reports cannot be opened", directory.display()))
 }

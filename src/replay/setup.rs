@@ -1,6 +1,7 @@
 //! What has to be right before anything is read: mapping, rules, inputs.
 
 use super::args::ReplayArgs;
+use crate::config::{self, ConfigArgs};
 use crate::rules_dir;
 use anyhow::Context;
 use beckon_engine::matcher::MatcherConfig;
@@ -9,6 +10,7 @@ use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::render::Colors;
 use beckon_rules::schema::{FieldType, Schema};
+use beckon_sinks::parquet::ParquetConfig;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub(super) struct Setup {
     pub(super) source: SourceConfig,
     pub(super) rules: RuleSet,
     pub(super) matcher: MatcherConfig,
+    /// How the tables are written; without the columns of declared fields.
+    pub(super) tables: ParquetConfig,
     /// Fields of the mapping that get columns of their own.
     pub(super) typed_columns: Vec<(String, FieldType)>,
 }
@@ -25,6 +29,9 @@ pub(super) struct Setup {
 impl Setup {
     /// Reads mapping and rules.
     pub(super) fn new(args: &ReplayArgs) -> anyhow::Result<Self> {
+        let config = config::load(&ConfigArgs::default(), std::env::vars())
+            .context("the configuration says which query parameters are kept, and how tables are")?
+            .config;
         let mapping = args.source.as_deref().map(read_mapping).transpose()?;
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
         let rules = match &args.rules {
@@ -40,9 +47,10 @@ impl Setup {
         let source = SourceConfig {
             format: args.input.map(Into::into),
             mapping,
+            query_parameters: config.server.query_parameters.clone(),
             ..SourceConfig::new(inputs)
         };
-        Ok(Self { source, rules, matcher, typed_columns })
+        Ok(Self { source, rules, matcher, tables: config.tables(), typed_columns })
     }
 }
 

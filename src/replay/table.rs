@@ -2,7 +2,7 @@
 
 use super::Summary;
 use super::example::{Example, time};
-use super::observer::{RULE_VISITORS_MAX, RuleKey, RuleSeen};
+use super::observer::{RuleKey, RuleSeen};
 use beckon_ingest::source::SourceReport;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -31,7 +31,7 @@ fn rules_table(summary: &Summary) -> Table {
     let mut rules: Vec<(&RuleKey, &RuleSeen)> = summary.observed.rules.iter().collect();
     rules.sort_by(|(a_key, a), (b_key, b)| b.fired.cmp(&a.fired).then(a_key.cmp(b_key)));
     for ((package, name), rule) in rules {
-        let is_bound = rule.visitors >= RULE_VISITORS_MAX as u64;
+        let is_bound = rule.is_visitors_bound();
         let visitors = format!("{}{}", number(rule.visitors), if is_bound { "+" } else { "" });
         let example = rule.example.as_ref();
         table.add_row([

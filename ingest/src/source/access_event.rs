@@ -55,9 +55,9 @@ pub(crate) struct AccessMapper {
 }
 
 impl AccessMapper {
-    pub(crate) fn new(site: SiteName) -> Self {
+    pub(crate) fn new(site: SiteName, query_policy: QueryPolicy) -> Self {
         let user_agents = UserAgents::default();
-        Self { site, query_policy: QueryPolicy::default(), user_agents }
+        Self { site, query_policy, user_agents }
     }
 
     /// The event of a line; what of it is not taken is added to `dropped`.
@@ -200,7 +200,8 @@ mod tests {
     fn event_and_dropped(line: &str) -> (Event, Dropped) {
         let line = AccessLine::parse(line).expect("a line");
         let mut dropped = Dropped::default();
-        let event = AccessMapper::new("web".into()).event(&line, 5, &mut dropped);
+        let event =
+            AccessMapper::new("web".into(), QueryPolicy::default()).event(&line, 5, &mut dropped);
         (event, dropped)
     }
 

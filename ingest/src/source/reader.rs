@@ -15,6 +15,7 @@ use super::record::{Header, MissingColumn, Record};
 use super::report::{Dropped, SourceReport};
 use super::wire::WireEvents;
 use super::{Place, SITE_DEFAULT};
+use crate::normalise::QueryPolicy;
 use beckon_engine::model::Event;
 use std::io;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct SourceConfig {
     pub format: Option<Format>,
     /// What their fields mean, where they are not Beckon's own.
     pub mapping: Option<Arc<Mapping>>,
+    /// Which query parameters of addresses are kept.
+    pub query_parameters: QueryPolicy,
     /// The longest line.
     pub line_bytes_max: usize,
 }
@@ -40,7 +43,13 @@ impl SourceConfig {
     /// Inputs with nothing said about them.
     #[must_use]
     pub fn new(inputs: Vec<Input>) -> Self {
-        Self { inputs, format: None, mapping: None, line_bytes_max: LINE_BYTES_MAX }
+        Self {
+            inputs,
+            format: None,
+            mapping: None,
+            query_parameters: QueryPolicy::default(),
+            line_bytes_max: LINE_BYTES_MAX,
+        }
     }
 }
 
@@ -135,13 +144,16 @@ impl SourceReader {
                 .map_err(|source| SourceError::Open { input: input.name(), source })?;
             total_bytes = total_bytes.zip(size).map(|(total, size)| total + size);
         }
+        let policy = || config.query_parameters.clone();
+        let access = Arc::new(AccessMapper::new(SITE_DEFAULT.into(), policy()));
+        let wire = Arc::new(WireEvents::new(SITE_DEFAULT.into(), policy()));
         Ok(Self {
             id_names: IdName::of_all(&config.inputs),
             config,
             opened: 0,
             current: None,
-            access: Arc::new(AccessMapper::new(SITE_DEFAULT.into())),
-            wire: Arc::new(WireEvents::new(SITE_DEFAULT.into())),
+            access,
+            wire,
             report: SourceReport::default(),
             read_bytes: Arc::default(),
             total_bytes,

@@ -5,7 +5,7 @@
 //! account: `SignIn` and `UserInfo` are not `verified`.
 
 use super::report::Dropped;
-use crate::normalise::{Agent, Context, NormaliseError, Normaliser, Sender, Unproven};
+use crate::normalise::{Agent, Context, NormaliseError, Normaliser, QueryPolicy, Sender, Unproven};
 use beckon_engine::model::{DEPTH_MAX, Event, EventId, Flags, Id, ServerTimeMs, SiteName};
 
 /// Later than any timestamp that is taken, so that none is clamped to it.
@@ -32,8 +32,8 @@ pub(crate) enum WireError {
 }
 
 impl WireEvents {
-    pub(crate) fn new(site: SiteName) -> Self {
-        Self { site, normaliser: Normaliser::default() }
+    pub(crate) fn new(site: SiteName, query: QueryPolicy) -> Self {
+        Self { site, normaliser: Normaliser::new(query) }
     }
 
     /// The event of a line; `derived_id` is taken where it has none, and what of it is not taken is
@@ -112,7 +112,11 @@ mod tests {
 
     fn read_and_dropped(line: &str) -> (Result<Event, WireError>, Dropped) {
         let mut dropped = Dropped::default();
-        let event = WireEvents::new("default".into()).event(line.as_bytes(), || 9, &mut dropped);
+        let event = WireEvents::new("default".into(), QueryPolicy::default()).event(
+            line.as_bytes(),
+            || 9,
+            &mut dropped,
+        );
         (event, dropped)
     }
 
