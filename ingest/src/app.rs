@@ -14,7 +14,7 @@ use crate::tokens::TokenStore;
 use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
-use beckon_engine::log::Log;
+use beckon_engine::log::{Log, Refused};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -210,6 +210,17 @@ impl App {
         let help = "try again after Retry-After seconds; nothing of this request was taken";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message, help)
             .later(self.limits.retry_after_seconds)
+    }
+
+    /// 503: the log takes nothing now.
+    pub(crate) fn refuse_append(&self, refused: Refused) -> Refusal {
+        let code = match refused {
+            Refused::Busy => "log_busy",
+            Refused::LogFull => "log_full",
+            Refused::DiskFull => "disk_full",
+            Refused::Closed => "log_closed",
+        };
+        self.unavailable(code, &refused.to_string())
     }
 
     /// 503 while the engine is far behind the log.

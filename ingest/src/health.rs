@@ -12,12 +12,13 @@ pub(crate) async fn healthz() -> Response {
     json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: events would be taken now.
+/// `GET /readyz`: an event of any size would be taken now.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     if app.is_draining() {
         return app.unavailable("draining", "the server is shutting down").into_response();
     }
-    match app.admit_lag() {
+    let room = app.log.admits(app.limits.event_bytes_max);
+    match app.admit_lag().and_then(|()| room.map_err(|refused| app.refuse_append(refused))) {
         Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
         Err(refusal) => refusal.into_response(),
     }

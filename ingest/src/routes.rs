@@ -36,6 +36,19 @@ pub enum Access {
     Token(Scope),
     /// Who shows an API token with this scope; one of a site sees and does what concerns that site.
     SiteToken(Scope),
+    /// The same; and of a demo, who asks on its own machine, without a token.
+    SiteTokenOrDemo(Scope),
+}
+
+impl Access {
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Public | Self::WriteKey => None,
+            Self::Token(scope) | Self::SiteToken(scope) | Self::SiteTokenOrDemo(scope) => {
+                Some(scope)
+            }
+        }
+    }
 }
 
 /// One route.
@@ -50,15 +63,15 @@ const LETTERS_REPLAY: &str = "/v1/dead-letters/replay";
 
 /// All routes. In demo mode the page at `/` is one of them.
 pub(crate) fn table(app: &App) -> Vec<Route> {
-    use Access::{Public, SiteToken, Token, WriteKey};
+    use Access::{Public, SiteToken, SiteTokenOrDemo, Token, WriteKey};
     let mut routes = vec![
         route(Method::POST, "/v1/events", WriteKey, events::post),
         route(Method::OPTIONS, "/v1/events", Public, events::preflight),
         route(Method::GET, "/healthz", Public, health::healthz),
         route(Method::GET, "/readyz", Public, health::readyz),
         route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
-        route(Method::GET, "/v1/live", SiteToken(Scope::LiveRead), live::live),
-        route(Method::GET, "/v1/live/snapshot", SiteToken(Scope::LiveRead), live::snapshot),
+        route(Method::GET, "/v1/live", SiteTokenOrDemo(Scope::LiveRead), live::live),
+        route(Method::GET, "/v1/live/snapshot", SiteTokenOrDemo(Scope::LiveRead), live::snapshot),
         route(Method::GET, "/v1/dead-letters", SiteToken(Scope::DeadLetters), letters::list),
         route(Method::GET, "/v1/dead-letters/{id}", SiteToken(Scope::DeadLetters), letters::show),
         route(Method::POST, LETTERS_REPLAY, SiteToken(Scope::EventsReplay), letters::replay),
@@ -96,7 +109,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     for route in table(app) {
         tracing::debug!(method = %route.method, path = route.path, access = ?route.access, "route");
         let mut handler = route.handler;
-        if let Access::Token(scope) | Access::SiteToken(scope) = route.access {
+        if let Some(scope) = route.access.scope() {
             let wanted = (Arc::clone(app), scope, route.access);
             handler = handler.layer(from_fn_with_state(wanted, check_token));
         }
@@ -157,7 +170,8 @@ async fn check_token(
     if let Err(refusal) = app.admit_address(client) {
         return refusal.into_response();
     }
-    let reach = if scope == Scope::LiveRead && demo::may_watch(&app, &head) {
+    let is_open = matches!(access, Access::SiteTokenOrDemo(_)) && demo::may_watch(&app, &head);
+    let reach = if is_open {
         Reach::all()
     } else {
         let token = token_of(&app, &head.headers, scope);
@@ -196,7 +210,7 @@ fn reach_of(token: &TokenInfo, scope: Scope, access: Access) -> Result<Reach, Re
         return Err(refuse("scope_missing", format!("the token has not the scope {scope}")));
     }
     match (access, own_site) {
-        (Access::SiteToken(_), _) | (_, None) => Ok(Reach::of(token)),
+        (Access::SiteToken(_) | Access::SiteTokenOrDemo(_), _) | (_, None) => Ok(Reach::of(token)),
         (_, Some(site)) => {
             let message = format!("the token is for the site {site}, this concerns all sites");
             Err(refuse("other_site", message))

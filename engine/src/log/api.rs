@@ -194,6 +194,12 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// [`Refused`], at once and before any work; `done` is then not called.
     fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused>;
 
+    /// Whether records of so many bytes would be taken now.
+    ///
+    /// # Errors
+    /// What [`Log::append`] would say.
+    fn admits(&self, bytes: usize) -> Result<(), Refused>;
+
     /// Asks for an epoch without records at the next occasion (a timer is due).
     fn tick(&self);
 

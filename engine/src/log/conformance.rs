@@ -243,10 +243,12 @@ fn what_is_released_is_still_known(log: &dyn Log) {
 fn a_closed_log_takes_nothing(log: &dyn Log) {
     let answers = (0..50).map(|number| start(log, vec![record(number, 10)]).expect("taken"));
     let answers = answers.collect::<Vec<_>>();
+    assert_eq!(log.admits(10), Ok(()));
     log.close();
     for answer in answers {
         answer.try_recv().expect("close waits").expect("what was taken is written");
     }
     assert_eq!(append(log, vec![record(99, 10)]), Err(Refused::Closed));
+    assert_eq!(log.admits(10), Err(Refused::Closed));
     assert_eq!(read_all(log).len(), 50, "a closed log is still read");
 }

@@ -164,6 +164,10 @@ impl Log for EmbeddedLog {
         self.shared.push(records, done)
     }
 
+    fn admits(&self, bytes: usize) -> Result<(), Refused> {
+        self.shared.admits(bytes)
+    }
+
     fn tick(&self) {
         self.shared.tick();
     }

@@ -34,7 +34,7 @@ pub(super) const HEADER_BYTES: usize = 44;
 /// A record's bytes before its body.
 pub(super) const FRAME_BYTES: usize = 17;
 /// The longest record; a length above is damage.
-pub(super) const RECORD_BYTES_MAX: usize = 1 << 28;
+pub const RECORD_BYTES_MAX: usize = 1 << 28;
 
 const MAGIC: [u8; 8] = *b"BECKNLOG";
 /// CRC and length, which `length` does not count.

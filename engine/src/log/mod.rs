@@ -65,6 +65,7 @@ pub use control::{Control, ControlError, Deployment, Owner, PackageKey, PauseKey
 pub use dedup::{DedupIndex, dedup_key};
 pub use dedup_ids::DedupIds;
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
+pub use format::RECORD_BYTES_MAX;
 pub use inspect::{Inspected, inspect};
 pub use recover::{LogBase, Named};
 

@@ -165,6 +165,21 @@ impl Shared {
     pub(super) fn push(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
         let bytes = records.iter().map(record_bytes).sum::<usize>();
         let mut state = self.state();
+        state.free.bytes = self.room(&mut state, bytes)?;
+        state.queued_bytes += bytes;
+        state.queue.push_back(Append { records, done, bytes });
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Whether records of so many bytes would be queued now.
+    pub(super) fn admits(&self, bytes: usize) -> Result<(), Refused> {
+        self.room(&mut self.state(), bytes).map(drop)
+    }
+
+    /// Free bytes of the disk behind an append of so many bytes.
+    fn room(&self, state: &mut State, bytes: usize) -> Result<u64, Refused> {
         if state.closing {
             return Err(Refused::Closed);
         }
@@ -176,15 +191,13 @@ impl Shared {
         if state.stats.bytes + state.queued_bytes as u64 + group_bytes > self.config.log_bytes_max {
             return Err(Refused::LogFull);
         }
-        self.take_free_space(&mut state.free, group_bytes)?;
-        state.queued_bytes += bytes;
-        state.queue.push_back(Append { records, done, bytes });
-        drop(state);
-        self.work.notify_one();
-        Ok(())
+        let left = self.free_bytes(&mut state.free).checked_sub(group_bytes);
+        let left = left.filter(|left| *left >= self.config.disk_free_bytes_min);
+        left.ok_or(Refused::DiskFull)
     }
 
-    fn take_free_space(&self, free: &mut FreeSpace, bytes: u64) -> Result<(), Refused> {
+    /// What the disk has free: asked for now and then, counted down in between.
+    fn free_bytes(&self, free: &mut FreeSpace) -> u64 {
         let now = self.open.clock.now();
         let interval_ms = i64::from(self.config.disk_check_interval_ms);
         if free.asked.is_none_or(|asked| now.0 - asked.0 >= interval_ms) {
@@ -192,12 +205,7 @@ impl Shared {
             free.bytes = self.open.disk.free_bytes(&self.open.dir).unwrap_or(0);
             free.asked = Some(now);
         }
-        let left = free.bytes.checked_sub(bytes).ok_or(Refused::DiskFull)?;
-        if left < self.config.disk_free_bytes_min {
-            return Err(Refused::DiskFull);
-        }
-        free.bytes = left;
-        Ok(())
+        free.bytes
     }
 
     /// Asks for a group without records.

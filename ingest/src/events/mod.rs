@@ -66,7 +66,9 @@ async fn take(
     let batch = Batch::cut(&body.bytes, app.limits.batch_events_max)
         .map_err(|error| refuse_body(&error))?;
     let key = door.key_of_batch(app, early, batch.key.as_deref())?;
-    let agent_text = head.headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
+    let agent_text = head.headers.get(header::USER_AGENT);
+    let agent_text = agent_text.map(|text| String::from_utf8_lossy(text.as_bytes()));
+    let agent_text = agent_text.as_deref();
     let context = context(&key, &batch, received);
     let shared = shared_fields(app, key.sender, door.client, agent_text);
     let mut judged = judge::judge(app, &batch, &context, &shared)?;
@@ -131,21 +133,11 @@ pub(crate) async fn append(
         // The client may have gone; the records are on disk all the same.
         drop(done.send(result));
     });
-    app.log.append(records, acknowledge).map_err(|refused| refuse(app, refused))?;
+    app.log.append(records, acknowledge).map_err(|refused| app.refuse_append(refused))?;
     match on_disk.await {
-        Ok(result) => result.map_err(|refused| refuse(app, refused)),
-        Err(_) => Err(refuse(app, Refused::Closed)),
+        Ok(result) => result.map_err(|refused| app.refuse_append(refused)),
+        Err(_) => Err(app.refuse_append(Refused::Closed)),
     }
-}
-
-fn refuse(app: &App, refused: Refused) -> Refusal {
-    let code = match refused {
-        Refused::Busy => "log_busy",
-        Refused::LogFull => "log_full",
-        Refused::DiskFull => "disk_full",
-        Refused::Closed => "log_closed",
-    };
-    app.unavailable(code, &refused.to_string())
 }
 
 fn refuse_body(error: &BodyError) -> Refusal {

@@ -406,17 +406,19 @@ fn data(value: Option<Value>) -> Result<Entries, Rejection> {
     }
 }
 
-/// A field that may also stand in `data`, where it is taken out.
+/// A field that may also stand in `data`, where it is taken out, each time it is there; the last counts.
 fn lifted(field: &str, slot: &Slot<'_>, data: &mut Entries) -> Result<Option<Box<str>>, Rejection> {
     let top = text(field, slot)?.map(Box::from);
-    let Some(place) = data.iter().rposition(|(name, value)| {
-        &**name == field && matches!(value, Value::Str(_) | Value::Null)
-    }) else {
-        return Ok(top);
-    };
-    let (_, inner) = data.remove(place);
+    let mut inner = None;
+    data.retain_mut(|(name, value)| {
+        let is_lifted = &**name == field && matches!(value, Value::Str(_) | Value::Null);
+        if is_lifted {
+            inner = Some(std::mem::replace(value, Value::Null));
+        }
+        !is_lifted
+    });
     Ok(top.or(match inner {
-        Value::Str(text) => Some(text),
+        Some(Value::Str(text)) => Some(text),
         _ => None,
     }))
 }

@@ -182,6 +182,11 @@ fn referrer_and_title_are_lifted_and_cleaned() {
     let both = with(r#","title":"top","data":{"title":"inner"}"#);
     check_field(&both, "title", Some(string("top")));
     check_field(&both, "data", None);
+    let twice = with(
+        r#","data":{"title":"a","title":"b","referrer":"https://a/?token=1","referrer":null}"#,
+    );
+    check_field(&twice, "title", Some(string("b")));
+    check_field(&twice, "data", None);
     let odd = taken(&with(r#","referrer":"what""#));
     assert_eq!(odd.dropped, [Box::from("referrer")]);
 }

@@ -1,7 +1,7 @@
 //! Each event has its own result, in order; 200 means on disk.
 
 use crate::support::{
-    BROWSER_KEY, Bench, NOW_MS, ORIGIN, VISIT, bench, config, event, numbered, post,
+    BROWSER_KEY, Bench, NOW_MS, ORIGIN, VISIT, bench, config, event, get, numbered, post,
 };
 use beckon_engine::log::Refused;
 use beckon_engine::model::{EventId, Id, Value};
@@ -90,8 +90,10 @@ async fn a_log_that_refuses_is_503_with_its_code() {
     ] {
         bench.log.refuse(Some(refused));
         post(numbered(1)).by_server().send(&bench).await.check_error(503, code);
+        get("/readyz").send(&bench).await.check_error(503, code);
     }
     bench.log.refuse(None);
+    assert_eq!(get("/readyz").send(&bench).await.status, 200);
     check(&bench, &numbered(1), &["ok"]).await;
 }
 
@@ -205,6 +207,15 @@ async fn a_browsers_agent_and_address_are_in_every_event() {
         assert_eq!(event.field("userAgent.name"), Some(&Value::Str("Googlebot".into())));
         assert_eq!(event.field("ip"), Some(&Value::Str("192.0.2.0".into())));
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_no_ascii_is_read() {
+    let bench = bench(&config());
+    let agent = "Bär/1 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    let ask = post(numbered(1)).bearer(BROWSER_KEY).header("origin", ORIGIN);
+    assert_eq!(ask.header("user-agent", agent).send(&bench).await.results(), ["ok"]);
+    assert_eq!(bench.log.events()[0].field("isBot"), Some(&Value::Bool(true)));
 }
 
 /// A name that rules may use and that no event has would make them silently wrong.

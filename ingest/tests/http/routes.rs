@@ -10,23 +10,34 @@ const PUBLIC: [(&str, &str); 3] =
 /// And in demo mode, from this machine.
 const PUBLIC_IN_DEMO: [(&str, &str); 3] = [("GET", "/"), ("GET", "/demo.css"), ("GET", "/demo.js")];
 
+/// What a demo shows on its own machine without a token.
+const OPEN_TO_DEMO: [&str; 2] = ["/v1/live", "/v1/live/snapshot"];
+
 #[tokio::test]
 async fn every_route_is_held_to_its_access() {
     for demo_site in [None, Some("demo".to_owned())] {
         let demo = if demo_site.is_some() { &PUBLIC_IN_DEMO[..] } else { &[] };
         let bench = bench(&ServerConfig { demo_site, ..config() });
-        let mut public = Vec::new();
+        let is_demo = !demo.is_empty();
+        let (mut public, mut open_to_demo) = (Vec::new(), Vec::new());
         for (method, path, access) in bench.server.routes() {
             let method: &'static str = String::leak(method.to_string());
             let path = path.replace("{id}", "1").replace("{package}", "com.example.shop");
+            // The peer of the tests is no local one.
             let ask = || get(&path).method(method);
+            if matches!(access, Access::SiteTokenOrDemo(_)) {
+                let local = ask().from("127.0.0.1:40000").header("host", "localhost:7700");
+                let status = local.send(&bench).await.status;
+                assert_eq!(status, if is_demo { 200 } else { 401 }, "{path}");
+                open_to_demo.push(path.clone());
+            }
             match access {
                 Access::Public => public.push((method, path)),
                 Access::WriteKey => {
                     let wrong = ask().bearer("wrong").send(&bench).await;
                     wrong.check_error(401, "key_unknown");
                 }
-                Access::Token(_) | Access::SiteToken(_) => {
+                Access::Token(_) | Access::SiteToken(_) | Access::SiteTokenOrDemo(_) => {
                     ask().send(&bench).await.check_error(401, "token_missing");
                     let key = crate::support::SERVER_KEY;
                     ask().bearer(key).send(&bench).await.check_error(401, "token_unknown");
@@ -36,6 +47,7 @@ async fn every_route_is_held_to_its_access() {
         let listed = PUBLIC.iter().chain(demo);
         let listed: Vec<_> = listed.map(|(method, path)| (*method, (*path).to_owned())).collect();
         assert_eq!(public, listed);
+        assert_eq!(open_to_demo, OPEN_TO_DEMO);
     }
 }
 
@@ -45,6 +57,9 @@ fn said_of(access: Access) -> String {
         Access::Public => "anyone".to_owned(),
         Access::WriteKey => "a write key".to_owned(),
         Access::Token(scope) | Access::SiteToken(scope) => format!("token `{scope}`"),
+        Access::SiteTokenOrDemo(scope) => {
+            format!("token `{scope}`; of a demo who is on its machine")
+        }
     }
 }
 

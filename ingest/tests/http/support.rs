@@ -105,6 +105,10 @@ impl Log for MemoryLog {
         Epoch(0)
     }
 
+    fn admits(&self, _: usize) -> Result<(), Refused> {
+        self.0.lock().expect("no panic").refusal.map_or(Ok(()), Err)
+    }
+
     fn append(&self, records: Vec<NewRecord>, done: Acknowledge) -> Result<(), Refused> {
         let mut held = self.0.lock().expect("no panic");
         if let Some(refusal) = held.refusal {

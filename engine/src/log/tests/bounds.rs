@@ -24,10 +24,12 @@ fn a_full_queue_refuses_at_once() {
     let answers = answers.collect::<Vec<_>>();
     assert_eq!(log.stats().queued_bytes, 3 * one as u64);
     assert_eq!(start(&log, vec![record(4, 50)]).err(), Some(Refused::Busy));
+    assert_eq!(log.admits(one), Err(Refused::Busy));
     release.send(()).expect("held");
     for answer in answers {
         answer.recv_timeout(LONG).expect("answered").expect("stored");
     }
+    assert_eq!((log.admits(3 * one), log.admits(3 * one + 1)), (Ok(()), Err(Refused::Busy)));
     append(&log, vec![record(4, 50)]).expect("room again");
     assert_eq!(log.stats().queued_bytes, 0);
 }
@@ -59,6 +61,7 @@ fn a_full_log_refuses_but_ticks_go_on() {
         }
     };
     assert_eq!(refused, Refused::LogFull);
+    assert_eq!(log.admits(bytes_of(&record(99, 100))), Err(Refused::LogFull));
     assert!((8..14).contains(&taken), "{taken}");
     assert!(log.stats().bytes <= 3_000);
     let epoch = log.durable().expect("not empty").epoch;
@@ -85,7 +88,10 @@ fn a_nearly_full_disk_refuses_before_it_is_full() {
     assert!(disk.free_bytes(Path::new(DIR)).expect("known") >= 15_000);
     disk.set_capacity_bytes(40_000);
     assert_eq!(append(&log, vec![record(99, 100)]), Err(Refused::DiskFull), "not asked again yet");
+    assert_eq!(log.admits(100), Err(Refused::DiskFull));
     setup.clock.advance(100);
+    // To be asked costs nothing: what is free is counted down by appends alone.
+    assert!((0..1_000).all(|_| log.admits(100).is_ok()));
     append(&log, vec![record(99, 100)]).expect("room again");
     assert_eq!(setup.fatal.load(Ordering::Relaxed), 0);
 }

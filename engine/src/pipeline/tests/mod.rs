@@ -87,6 +87,10 @@ impl Log for MemoryLog {
         Err(Refused::Closed)
     }
 
+    fn admits(&self, _: usize) -> Result<(), Refused> {
+        Err(Refused::Closed)
+    }
+
     fn tick(&self) {
         self.write(Vec::new());
     }
