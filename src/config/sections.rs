@@ -2,6 +2,7 @@
 //!
 //! Every field is a key of `docs/configuration.md`, with the same name and meaning.
 
+use beckon_engine::log::RECORD_BYTES_MAX;
 use beckon_ingest::dead_letters::DeadLetterLimits;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::normalise::QueryPolicy;
@@ -20,6 +21,25 @@ reports = "reports"
 keys = [{ name = "web", kind = "browser", key = "...", key_sha256 = "...", origins = [], unproven = "record" }]
 identity = { secrets = ["..."], token_algorithm = "HS256", token_public_key = "...", token_audience = "..." }
 "#;
+
+/// Numbers that mean something when they are 0; the others must be above.
+const MAY_BE_ZERO: [&str; 15] = [
+    "engine.watermark_delay_ms",
+    "engine.lateness_ms",
+    "engine.visit_events_max",
+    "engine.closed_visits_max",
+    "engine.invitations_per_visit",
+    "engine.invitations_per_visitor_per_day",
+    "engine.live_names_max",
+    "engine.live_recent_max",
+    "log.retention_ms",
+    "log.disk_free_bytes_min",
+    "log.disk_check_interval_ms",
+    "log.dedup_ids_max",
+    "reports.drain_ms_max",
+    "reports.event_folders_max",
+    "reports.typed_columns_max",
+];
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -214,19 +234,32 @@ impl Config {
     /// # Errors
     /// For the first value that does not make sense.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.engine.workers > 0, "engine.workers must be at least 1");
-        anyhow::ensure!(self.server.http_threads > 0, "server.http_threads must be at least 1");
+        self.check_numbers()?;
         anyhow::ensure!(
             self.log.segment_bytes <= self.log.log_bytes_max / 4,
             "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \
              removed, and from half of it on"
         );
+        let queue_max = self.log.append_queue_bytes_max;
         anyhow::ensure!(
-            self.engine.snapshot_records > 0,
-            "engine.snapshot_records must be above 0"
+            queue_max <= RECORD_BYTES_MAX,
+            "log.append_queue_bytes_max is {queue_max}, at most {RECORD_BYTES_MAX} are possible"
         );
-        anyhow::ensure!(self.engine.inactivity_ms > 0, "engine.inactivity_ms must be above 0");
-        anyhow::ensure!(self.engine.lateness_ms >= 0, "engine.lateness_ms must not be negative");
+        Ok(())
+    }
+
+    /// Nothing is negative, and what does not work without room has some.
+    fn check_numbers(&self) -> anyhow::Result<()> {
+        let sections = toml::Table::try_from(self)?;
+        for section in ["server", "engine", "log", "reports", "dead_letters"] {
+            let keys = sections.get(section).and_then(toml::Value::as_table);
+            for (key, value) in keys.into_iter().flatten() {
+                let name = format!("{section}.{key}");
+                let Some(number) = value.as_integer() else { continue };
+                let least = i64::from(!MAY_BE_ZERO.contains(&name.as_str()));
+                anyhow::ensure!(number >= least, "{name} is {number}, expected {least} or more");
+            }
+        }
         Ok(())
     }
 

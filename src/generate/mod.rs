@@ -15,6 +15,10 @@ use std::io::Write;
 use std::time::Duration;
 use visitors::{Profile, Visitors};
 
+/// Events a second: one in a quarter of an hour, and more than any server takes.
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1e7;
+
 /// Arguments of `beckon generate`.
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
@@ -68,7 +72,19 @@ pub(crate) struct GenerateArgs {
 /// # Errors
 /// When the output or the server cannot be reached, or what was sent was not all taken.
 pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(args.rate > 0.0, "--rate must be above zero");
+    anyhow::ensure!(
+        (RATE_MIN..=RATE_MAX).contains(&args.rate),
+        "--rate must be from {RATE_MIN} to {RATE_MAX} events a second"
+    );
+    let shares = [("late", args.late), ("duplicates", args.duplicates), ("bots", args.bots)];
+    for (name, share) in shares {
+        anyhow::ensure!((0.0..=1.0).contains(&share), "--{name} is a share, from 0 to 1");
+    }
+    anyhow::ensure!(args.visits > 0 && args.pages > 0, "--visits and --pages must be above zero");
+    anyhow::ensure!(
+        args.visit_events.is_finite() && args.visit_events >= 1.0,
+        "--visit-events must be 1 or more"
+    );
     anyhow::ensure!(args.batch > 0, "--batch must be above zero");
     let mut profile = Profile {
         seed: args.seed,

@@ -16,7 +16,7 @@ fn http_has_as_many_threads_as_the_file_says() {
     }
     let none = configured_with("[server]\nhttp_threads = 0\n");
     let error = refused(none.path(), &["serve"]);
-    assert_eq!(error, "error: server.http_threads must be at least 1\n");
+    assert_eq!(error, "error: server.http_threads is 0, expected 1 or more\n");
 }
 
 /// With the minute that is the default, the step would be over before.

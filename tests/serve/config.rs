@@ -72,3 +72,22 @@ fn an_unknown_key_is_refused_with_its_layer_and_the_nearest_key() {
          did you mean `sites.shop.keys.kind`?\n"
     );
 }
+
+#[test]
+fn a_number_that_cannot_work_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |key: &str, value: &str| {
+        let name = format!("BECKON_{}", key.replace('.', "__").to_uppercase());
+        let output = config(folder.path(), &[(&name, value)], &[]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(key), "{key} = {value}: {error}");
+    };
+    refused("engine.workers", "0");
+    refused("engine.lateness_ms", "-1");
+    refused("engine.window_memory_ms", "0");
+    refused("log.append_queue_bytes_max", "0");
+    refused("log.append_queue_bytes_max", "268435457");
+    refused("log.segment_bytes", "0");
+    refused("reports.file_rows_max", "0");
+    refused("dead_letters.queue_letters_max", "0");
+}

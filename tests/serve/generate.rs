@@ -214,3 +214,23 @@ fn an_answer_that_is_an_error_and_a_server_that_is_none_are_told() {
     let error = refused(folder.path(), &[&load[..], &["--target", target.as_str()]].concat());
     assert!(error.contains("no answer from ") && error.contains("is the server running?"));
 }
+
+#[test]
+fn figures_that_make_no_stream_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [
+        ["--rate", "inf"],
+        ["--rate", "1e-300"],
+        ["--late", "1.5"],
+        ["--duplicates", "-0.1"],
+        ["--bots", "NaN"],
+        ["--visits", "0"],
+        ["--pages", "0"],
+        ["--visit-events", "0.5"],
+    ] {
+        let arguments = format!("{}={}", arguments[0], arguments[1]);
+        let error = refused(folder.path(), &["generate", &arguments]);
+        let name = arguments.split('=').next().expect("a name");
+        assert!(error.contains(name), "{arguments}: {error}");
+    }
+}
