@@ -167,12 +167,23 @@ impl Deployer {
         self.decide(vec![Control::Remove(key, by)]).map(drop)
     }
 
-    /// Pauses what the key says; what is paused is recorded and does not act.
+    /// Pauses what the key says; what is paused is recorded and does not act. A package must be there:
+    /// who mistypes its name would believe that it is quiet.
     ///
     /// # Errors
-    /// [`NotDeployed::Log`].
+    /// [`NotDeployed::Unknown`], [`NotDeployed::Log`].
     pub fn pause(&self, key: PauseKey, by: Arc<str>) -> Result<(), NotDeployed> {
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = &key.package {
+            let sees = |package: &PackageKey| {
+                key.site.is_none() || package.site.is_none() || key.site == package.site
+            };
+            let standing = self.standing();
+            if !standing.packages.keys().any(|package| package.name == *name && sees(package)) {
+                let (name, site) = (Arc::clone(name), key.site);
+                return Err(NotDeployed::Unknown(PackageKey { name, site }));
+            }
+        }
         self.decide(vec![Control::Pause(key, by)]).map(drop)
     }
 

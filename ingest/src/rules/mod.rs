@@ -181,10 +181,12 @@ async fn turn(
     let bytes = if body.bytes.is_empty() { &b"{}"[..] } else { &body.bytes[..] };
     let Pausing { package } =
         serde_json::from_slice(bytes).map_err(|error| bad(&error, PAUSING))?;
+    let seen = token.site.clone();
     let (key, by) = (PauseKey { package, site }, author(&token));
     let turned = ask(&app, move |deployer| {
         let before = deployer.standing();
-        turn(deployer, key, by).map(|()| said::paused(&before, &deployer.standing()))
+        turn(deployer, key, by)
+            .map(|()| said::paused(&before, &deployer.standing(), seen.as_deref()))
     });
     let said = turned.await?.map_err(|error| refuse(&app, &error))?;
     Ok(json(StatusCode::OK, &said))

@@ -92,7 +92,7 @@ pub(super) fn list(deployer: &Deployer, now: &Now<'_>, site: Option<&str>) -> Va
     let seen = standing.packages.iter().filter(|(key, _)| is_seen(key));
     let packages: Vec<_> =
         seen.map(|(key, deployment)| package(key, deployment, &compiled, now)).collect();
-    json!({ "packages": packages, "paused": pauses(standing.paused.iter()) })
+    json!({ "packages": packages, "paused": pauses(standing.paused.iter(), site) })
 }
 
 /// One package with its files.
@@ -104,16 +104,18 @@ pub(super) fn show(deployer: &Deployer, now: &Now<'_>, key: &PackageKey) -> Opti
     Some(said)
 }
 
-/// What is paused now, and what was and goes on.
-pub(super) fn paused(before: &Standing, now: &Standing) -> Value {
+/// What is paused now on a site (on all of them for `None`), and what was and goes on.
+pub(super) fn paused(before: &Standing, now: &Standing, site: Option<&str>) -> Value {
     json!({
-        "paused": pauses(now.paused.iter()),
-        "resumed": pauses(before.paused.difference(&now.paused)),
+        "paused": pauses(now.paused.iter(), site),
+        "resumed": pauses(before.paused.difference(&now.paused), site),
     })
 }
 
-fn pauses<'a>(paused: impl Iterator<Item = &'a PauseKey>) -> Vec<Value> {
-    paused.map(|key| json!({ "package": key.package, "site": key.site })).collect()
+fn pauses<'a>(paused: impl Iterator<Item = &'a PauseKey>, site: Option<&str>) -> Vec<Value> {
+    let is_seen =
+        |key: &&PauseKey| site.is_none() || key.site.is_none() || key.site.as_deref() == site;
+    paused.filter(is_seen).map(|key| json!({ "package": key.package, "site": key.site })).collect()
 }
 
 fn package(

@@ -48,6 +48,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("beckon_requests_refused", "counter"),
     ("beckon_skewed_events", "counter"),
     ("beckon_unproven_events", "counter"),
+    ("beckon_unverified_sign_ins", "counter"),
 ];
 
 /// What the comments of a kind say, by family.

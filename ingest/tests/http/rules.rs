@@ -167,14 +167,24 @@ async fn pauses_stand_until_they_are_taken_back() {
     };
     let package = "{\"package\": \"com.example.shop\"}";
     let of_shop = json!([{ "package": "com.example.shop", "site": "shop" }]);
+    let unknown = ask(&bench, &shop, "POST", "/v1/actions/pause", package).await;
+    unknown.check_error(404, "package_unknown");
+    put(&bench, &all, &files("any where true")).await;
     assert_eq!(turn(&shop, "resume", package).await, (json!([]), json!([])), "was not paused");
     assert_eq!(turn(&shop, "pause", package).await, (of_shop.clone(), json!([])));
     let everything = json!([{ "package": null, "site": null }, of_shop[0]]);
     assert_eq!(turn(&all, "pause", "").await, (everything.clone(), json!([])));
+    // Of another site's pauses nothing is seen.
+    let other = bench.token_for(Scope::RulesWrite, Some("blog"));
+    let seen = (json!([everything[0]]), json!([]));
+    assert_eq!(turn(&other, "resume", package).await, seen);
+    let reads = bench.token_for(Scope::RulesRead, Some("blog"));
+    let list = ask(&bench, &reads, "GET", "/v1/rules", "").await.json();
+    assert_eq!(list["paused"], json!([everything[0]]));
     let own = (json!([everything[0]]), of_shop);
     assert_eq!(turn(&shop, "resume", "").await, own, "its own alone");
     assert_eq!(turn(&all, "resume", "{}").await, (json!([]), json!([everything[0]])));
-    assert!(matches!(*bench.log.controls()[1], Control::Pause(..)));
+    assert!(matches!(*bench.log.controls()[2], Control::Pause(..)));
 }
 
 #[tokio::test]
