@@ -27,8 +27,11 @@ async fn every_route_is_held_to_its_access() {
             let ask = || get(&path).method(method);
             if matches!(access, Access::SiteTokenOrDemo(_)) {
                 let local = ask().from("127.0.0.1:40000").header("host", "localhost:7700");
-                let status = local.send(&bench).await.status;
-                assert_eq!(status, if is_demo { 200 } else { 401 }, "{path}");
+                // An open stream has no end; `live.rs` listens to it.
+                if !is_demo || path != "/v1/live" {
+                    let status = local.send(&bench).await.status;
+                    assert_eq!(status, if is_demo { 200 } else { 401 }, "{path}");
+                }
                 open_to_demo.push(path.clone());
             }
             match access {
