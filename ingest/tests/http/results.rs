@@ -212,7 +212,7 @@ async fn a_browsers_agent_and_address_are_in_every_event() {
 #[tokio::test]
 async fn an_agent_that_is_no_ascii_is_read() {
     let bench = bench(&config());
-    let agent = "Bär/1 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    let agent = "B\u{e4}r/1 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
     let ask = post(numbered(1)).bearer(BROWSER_KEY).header("origin", ORIGIN);
     assert_eq!(ask.header("user-agent", agent).send(&bench).await.results(), ["ok"]);
     assert_eq!(bench.log.events()[0].field("isBot"), Some(&Value::Bool(true)));
