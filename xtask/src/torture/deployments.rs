@@ -48,7 +48,10 @@ impl Change {
         match self {
             Self::Put(revision) => Standing { revision: Some(revision), ..before },
             Self::Delete => Standing { revision: None, ..before },
-            Self::Pause => Standing { is_paused: true, ..before },
+            // A package that is not there is not paused.
+            Self::Pause => {
+                Standing { is_paused: before.is_paused || before.revision.is_some(), ..before }
+            }
             Self::Resume => Standing { is_paused: false, ..before },
         }
     }
@@ -192,7 +195,9 @@ impl Deployments {
         };
         match answered(sent)? {
             Ok((200, _)) => Ok(Outcome::Taken),
-            Ok((404, _)) if matches!(change, Change::Delete) => Ok(Outcome::Unknown),
+            Ok((404, _)) if matches!(change, Change::Delete | Change::Pause) => {
+                Ok(Outcome::Unknown)
+            }
             Ok((429 | 503, _)) => Ok(Outcome::Refused),
             Ok((status, text)) => anyhow::bail!("{change:?} of {name}: {status}: {text}"),
             Err(outcome) => Ok(outcome),
