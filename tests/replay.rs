@@ -12,10 +12,13 @@ mod dates;
 mod equal_names;
 #[path = "replay/over_visits.rs"]
 mod over_visits;
+#[path = "replay/sample.rs"]
+mod sample;
+#[path = "replay/shop.rs"]
+mod shop;
 #[path = "replay/source_mapping.rs"]
 mod source_mapping;
 
-use beside::beside;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -356,146 +359,4 @@ fn what_cannot_run_says_why() {
     let message = fails(&[&log, "--source", &mapping]);
     assert!(message.contains("did you mean `event_name`?"), "{message}");
     assert!(fails(&["none.log"]).contains("none.log"));
-}
-
-/// The public Apache sample, if it lies beside the project.
-#[test]
-fn the_public_apache_sample() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Some(log) = beside("data/elastic_apache_logs.log") else { return };
-    let bytes = std::fs::read(&log).expect("it is there");
-    let rules = root.join("examples/access-log/rules");
-    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let result = replay(&[&text(&log), "--rules", &text(&rules)]);
-    let whole = String::from_utf8_lossy(&bytes);
-    let lines = whole.lines().filter(|line| line.split('"').count() >= 7);
-    assert_eq!(result["totals"]["events"], lines.count());
-    assert_eq!(result["totals"]["badLines"], 1);
-    assert_eq!(result["totals"]["visits"], visits_of(&whole));
-    let mut rows: Vec<_> =
-        result["rules"].as_array().expect("rules").iter().map(fired_row).collect();
-    rows.sort_by_key(|(rule, fired, _)| (std::cmp::Reverse(*fired), rule.clone()));
-    assert_eq!(rows, rows_of_the_readme(&root.join("README.md")));
-}
-
-/// Rule, matches, visitors.
-type FiredRow = (String, u64, u64);
-
-fn fired_row(rule: &Value) -> FiredRow {
-    let number = |name: &str| rule[name].as_u64().expect("a number");
-    (rule["rule"].as_str().expect("a name").to_owned(), number("fired"), number("visitors"))
-}
-
-/// What the README says that the rules found in the sample.
-fn rows_of_the_readme(readme: &Path) -> Vec<FiredRow> {
-    let text = std::fs::read_to_string(readme).expect("it is there");
-    let lines = text.lines().skip_while(|line| !line.starts_with("rule  ")).skip(1);
-    let rows: Vec<_> = lines
-        .take_while(|line| *line != "```")
-        .map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let [rule, _kind, matches, visitors] = words[..] else { panic!("{line}") };
-            let number = |word: &str| word.parse().expect("a number");
-            (rule.to_owned(), number(matches), number(visitors))
-        })
-        .collect();
-    assert_eq!(rows.len(), 8, "{rows:?}");
-    rows
-}
-
-/// The synthetic shop, if it lies beside the project: its two incidents light up when they were.
-/// What belongs to an incident fires within it, every time.
-#[test]
-fn the_shops_incidents() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Some(log) = beside("data/retentioneering_ecom.csv.gz") else { return };
-    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let mapping = text(&root.join("examples/shop/mapping.toml"));
-    let rules = text(&root.join("examples/shop/rules"));
-    let folder = TempDir::new().expect("a temporary folder");
-    let reports = text(folder.path());
-    let result =
-        replay(&[&text(&log), "--source", &mapping, "--rules", &rules, "--reports", &reports]);
-    assert_eq!(result["totals"]["events"], 31_106);
-    let fired = fired(&folder.path().join("actions"));
-    for (rule, from, to, outside) in [
-        ("checkout-broken", "2024-04-09", "2024-05-09", vec![]),
-        // The last payments of the file fail on the day after.
-        ("payment-failed", "2024-05-19", "2024-06-07", vec![("2024-06-08", 4)]),
-    ] {
-        let days = by_day(&fired[rule]);
-        let (within, others): (Vec<_>, Vec<_>) =
-            days.iter().partition(|(day, _)| (from..=to).contains(&day.as_str()));
-        assert!(within.len() > 15, "{rule} fired on {within:?}");
-        let others: Vec<_> =
-            others.into_iter().map(|(day, fired)| (day.as_str(), *fired)).collect();
-        assert_eq!(others, outside, "{rule} outside its accident");
-        assert_eq!(days, days_of_the_readme(&root.join("README.md"), rule), "{rule}");
-    }
-}
-
-/// How often on each day, of times that begin with it.
-fn by_day(times: &[String]) -> BTreeMap<String, u64> {
-    let mut days = BTreeMap::new();
-    for time in times {
-        *days.entry(time.split(' ').next().expect("a date").to_owned()).or_default() += 1;
-    }
-    days
-}
-
-/// What the README says of a rule, in rows of a week's Monday and its seven days.
-fn days_of_the_readme(readme: &Path, rule: &str) -> BTreeMap<String, u64> {
-    let text = std::fs::read_to_string(readme).expect("it is there");
-    let begins = format!("| {rule} | ");
-    let rows = text.lines().filter_map(|line| line.strip_prefix(&begins));
-    rows.flat_map(|row| {
-        let mut cells = row.trim_end_matches(" |").split(" | ");
-        let monday = cells.next().expect("a date").parse().expect("a date");
-        let dates =
-            std::iter::successors(Some(monday), |day: &jiff::civil::Date| day.tomorrow().ok());
-        let days: Vec<_> = dates.zip(cells).filter(|(_, cell)| *cell != "\u{b7}").collect();
-        days.into_iter().map(|(day, cell)| (day.to_string(), cell.parse().expect("a number")))
-    })
-    .collect()
-}
-
-/// When each rule fired, by the table `actions`.
-fn fired(actions: &Path) -> BTreeMap<String, Vec<String>> {
-    let mut fired: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in parquet_files(actions) {
-        let file = std::fs::File::open(file).expect("it was listed");
-        let reader = SerializedFileReader::new(file).expect("a Parquet file");
-        for row in reader.get_row_iter(None).expect("rows") {
-            let row = row.expect("a row");
-            let column = |name: &str| {
-                let mut columns = row.get_column_iter();
-                let (_, field) = columns.find(|(known, _)| *known == name).expect("a column");
-                field.to_string().trim_matches('"').to_owned()
-            };
-            fired.entry(column("rule")).or_default().push(column("timestamp"));
-        }
-    }
-    fired
-}
-
-/// Visits of whole lines: an address with an agent, and no gap of more than half an hour.
-fn visits_of(log: &str) -> u64 {
-    let mut times: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
-    for line in log.lines() {
-        let quoted: Vec<&str> = line.split('"').collect();
-        let (Some(agent), 7..) = (quoted.get(5), quoted.len()) else { continue };
-        let host = line.split(' ').next().expect("a word").to_owned();
-        // Days of one month and seconds of the day are all that tells these lines apart.
-        let time = line.split(['[', ']']).nth(1).expect("a time");
-        let day: u64 = time.split('/').next().expect("a day").parse().expect("a number");
-        let clock = time.split(':').skip(1).map(|part| part.split(' ').next().expect("a number"));
-        let seconds = clock.fold(0, |sum, part| sum * 60 + part.parse::<u64>().expect("a number"));
-        times.entry((host, (*agent).to_owned())).or_default().push(day * 86_400 + seconds);
-    }
-    let mut visits = 0;
-    for times in times.values_mut() {
-        times.sort_unstable();
-        visits += 1 + times.windows(2).filter(|pair| pair[1] - pair[0] > 1_800).count() as u64;
-    }
-    visits
 }

@@ -175,11 +175,11 @@ impl Deployer {
     pub fn pause(&self, key: PauseKey, by: Arc<str>) -> Result<(), NotDeployed> {
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = &key.package {
-            let sees = |package: &PackageKey| {
-                key.site.is_none() || package.site.is_none() || key.site == package.site
-            };
             let standing = self.standing();
-            if !standing.packages.keys().any(|package| package.name == *name && sees(package)) {
+            let is_it = |package: &PackageKey| {
+                package.name == *name && package.concerns(key.site.as_deref())
+            };
+            if !standing.packages.keys().any(is_it) {
                 let (name, site) = (Arc::clone(name), key.site);
                 return Err(NotDeployed::Unknown(PackageKey { name, site }));
             }

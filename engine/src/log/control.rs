@@ -27,6 +27,19 @@ pub struct PackageKey {
     pub site: Option<Arc<str>>,
 }
 
+impl PackageKey {
+    /// Whether it sees events of the site; of any one for `None`.
+    #[must_use]
+    pub fn concerns(&self, site: Option<&str>) -> bool {
+        concerns(self.site.as_deref(), site)
+    }
+}
+
+/// Whether what is of one site, or of all of them, is of another, or of any.
+fn concerns(own: Option<&str>, site: Option<&str>) -> bool {
+    own.is_none() || site.is_none() || own == site
+}
+
 impl fmt::Display for PackageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.site {
@@ -65,6 +78,14 @@ pub struct PauseKey {
     pub package: Option<Arc<str>>,
     /// The site; `None`: on all of them.
     pub site: Option<Arc<str>>,
+}
+
+impl PauseKey {
+    /// Whether it holds on the site; on any one for `None`.
+    #[must_use]
+    pub fn concerns(&self, site: Option<&str>) -> bool {
+        concerns(self.site.as_deref(), site)
+    }
 }
 
 /// What a control record says.

@@ -257,11 +257,11 @@ impl<'a> Captures<'a> {
             ValueView::List(values) => {
                 let start = self.many.len();
                 for value in values {
-                    self.many.push(scalar(value?));
+                    self.many.push(value?.into());
                 }
                 self.list(start)
             }
-            value => Captured::One(scalar(value)),
+            value => Captured::One(value.into()),
         };
         self.values[want.place] = (captured, want.prefix_bytes);
         Ok(())
@@ -293,13 +293,16 @@ fn inside<'a>(value: ValueView<'a>, name: &str) -> Result<ValueView<'a>, UnpackE
     Ok(found)
 }
 
-fn scalar(value: ValueView<'_>) -> Datum<'_> {
-    match value {
-        ValueView::Bool(bool) => Datum::Bool(bool),
-        ValueView::Int(int) => Datum::Int(int),
-        ValueView::Float(float) => Datum::Float(float),
-        ValueView::Str(text) => Datum::Str(text),
-        ValueView::Null | ValueView::List(_) | ValueView::Map(_) => Datum::Null,
+/// One value; lists and maps are none.
+impl<'a> From<ValueView<'a>> for Datum<'a> {
+    fn from(value: ValueView<'a>) -> Self {
+        match value {
+            ValueView::Bool(bool) => Self::Bool(bool),
+            ValueView::Int(int) => Self::Int(int),
+            ValueView::Float(float) => Self::Float(float),
+            ValueView::Str(text) => Self::Str(text),
+            ValueView::Null | ValueView::List(_) | ValueView::Map(_) => Self::Null,
+        }
     }
 }
 

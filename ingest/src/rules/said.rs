@@ -87,9 +87,7 @@ fn finding(compiled: &Compiled, found: &Diagnostic) -> Value {
 /// All packages that see a site; of all sites for `None`.
 pub(super) fn list(deployer: &Deployer, now: &Now<'_>, site: Option<&str>) -> Value {
     let (standing, compiled) = (deployer.standing(), deployer.compiled());
-    let is_seen =
-        |key: &PackageKey| site.is_none() || key.site.is_none() || key.site.as_deref() == site;
-    let seen = standing.packages.iter().filter(|(key, _)| is_seen(key));
+    let seen = standing.packages.iter().filter(|(key, _)| key.concerns(site));
     let packages: Vec<_> =
         seen.map(|(key, deployment)| package(key, deployment, &compiled, now)).collect();
     json!({ "packages": packages, "paused": pauses(standing.paused.iter(), site) })
@@ -113,9 +111,8 @@ pub(super) fn paused(before: &Standing, now: &Standing, site: Option<&str>) -> V
 }
 
 fn pauses<'a>(paused: impl Iterator<Item = &'a PauseKey>, site: Option<&str>) -> Vec<Value> {
-    let is_seen =
-        |key: &&PauseKey| site.is_none() || key.site.is_none() || key.site.as_deref() == site;
-    paused.filter(is_seen).map(|key| json!({ "package": key.package, "site": key.site })).collect()
+    let seen = paused.filter(|key| key.concerns(site));
+    seen.map(|key| json!({ "package": key.package, "site": key.site })).collect()
 }
 
 fn package(

@@ -95,9 +95,9 @@ fn visit<'a>(
     Ok(())
 }
 
-/// A column has what rules read: both ask the same function.
+/// A column has what rules read: both ask the same functions. It has one value: of several there is none.
 fn write_cell(kind: ColumnType, value: Option<ValueView<'_>>, cells: &mut Cells<'_>) {
-    match value.map_or(Datum::Null, datum).read_as(kind.field_type()) {
+    match value.map_or(Datum::Null, Datum::from).read_as(kind.field_type()) {
         Datum::Str(text) => cells.text(Some(text)),
         // A date that microseconds cannot say is none.
         Datum::Int(ms) if kind == ColumnType::Date => cells.time_us(ms.checked_mul(1000)),
@@ -106,17 +106,6 @@ fn write_cell(kind: ColumnType, value: Option<ValueView<'_>>, cells: &mut Cells<
         Datum::Bool(boolean) => cells.boolean(Some(boolean)),
         Datum::Null | Datum::Many(_) => cells.null(),
     };
-}
-
-/// A column has one value: of several there is none.
-fn datum(value: ValueView<'_>) -> Datum<'_> {
-    match value {
-        ValueView::Bool(boolean) => Datum::Bool(boolean),
-        ValueView::Int(integer) => Datum::Int(integer),
-        ValueView::Float(number) => Datum::Float(number),
-        ValueView::Str(text) => Datum::Str(text),
-        ValueView::Null | ValueView::List(_) | ValueView::Map(_) => Datum::Null,
-    }
 }
 
 /// The columns that `declared` asks for.

@@ -153,7 +153,7 @@ impl Partition {
             if window.is_empty(horizon)
                 && let Ok(entry) = self.windows.find_entry(spread(turn.hash), is_at(&turn))
             {
-                entry.remove().0.window.close(shared);
+                entry.remove().0.window.leave(shared);
             }
         }
         let memory_ms = shared.config.window_memory_ms;
@@ -178,7 +178,7 @@ impl Partition {
         let Ok(entry) = windows.find_entry(spread(turn.hash), is_at(&turn)) else { return false };
         let mut window = entry.remove().0.window;
         window.end_epoch(shared, out);
-        window.close(shared);
+        window.leave(shared);
         shared.stats.windows_forgotten += 1;
         due.sweep(windows.len(), |turn| {
             windows.find(spread(turn.hash), is_scheduled(turn)).is_some()
@@ -191,7 +191,7 @@ impl Partition {
         let horizon = shared.horizon;
         self.windows.iter_mut().for_each(|slot| slot.window.forget_rules(slots, shared));
         for slot in self.windows.extract_if(|slot| slot.window.is_empty(horizon)) {
-            slot.window.close(shared);
+            slot.window.leave(shared);
         }
     }
 

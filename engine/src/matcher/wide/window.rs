@@ -346,12 +346,7 @@ impl OpenWindow {
         self.state.bytes() + (self.waiting.len() * size_of::<Waiting>()) as u64
     }
 
-    /// It is no more.
-    pub(super) fn close(self, shared: &mut Shared) {
-        self.leave(shared);
-    }
-
-    /// Takes itself out of the figures.
+    /// Takes itself out of the figures: it is no more, or lies elsewhere from now on.
     pub(super) fn leave(&self, shared: &mut Shared) {
         let stats = &mut shared.stats;
         stats.windows_open -= 1;
