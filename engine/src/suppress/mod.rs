@@ -13,10 +13,13 @@
 //! An epoch that takes a match back and finds another with the same action id corrects it: the new
 //! match takes the place of the old one and nothing is sent. Taking a match back gives back neither
 //! its action id nor a cooldown nor an invitation. Times are those of the log ([`SuppressClock`]).
+//! When a rule last acted is remembered of every rule and compared with the cooldown that it has when
+//! its next match is decided: one that a later version brings counts from the act before it, and a rule
+//! that was removed in between rests all the same.
 //!
 //! **Bounds.** `visitors_max` visitors, each partition an equal share, the one that waits longest for
-//! a decision leaves; `decisions_max` action ids for each, the oldest leaves; [`STANDING_MAX`]
-//! matches for an action id. What left is counted, and may act once more.
+//! a decision leaves; `decisions_max` action ids for each, and so many rules that acted, the oldest
+//! leaves; [`STANDING_MAX`] matches for an action id. What left is counted, and may act once more.
 //!
 //! **Invariant:** what is said of a visitor depends on that visitor's partition and nothing else, so
 //! it is the same for any number of workers.
@@ -53,7 +56,7 @@ pub struct SuppressConfig {
     /// Visitors remembered in all partitions together; each partition has an equal share, rounded
     /// up.
     pub visitors_max: u64,
-    /// Action ids, and visits with an invitation, remembered of each visitor.
+    /// Action ids, rules that acted, and visits with an invitation, remembered of each visitor.
     pub decisions_max: usize,
     /// The IANA time zone of schedules that name none.
     pub timezone: Box<str>,
@@ -136,6 +139,13 @@ struct Setup {
 struct Turn<'a> {
     setup: &'a Setup,
     now: ServerTimeMs,
+}
+
+impl Turn<'_> {
+    /// How long ago something was.
+    fn age_ms(self, then: ServerTimeMs) -> i64 {
+        self.now.0.saturating_sub(then.0)
+    }
 }
 
 /// The suppression stage's share on one worker; by default without rules.

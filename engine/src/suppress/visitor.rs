@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Matches of one action id that are remembered, so that taking one back says what became of it.
 pub const STANDING_MAX: usize = 64;
@@ -51,12 +52,21 @@ pub(super) struct Visitor {
     actions: BTreeMap<ActionId, Action>,
     /// The keys of `actions`, oldest first.
     by_age: VecDeque<ActionId>,
-    /// When a rule with a cooldown last acted, by package and name; what is over leaves.
-    cooldowns: BTreeMap<(Arc<str>, Arc<str>), ServerTimeMs>,
+    /// The last act of each rule, oldest first.
+    acts: Vec<Act>,
     /// Invitations of the last 24 hours; never more than one may have.
     invitations: Vec<ServerTimeMs>,
     /// Invitations by visit, oldest visit first.
     invited_visits: VecDeque<(Instance, u32)>,
+}
+
+/// When a rule last acted for a visitor: with a cooldown or without, since one may come with a later
+/// version. Most visitors have one or two of them, and 16 bytes each are all they cost.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Act {
+    /// The hash of package and name: 64 bits are enough to tell the few rules of one visitor apart.
+    rule: u64,
+    at: ServerTimeMs,
 }
 
 /// What became of an action id.
@@ -85,7 +95,7 @@ impl Visitor {
         rows: &mut Vec<ActionRow>,
     ) -> u64 {
         let decisions_max = turn.setup.config.decisions_max;
-        self.let_go(turn, key);
+        self.let_go(turn);
         let mut forgotten = 0;
         let mut found = Vec::new();
         for (action, change) in self.changes(facts) {
@@ -118,14 +128,9 @@ impl Visitor {
         forgotten
     }
 
-    /// Cooldowns and invitations that no longer count.
-    fn let_go(&mut self, turn: Turn<'_>, key: &VisitorKey) {
-        let age_ms = |then: ServerTimeMs| turn.now.0.saturating_sub(then.0);
-        self.cooldowns.retain(|(package, rule), then| {
-            let cooldown_ms = turn.setup.rules.cooldown_ms(&key.site, package, rule);
-            cooldown_ms.is_some_and(|cooldown_ms| age_ms(*then) < cooldown_ms)
-        });
-        self.invitations.retain(|then| age_ms(*then) < DAY_MS);
+    /// Invitations that no longer count.
+    fn let_go(&mut self, turn: Turn<'_>) {
+        self.invitations.retain(|then| turn.age_ms(*then) < DAY_MS);
     }
 
     /// The facts by action id; those taken back say why they did not act, and are remembered no
@@ -169,8 +174,7 @@ impl Visitor {
         if self.actions.get(&fact.action).is_some_and(|action| action.has_acted) {
             return Some(SuppressReason::Once);
         }
-        let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
-        if self.cooldowns.contains_key(&rule) {
+        if self.rests(turn, fact) {
             return Some(SuppressReason::Cooldown);
         }
         let is_invitation = is_invitation(fact);
@@ -183,6 +187,17 @@ impl Visitor {
         (is_invitation && !fact.is_visit_open).then_some(SuppressReason::VisitEnded)
     }
 
+    /// Whether the rule acted less than the cooldown ago that it has now.
+    fn rests(&self, turn: Turn<'_>, fact: &ActionFact) -> bool {
+        let rules = &turn.setup.rules;
+        let Some(cooldown_ms) = rules.cooldown_ms(&fact.site, &fact.package, &fact.rule) else {
+            return false;
+        };
+        let rule = rule_hash(fact);
+        let last = self.acts.iter().find(|act| act.rule == rule);
+        last.is_some_and(|act| turn.age_ms(act.at) < cooldown_ms)
+    }
+
     fn is_at_limit(&self, setup: &Setup, visit: Instance) -> bool {
         let Some(limits) = &setup.config.invitations else { return false };
         let invited = self.invited_visits.iter().find(|(instance, _)| *instance == visit);
@@ -192,12 +207,17 @@ impl Visitor {
 
     /// Remembers that the match acts, for those that come after it.
     fn act(&mut self, turn: Turn<'_>, fact: &ActionFact) -> u64 {
-        if turn.setup.rules.cooldown_ms(&fact.site, &fact.package, &fact.rule).is_some() {
-            let rule = (Arc::clone(&fact.package), Arc::clone(&fact.rule));
-            self.cooldowns.insert(rule, turn.now);
+        let decisions_max = turn.setup.config.decisions_max;
+        let rule = rule_hash(fact);
+        self.acts.retain(|act| act.rule != rule);
+        self.acts.push(Act { rule, at: turn.now });
+        let mut forgotten = 0;
+        if self.acts.len() > decisions_max {
+            self.acts.remove(0);
+            forgotten += 1;
         }
         if !is_invitation(fact) || turn.setup.config.invitations.is_none() {
-            return 0;
+            return forgotten;
         }
         self.invitations.push(turn.now);
         let mut visits = self.invited_visits.iter_mut();
@@ -205,8 +225,8 @@ impl Visitor {
             Some((_, count)) => *count += 1,
             None => self.invited_visits.push_back((fact.instance, 1)),
         }
-        let is_over = self.invited_visits.len() > turn.setup.config.decisions_max;
-        u64::from(is_over && self.invited_visits.pop_front().is_some())
+        let is_over = self.invited_visits.len() > decisions_max;
+        forgotten + u64::from(is_over && self.invited_visits.pop_front().is_some())
     }
 
     fn remember(&mut self, id: ActionId, fact: &ActionFact, decisions_max: usize) -> u64 {
@@ -229,6 +249,11 @@ impl Visitor {
         }
         forgotten
     }
+}
+
+/// A rule, of whatever version and site.
+fn rule_hash(fact: &ActionFact) -> u64 {
+    xxh3_64_with_seed(fact.rule.as_bytes(), xxh3_64(fact.package.as_bytes()))
 }
 
 /// The highest priority, then the first name, then log order.

@@ -5,7 +5,9 @@ mod reasons;
 mod saved;
 mod state;
 
-use super::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor, visitor_partition};
+use super::{
+    InvitationLimits, SuppressClock, SuppressConfig, SuppressRules, Suppressor, visitor_partition,
+};
 use crate::log::PauseKey;
 use crate::model::{
     ActionFact, ActionId, ActionRow, Epoch, EpochMark, EventTimeMs, Id, Instance, LogSeq, MatchId,
@@ -63,6 +65,15 @@ fn set_paused(stage: &mut Suppressor, is_paused: bool) {
 
 fn suppressor(config: SuppressConfig) -> Suppressor {
     Suppressor::new(&compiled(&RULES), config).expect("a time zone")
+}
+
+/// Deploys the rules with `cool` as a version of it says, or without it.
+fn deploy_cool(stage: &mut Suppressor, version: Option<&str>) {
+    let mut rules = RULES.to_vec();
+    rules.retain(|(name, ..)| *name != "cool");
+    rules.extend(version.map(|more| ("cool", "webhook", more)));
+    let ready = SuppressRules::new(&compiled(&rules), &stage.setup.config).expect("a time zone");
+    stage.set_rules(&Arc::new(ready));
 }
 
 fn mark(now_ms: i64) -> EpochMark {

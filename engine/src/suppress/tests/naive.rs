@@ -20,12 +20,21 @@ fn same_visitor(left: &ActionFact, right: &ActionFact) -> bool {
     is_same && left.site == right.site
 }
 
+/// What may change while it runs.
+#[derive(Clone, Copy, Default)]
+struct Situation {
+    is_paused: bool,
+    /// Of the rule `cool`, if it is there and has one.
+    cooldown_hours: Option<i64>,
+}
+
 fn reason(
     history: &[Said],
     now: i64,
-    is_paused: bool,
+    situation: Situation,
     fact: &ActionFact,
 ) -> Option<SuppressReason> {
+    let Situation { is_paused, cooldown_hours } = situation;
     let rule = &*fact.rule;
     let gone = || {
         let mine = history.iter().filter(|(_, row)| same_visitor(&row.fact, fact));
@@ -39,7 +48,9 @@ fn reason(
     let of_day = invites().filter(|(then, _)| now - then < 24 * HOUR_MS).count();
     let is_offer = |kind: &str| kind == "invite" || kind == "content";
     let is_taken = gone().any(|(then, row)| *then == now && is_offer(&row.fact.kind));
-    let rests = gone().any(|(then, row)| row.fact.rule == fact.rule && now - then < 2 * HOUR_MS);
+    let rests = cooldown_hours.is_some_and(|hours| {
+        gone().any(|(then, row)| row.fact.rule == fact.rule && now - then < hours * HOUR_MS)
+    });
     let reasons = [
         (SuppressReason::Disabled, rule == "off"),
         (SuppressReason::Paused, is_paused),
@@ -55,7 +66,7 @@ fn reason(
 }
 
 /// Adds what is to be said of an epoch.
-fn epoch(history: &mut Vec<Said>, now: i64, is_paused: bool, facts: &[(ActionFact, i64)]) {
+fn epoch(history: &mut Vec<Said>, now: i64, situation: Situation, facts: &[(ActionFact, i64)]) {
     let what_was_said = |fact: &ActionFact| {
         let said = history.iter().rev().find(|(_, row)| row.fact.matched == fact.matched);
         said.and_then(|(_, row)| row.fact.suppressed)
@@ -87,7 +98,7 @@ fn epoch(history: &mut Vec<Said>, now: i64, is_paused: bool, facts: &[(ActionFac
     history.extend(gone.map(|fact| (now, ActionRow { fact, op: Op::Retract, replaced: None })));
     new.sort_by_key(|fact| (-fact.priority, fact.rule.clone(), fact.seq, fact.matched));
     for fact in new {
-        let suppressed = reason(history, now, is_paused, fact);
+        let suppressed = reason(history, now, situation, fact);
         let op = if suppressed.is_some() { Op::Suppress } else { Op::Assert };
         let fact = ActionFact { suppressed, ..fact.clone() };
         history.push((now, ActionRow { fact, op, replaced: None }));
@@ -134,16 +145,24 @@ fn what_is_said_is_what_the_plain_model_says() {
         let mut random = Random(seed);
         let mut stage = suppressor(SuppressConfig::default());
         let (mut history, mut holds) = (Vec::new(), Vec::new());
-        let (mut now, mut next, mut is_paused) = (MONDAY, 0, false);
+        let (mut now, mut next) = (MONDAY, 0);
+        let mut situation = Situation { is_paused: false, cooldown_hours: Some(2) };
         for number in 0..40 {
             now += [1, 1_000, HOUR_MS, 7 * HOUR_MS][random.below(4)];
             if random.below(8) == 0 {
-                is_paused = !is_paused;
-                set_paused(&mut stage, is_paused);
+                situation.is_paused = !situation.is_paused;
+                set_paused(&mut stage, situation.is_paused);
+            }
+            if random.below(8) == 0 {
+                let versions =
+                    [None, Some(""), Some("cooldown = \"2h\"\n"), Some("cooldown = \"9h\"\n")];
+                let version = random.below(versions.len());
+                situation.cooldown_hours = [None, None, Some(2), Some(9)][version];
+                deploy_cool(&mut stage, versions[version]);
             }
             let mut facts = draw(&mut random, &mut next, &mut holds);
             let from = history.len();
-            epoch(&mut history, now, is_paused, &facts);
+            epoch(&mut history, now, situation, &facts);
             let mut expected: Vec<_> = history[from..].iter().map(|(_, row)| row.clone()).collect();
             expected.sort();
             for index in (1..facts.len()).rev() {

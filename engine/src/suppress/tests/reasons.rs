@@ -116,6 +116,41 @@ fn a_rule_rests_for_its_cooldown_in_log_time() {
 }
 
 #[test]
+fn a_cooldown_that_comes_later_counts_from_the_act_before_it() {
+    let mut stage = suppressor(SuppressConfig::default());
+    let cool = Some(Why::Cooldown);
+    deploy_cool(&mut stage, Some(""));
+    assert_eq!(why(&mut stage, 0, &[fact("cool", 1)]), [None]);
+    assert_eq!(why(&mut stage, HOUR_MS, &[fact("cool", 2)]), [None], "it has none");
+    deploy_cool(&mut stage, Some("cooldown = \"2h\"\n"));
+    assert_eq!(why(&mut stage, 3 * HOUR_MS - 1, &[fact("cool", 3)]), [cool]);
+    deploy_cool(&mut stage, Some("cooldown = \"4h\"\n"));
+    assert_eq!(why(&mut stage, 5 * HOUR_MS - 1, &[fact("cool", 4)]), [cool], "it is longer now");
+    assert_eq!(why(&mut stage, 5 * HOUR_MS, &[fact("cool", 5)]), [None]);
+}
+
+#[test]
+fn a_rule_that_was_removed_rests_when_it_comes_again() {
+    let mut stage = suppressor(SuppressConfig::default());
+    assert_eq!(why(&mut stage, 0, &[fact("cool", 1)]), [None]);
+    deploy_cool(&mut stage, None);
+    // The visitor is decided for meanwhile.
+    assert_eq!(why(&mut stage, HOUR_MS, &[fact("call", 2)]), [None]);
+    deploy_cool(&mut stage, Some("cooldown = \"2h\"\n"));
+    assert_eq!(why(&mut stage, 2 * HOUR_MS - 1, &[fact("cool", 3)]), [Some(Why::Cooldown)]);
+    assert_eq!(why(&mut stage, 2 * HOUR_MS, &[fact("cool", 4)]), [None]);
+}
+
+#[test]
+fn rules_of_two_packages_with_one_name_rest_apart() {
+    let mut stage = suppressor(SuppressConfig::default());
+    assert_eq!(why(&mut stage, 0, &[fact("cool", 1)]), [None]);
+    let other = ActionFact { package: "com.other".into(), ..fact("cool", 2) };
+    assert_eq!(why(&mut stage, 1, &[other]), [None]);
+    assert_eq!(why(&mut stage, 2, &[fact("cool", 3)]), [Some(Why::Cooldown)]);
+}
+
+#[test]
 fn invitations_are_limited_by_visit_and_by_visitor_and_day() {
     let mut stage = suppressor(SuppressConfig::default());
     let ask = |visit: u32, number| in_visit(visit, fact("ask-first", number));

@@ -79,6 +79,20 @@ fn the_oldest_action_of_a_visitor_is_forgotten() {
 }
 
 #[test]
+fn rules_that_acted_are_bounded_too() {
+    let mut stage = suppressor(SuppressConfig { decisions_max: 2, ..SuppressConfig::default() });
+    for (number, rule) in [(1, "cool"), (2, "call"), (3, "call")] {
+        assert_eq!(why(&mut stage, 0, &[fact(rule, number)]), [None]);
+    }
+    assert_eq!(stage.stats().decisions_forgotten, 1, "an action");
+    assert_eq!(why(&mut stage, 1, &[fact("cool", 4)]), [Some(Why::Cooldown)]);
+    assert_eq!(stage.stats().decisions_forgotten, 2, "an action");
+    assert_eq!(why(&mut stage, 2, &[fact("show", 5)]), [None]);
+    assert_eq!(stage.stats().decisions_forgotten, 4, "an action and a rule");
+    assert_eq!(why(&mut stage, 3, &[fact("cool", 6)]), [None]);
+}
+
+#[test]
 fn visits_with_an_invitation_are_bounded_too() {
     let config = SuppressConfig {
         decisions_max: 2,
