@@ -171,7 +171,7 @@ pub struct StageStats {
     /// Partial matches dropped because of `rule_partials_max`, and join keys passed over because
     /// of `key_combinations_max`.
     pub partials_dropped: u64,
-    /// Matches refused because of `pending_absences_max`.
+    /// Matches refused because of `pending_absences_max`, `rule_absences_max` or `state_max`.
     pub absences_refused: u64,
     /// Matches that were final before their time because of `rule_hits_max`.
     pub hits_over_limit: u64,

@@ -79,6 +79,7 @@ fn matcher_config(config: &Config) -> MatcherConfig {
         closed_visits_max: engine.closed_visits_max,
         rule_partials_max: engine.rule_partials_max,
         pending_absences_max: engine.pending_absences_max,
+        rule_absences_max: engine.rule_absences_max,
         rule_hits_max: engine.rule_hits_max,
         key_combinations_max: engine.key_combinations_max,
         window_events_max: engine.window_events_max,

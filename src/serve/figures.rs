@@ -78,7 +78,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 25] {
             "Null because several-valued arguments have over MAPPED_VALUES_MAX combinations",
             results_over_limit(),
         ),
-        ("engine_absences_refused", "Over pending_absences_max", both.absences_refused),
+        (
+            "engine_absences_refused",
+            "Over pending_absences_max, rule_absences_max or state_max",
+            both.absences_refused,
+        ),
         ("engine_hits_over_limit", "Over rule_hits_max", both.hits_over_limit),
         ("engine_events_unreadable", "Bytes that are no event", stage.events_unreadable),
         ("engine_backfills", "Visits that new rules were tried on", stage.backfills),

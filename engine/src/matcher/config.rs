@@ -25,6 +25,8 @@ pub struct MatcherConfig {
     /// Matches of one rule and key in one window that wait for a missing event at the end; over it
     /// the newest is refused.
     pub pending_absences_max: u32,
+    /// The same of all keys of the rule, where it has no `state_max`.
+    pub rule_absences_max: u32,
     /// Matches of one rule in one window that wait until they are final; over it the oldest is
     /// asserted at once.
     pub rule_hits_max: u32,
@@ -56,6 +58,7 @@ impl Default for MatcherConfig {
             closed_visits_max: 1_000_000,
             rule_partials_max: 256,
             pending_absences_max: 64,
+            rule_absences_max: 4_096,
             rule_hits_max: 256,
             window_events_max: 1_000,
             windows_max: 1_000_000,

@@ -35,6 +35,7 @@ mod changes;
 mod closed;
 mod config;
 mod fields;
+mod held;
 mod identity;
 mod index;
 mod kept;

@@ -2,10 +2,10 @@
 
 use super::action::Action;
 use super::fields::Captures;
+use super::held::Held;
 use super::index::{BoundFields, BoundReads, EventFields, Hit, Index, NameEntry};
 use super::reach::Reaches;
 use super::standing::Found;
-use super::waiting::Held;
 use super::windows::{BoundEvent, Windows};
 use crate::model::EventView;
 use beckon_rules::plan::{RuleSet, Window};

@@ -16,6 +16,7 @@
 
 use super::action::Matched;
 use super::config::MatcherConfig;
+use super::held::{Held, HeldMatches};
 use super::index::{EventFields, Hit, Role};
 use super::kept::{KeptEvents, Ordinal};
 use super::keys::{Key, Keys};
@@ -23,7 +24,7 @@ use super::prepared::Prepared;
 use super::sample::Candidate;
 use super::standing::Found;
 use super::visit::Visit;
-use super::waiting::{Held, RuleKey};
+use super::waiting::RuleKey;
 use super::windows::{BoundEvent, Partial, Windows};
 use crate::model::{
     ActionFact, EventId, EventRow, EventTimeMs, EventView, MatchId, RuleWindow, WindowKey,
@@ -116,24 +117,32 @@ impl Trial<'_> {
         let (rule, now) = (held.of.rule, self.view.timestamp);
         if !held.is_deadline && plan.emit == Emit::Early {
             let is_second = plan.fire == Fire::Once
-                && windows.waiting().is_some_and(|waiting| waiting.is_decided_before(rule, now));
+                && windows.waiting().is_some_and(|it| it.held.is_decided_before(rule, now));
             if !is_second {
                 held.pass(plan, windows, found);
             }
             return;
         }
-        let waiting = windows.waiting_mut();
-        let pending_max = usize::try_from(self.config.pending_absences_max).unwrap_or(usize::MAX);
-        if held.is_deadline && waiting.absences(&held.of, now) >= pending_max {
+        let waiting = &mut windows.waiting_mut().held;
+        if held.is_deadline && self.is_full(plan, &held.of, waiting) {
             stats.absences_refused += 1;
             return;
         }
         waiting.hold(held);
-        while let Some(over) = windows.waiting_mut().pop_over(rule, now, self.config.rule_hits_max)
-        {
+        let max = self.config.rule_hits_max;
+        while let Some(over) = windows.waiting_mut().held.pop_over(rule, now, max) {
             stats.hits_over_limit += 1;
             over.pass(plan, windows, found);
         }
+    }
+
+    /// Whether as many matches wait for a deadline as may, of a rule and key or of the rule.
+    fn is_full(&self, plan: &RulePlan, of: &RuleKey, waiting: &HeldMatches) -> bool {
+        let now = self.view.timestamp;
+        let rule_max = plan.state_max.unwrap_or(self.config.rule_absences_max);
+        let is_over = |count: usize, max: u32| u32::try_from(count).map_or(true, |it| it >= max);
+        is_over(waiting.rule_absences(of.rule, now), rule_max)
+            || is_over(waiting.absences(of, now), self.config.pending_absences_max)
     }
 
     /// Whether the condition of a step of a rule that names earlier events is true, or there is none.
@@ -353,7 +362,7 @@ impl Window<'_, '_> {
             } else if usize::from(missing.after) == sequence.steps.len() {
                 let Some(waiting) = self.windows.waiting_mut_if_any() else { continue };
                 let (trial, index) = (self.trial, self.index);
-                waiting.prevent(&of, now, |bound| trial.is_true(index, &missing.step, bound));
+                waiting.held.prevent(&of, now, |bound| trial.is_true(index, &missing.step, bound));
             } else {
                 self.violate(missing, &of.key);
             }

@@ -28,6 +28,7 @@ pub(super) const NONE_MADE_UP: MatcherConfig = MatcherConfig {
     closed_visits_max: 256 * 100,
     rule_partials_max: 256,
     pending_absences_max: 64,
+    rule_absences_max: 4_096,
     rule_hits_max: 256,
     window_events_max: 1_000,
     windows_max: 256 * 100,

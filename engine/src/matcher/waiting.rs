@@ -4,59 +4,18 @@
 //! Apart from the partial matches, and on the heap only where there is something, because most
 //! windows have nothing of it.
 
+use super::held::HeldMatches;
 use super::kept::Ordinal;
 use super::keys::Key;
 use super::sample::SampleState;
-use super::standing::Found;
-use super::windows::{BoundEvent, Windows};
-use crate::model::{ActionFact, EventTimeMs, Instance};
-use beckon_rules::plan::{Fire, RulePlan};
+use crate::model::EventTimeMs;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// A rule, and a join key of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RuleKey {
     pub(super) rule: u32,
     pub(super) key: Key,
-}
-
-/// A match whose positive steps are complete, and that waits for its time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Held {
-    pub(super) of: RuleKey,
-    /// Whether a deadline decides it and not its last event.
-    pub(super) is_deadline: bool,
-    /// It is asserted when the watermark has passed this: what decides it, and for `emit = "final"`
-    /// the lateness behind that.
-    pub(super) due: EventTimeMs,
-    /// Its events that the missing event is compared with.
-    pub(super) bound: Vec<BoundEvent>,
-    /// What is said of it.
-    pub(super) fact: Box<ActionFact>,
-}
-
-impl Held {
-    /// When it is decided. What an event decides goes before a deadline at the same time.
-    fn moment(&self) -> (EventTimeMs, bool) {
-        (self.fact.decided, self.is_deadline)
-    }
-
-    /// The match is found, if its rule may still fire in the window. The same match of another value
-    /// of the join key waits no longer.
-    pub(super) fn pass(self, plan: &RulePlan, windows: &mut Windows, found: &mut Vec<Found>) {
-        if windows.is_done(self.of.rule) {
-            return;
-        }
-        if let Some(waiting) = windows.waiting_mut_if_any() {
-            waiting.held.retain(|held| held.fact.matched != self.fact.matched);
-        }
-        let Self { of, is_deadline, fact, .. } = self;
-        found.push(Found { rule: of.rule, is_deadline, fact });
-        if plan.fire == Fire::Once {
-            windows.finish(of.rule);
-        }
-    }
 }
 
 /// When the newest events happened that a missing event at the start asks for.
@@ -71,91 +30,12 @@ struct Leading {
 /// What waits in one window.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Waiting {
-    /// In the order in which they became complete.
-    held: Vec<Held>,
+    pub(super) held: HeldMatches,
     leading: Vec<Leading>,
     samples: Vec<SampleState>,
 }
 
 impl Waiting {
-    /// Lets a match wait.
-    pub(super) fn hold(&mut self, held: Held) {
-        self.held.push(held);
-    }
-
-    /// How many matches of a rule and key wait for a deadline that is not before `now`.
-    pub(super) fn absences(&self, of: &RuleKey, now: EventTimeMs) -> usize {
-        let is_pending =
-            |held: &&Held| held.is_deadline && held.fact.decided >= now && held.of == *of;
-        self.held.iter().filter(is_pending).count()
-    }
-
-    /// The first match of a rule that is decided by `now` and only waits for its turn, if more than
-    /// `max` do.
-    pub(super) fn pop_over(&mut self, rule: u32, now: EventTimeMs, max: u32) -> Option<Held> {
-        let is_decided =
-            |held: &Held| held.of.rule == rule && (!held.is_deadline || held.fact.decided < now);
-        first_over(&self.held, max, is_decided, Held::moment).map(|first| self.held.remove(first))
-    }
-
-    /// Whether a match of a rule was decided before this time and is only waiting for its turn.
-    pub(super) fn is_decided_before(&self, rule: u32, time: EventTimeMs) -> bool {
-        self.held.iter().any(|held| held.of.rule == rule && held.fact.decided < time)
-    }
-
-    /// Drops the waiting matches that an event at `now` prevents, if `is_hit` says that it is what
-    /// they must not see.
-    pub(super) fn prevent(
-        &mut self,
-        of: &RuleKey,
-        now: EventTimeMs,
-        is_hit: impl Fn(&[BoundEvent]) -> bool,
-    ) {
-        self.held.retain(|held| {
-            let is_asked = held.is_deadline
-                && held.of == *of
-                && held.fact.timestamp < now
-                && now <= held.fact.decided;
-            !(is_asked && is_hit(&held.bound))
-        });
-    }
-
-    /// Takes out the matches whose time the watermark has passed, in the order in which they were
-    /// decided, each once.
-    pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {
-        self.take(|held| watermark > held.due)
-    }
-
-    /// Takes out the matches that were decided before a time, in that order, each once.
-    pub(super) fn take_decided(&mut self, before: EventTimeMs) -> Vec<Held> {
-        self.take(|held| before > held.fact.decided)
-    }
-
-    fn take(&mut self, is_asked: impl Fn(&Held) -> bool) -> Vec<Held> {
-        let mut due: Vec<Held> = self.held.extract_if(.., |held| is_asked(held)).collect();
-        due.sort_by_key(Held::moment);
-        let mut known = BTreeSet::new();
-        due.retain(|held| known.insert(held.fact.matched));
-        due
-    }
-
-    /// A visit ended: matches whose last event is of it say so.
-    pub(super) fn visit_ended(&mut self, instance: Instance) {
-        for held in self.held.iter_mut().filter(|held| held.fact.instance == instance) {
-            held.fact.is_visit_open = false;
-        }
-    }
-
-    /// Whether a match of a rule waits.
-    pub(super) fn is_held(&self, rule: u32) -> bool {
-        self.held.iter().any(|held| held.of.rule == rule)
-    }
-
-    /// The earliest time that a match waits for.
-    pub(super) fn first_due(&self) -> Option<EventTimeMs> {
-        self.held.iter().map(|held| held.due).min()
-    }
-
     /// An event that a missing event at the start asks for. Returns whether another was forgotten
     /// because the rule has more than `max` keys.
     pub(super) fn lead(&mut self, of: RuleKey, now: EventTimeMs, max: u32) -> bool {
@@ -206,14 +86,14 @@ impl Waiting {
 
     /// A rule is done here.
     pub(super) fn finish(&mut self, rule: u32) {
-        self.held.retain(|held| held.of.rule != rule);
+        self.held.finish(rule);
         self.leading.retain(|leading| leading.of.rule != rule);
         self.samples.retain(|sample| sample.of.rule != rule);
     }
 
     /// Takes over what another window has of a rule; of this one there must be nothing.
     pub(super) fn adopt(&mut self, rule: u32, from: &Self) {
-        self.held.extend(from.held.iter().filter(|held| held.of.rule == rule).cloned());
+        self.held.adopt(rule, &from.held);
         self.leading.extend(from.leading.iter().filter(|it| it.of.rule == rule).cloned());
         self.samples.extend(from.samples.iter().filter(|it| it.of.rule == rule).cloned());
     }
@@ -230,10 +110,9 @@ impl Waiting {
 
     /// Bytes, by a figure for each thing that waits.
     pub(super) fn bytes(&self) -> u64 {
-        let held = self.held.len() * (size_of::<Held>() + size_of::<ActionFact>());
         let leading = self.leading.len() * size_of::<Leading>();
         let samples: usize = self.samples.iter().map(SampleState::bytes).sum();
-        (held + leading + samples) as u64
+        (self.held.bytes() + leading + samples) as u64
     }
 }
 

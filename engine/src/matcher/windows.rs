@@ -7,9 +7,10 @@
 //!
 //! A partial match without join keys or bound events is 56 bytes.
 
+use super::held::Held;
 use super::kept::Ordinal;
 use super::keys::Key;
-use super::waiting::{Held, Waiting};
+use super::waiting::Waiting;
 use crate::model::{EventTimeMs, Identity, PackedEvent};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -152,23 +153,23 @@ impl Windows {
 
     /// The earliest time that a match waits for.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
-        self.waiting.as_ref().and_then(|waiting| waiting.first_due())
+        self.waiting.as_ref().and_then(|waiting| waiting.held.first_due())
     }
 
     /// Whether a match of a rule waits for a time.
     pub(super) fn is_held(&self, rule: u32) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.is_held(rule))
+        self.waiting.as_ref().is_some_and(|waiting| waiting.held.is_held(rule))
     }
 
     /// Takes out the matches whose time the watermark has passed, in the order in which they were
     /// decided; [`EventTimeMs::MAX`] takes all.
     pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {
-        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_due(watermark))
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.held.take_due(watermark))
     }
 
     /// Takes out the matches that were decided before a time, in that order.
     pub(super) fn take_decided(&mut self, before: EventTimeMs) -> Vec<Held> {
-        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.take_decided(before))
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.held.take_decided(before))
     }
 
     /// Forgets what is under way of a rule, and takes over what another window has of it.

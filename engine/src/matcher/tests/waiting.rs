@@ -13,7 +13,10 @@ const CONFIG: MatcherConfig = MatcherConfig {
 };
 
 fn run(query: &str, more: &str, events: &[(&str, i64)]) -> Run {
-    let mut run = Run::new(&compiled(query, more), CONFIG);
+    fed(Run::new(&compiled(query, more), CONFIG), events)
+}
+
+fn fed(mut run: Run, events: &[(&str, i64)]) -> Run {
     for (name, timestamp) in events {
         // The letters behind the name are the event's category.
         let (name, category) = name.split_at(1);
@@ -66,6 +69,42 @@ fn over_the_bound_the_newest_absence_is_refused() {
     assert_eq!(run.matcher.stats().absences_refused, 1, "the first's deadline is past at the last");
     run.mark(9_000);
     assert_eq!(run.matches(), ["r: 1", "r: 2", "r: 4"]);
+}
+
+/// Of all keys together as of one; deadlines that have passed count no more.
+#[test]
+fn over_the_bound_of_a_rule_the_newest_absence_is_refused_whatever_its_key() {
+    let query = "sequence by category with maxspan=1s [ A where true ] ![ B where true ]";
+    let events = [("Ax", 0), ("Ay", 1), ("Bx", 2), ("Az", 3), ("Aw", 4), ("Av", 1_002)];
+    let rules = compiled(query, "fire = \"every\"");
+    let limited = MatcherConfig { rule_absences_max: 2, ..CONFIG };
+    for (config, more) in [(limited, ""), (CONFIG, "state_max = 2")] {
+        let rules = compiled(query, &format!("fire = \"every\"\n{more}"));
+        let mut run = fed(Run::new(&rules, config), &events);
+        assert_eq!(run.matcher.stats().absences_refused, 1, "that of w");
+        run.mark(9_000);
+        assert_eq!(run.matches(), ["r: 2", "r: 4", "r: 6"]);
+    }
+    let mut unlimited = fed(Run::new(&rules, CONFIG), &events);
+    unlimited.mark(9_000);
+    assert_eq!(unlimited.matches(), ["r: 2", "r: 4", "r: 5", "r: 6"]);
+}
+
+/// Of many keys, where they are not looked through.
+#[test]
+fn a_rule_may_have_as_many_absences_as_its_bound_says() {
+    let query = "sequence by category with maxspan=1s [ A where true ] ![ B where true ]";
+    let config = MatcherConfig { rule_absences_max: 500, ..CONFIG };
+    let mut run = Run::new(&compiled(query, "fire = \"every\""), config);
+    for number in 0..600 {
+        run.event(&Sample::new("A", 0).with("category", text(&number.to_string())));
+    }
+    run.event(&Sample::new("B", 1).with("category", text("7")));
+    run.event(&Sample::new("A", 2).with("category", text("x")));
+    assert_eq!(run.matcher.stats().absences_refused, 100);
+    run.mark(9_000);
+    let matches = run.matches();
+    assert_eq!((matches.len(), &*matches[7], &*matches[499]), (500, "r: 9", "r: 602"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Windows other than the visit: whose events, when, and what happens at each bound.
 
+mod absences;
 mod early;
 mod joining;
 

@@ -168,9 +168,9 @@ impl OpenWindow {
         }
         let base = self.state.late_mut().base.as_mut();
         let held = base.and_then(Windows::waiting_mut_if_any);
-        held.into_iter().for_each(|held| held.visit_ended(instance));
+        held.into_iter().for_each(|waiting| waiting.held.visit_ended(instance));
         let held = self.state.windows.waiting_mut_if_any();
-        held.into_iter().for_each(|held| held.visit_ended(instance));
+        held.into_iter().for_each(|waiting| waiting.held.visit_ended(instance));
     }
 
     /// Says what was decided before the watermark, and puts into the base what lies before the horizon.
@@ -259,8 +259,8 @@ impl OpenWindow {
         if !is_visit_open {
             let of_visit = found[before..].iter_mut().filter(|it| it.fact.instance == *instance);
             of_visit.for_each(|one| one.fact.is_visit_open = false);
-            if let Some(held) = windows.waiting_mut_if_any() {
-                held.visit_ended(*instance);
+            if let Some(waiting) = windows.waiting_mut_if_any() {
+                waiting.held.visit_ended(*instance);
             }
         }
         counted
