@@ -173,6 +173,9 @@ pub struct StageStats {
     pub partials_dropped: u64,
     /// Matches refused because of `pending_absences_max`, `rule_absences_max` or `state_max`.
     pub absences_refused: u64,
+    /// Matches that waited for a missing event at the end, dropped with their visit or window because
+    /// of `visits_open_max`, `windows_max` or `window_memory_ms`.
+    pub absences_dropped: u64,
     /// Matches that were final before their time because of `rule_hits_max`.
     pub hits_over_limit: u64,
     /// Events whose bytes could not be read.
@@ -204,6 +207,7 @@ impl StageStats {
             kept_events_dropped: self.kept_events_dropped + other.kept_events_dropped,
             partials_dropped: self.partials_dropped + other.partials_dropped,
             absences_refused: self.absences_refused + other.absences_refused,
+            absences_dropped: self.absences_dropped + other.absences_dropped,
             hits_over_limit: self.hits_over_limit + other.hits_over_limit,
             events_unreadable: self.events_unreadable + other.events_unreadable,
             matches: self.matches + other.matches,

@@ -42,7 +42,7 @@ fn engine_gauges(engine: &PipelineStats) -> [Figure; 9] {
     ]
 }
 
-fn engine_counters(engine: &PipelineStats) -> [Figure; 25] {
+fn engine_counters(engine: &PipelineStats) -> [Figure; 26] {
     let DataflowStats { stage, wide, suppress, .. } = engine.dataflow;
     let both = stage.sum(&wide.stage);
     [
@@ -82,6 +82,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 25] {
             "engine_absences_refused",
             "Over pending_absences_max, rule_absences_max or state_max",
             both.absences_refused,
+        ),
+        (
+            "engine_absences_dropped",
+            "Pending when their visit was evicted or their window forgotten",
+            both.absences_dropped,
         ),
         ("engine_hits_over_limit", "Over rule_hits_max", both.hits_over_limit),
         ("engine_events_unreadable", "Bytes that are no event", stage.events_unreadable),
@@ -164,6 +169,7 @@ mod tests {
             kept_events_dropped: 1 << 9,
             partials_dropped: 1 << 10,
             absences_refused: 1 << 11,
+            absences_dropped: 1 << 40,
             hits_over_limit: 1 << 12,
             events_unreadable: 1 << 13,
             matches: 1 << 14,
@@ -176,6 +182,7 @@ mod tests {
             events_matched: 1 << 19,
             partials_dropped: 1 << 20,
             absences_refused: 1 << 21,
+            absences_dropped: 1 << 41,
             hits_over_limit: 1 << 22,
             matches: 1 << 23,
             matches_retracted: 1 << 24,
@@ -240,6 +247,7 @@ mod tests {
             ("engine_partials_dropped", &[10, 20]),
             ("engine_results_over_limit", &[]),
             ("engine_absences_refused", &[11, 21]),
+            ("engine_absences_dropped", &[40, 41]),
             ("engine_hits_over_limit", &[12, 22]),
             ("engine_events_unreadable", &[13]),
             ("engine_backfills", &[15]),

@@ -70,15 +70,32 @@ impl Shared {
             .is_some_and(|inactivity_ms| last_event.saturating_add(inactivity_ms) < self.horizon)
     }
 
-    /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more.
+    /// Tells of a visit that was taken out, and asserts the matches that nothing can refuse any more: of
+    /// one that ended all that wait.
     pub(super) fn closed(&mut self, ended: Ended, reason: CloseReason, out: &mut Vec<Effect>) {
         let Ended { mut visit, is_one_forgotten } = ended;
         self.catch_up(&mut visit, false, out);
         self.correct(&mut visit, out);
-        self.fire(&mut visit, EventTimeMs::MAX, false, out);
+        match reason {
+            CloseReason::Evicted => self.push_out(&mut visit, out),
+            CloseReason::Ended | CloseReason::Inactive | CloseReason::EndOfInput => {
+                self.fire(&mut visit, EventTimeMs::MAX, false, out);
+            }
+        }
         self.stats.visits_open -= 1;
         self.stats.closed_visits_forgotten += u64::from(is_one_forgotten);
         self.stats.state_bytes = self.stats.state_bytes.saturating_sub(visit.bytes());
         out.push(Effect::Visit(visit.row(VisitChange::Closed(reason)).into()));
+    }
+
+    /// Asserts the matches of a visit that are known by now; those that wait for what may still come
+    /// are dropped.
+    fn push_out(&mut self, visit: &mut Visit, out: &mut Vec<Effect>) {
+        let watermark = self.watermark;
+        let mut dropped = 0;
+        self.assert_found(visit, false, out, |prepared, windows, found| {
+            dropped = prepared.pass_known(watermark, windows, found);
+        });
+        self.stats.absences_dropped += dropped;
     }
 }

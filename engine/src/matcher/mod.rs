@@ -23,7 +23,8 @@
 //! again that late events touched; then the matches are asserted that waited for a time before its
 //! watermark (the deadline of a missing event) or its horizon (`emit = "final"`); then visits end whose
 //! last event plus inactivity lies before the horizon, and all of them where the watermark is the end
-//! of time. A visit that ends, in whatever way, fulfils what still waits.
+//! of time. A visit that ends fulfils what still waits. One that is evicted does not: nothing says that
+//! what it waits for will not come, so what the watermark has not passed is dropped, counted.
 //!
 //! Cost for each event: one pass over its bytes, one look-up for each indexed field (`index`), one
 //! look-up of its visit, and then only what the hits touch. Nothing is logged for an event. With many
@@ -90,6 +91,7 @@ use smallvec::SmallVec;
 use standing::Found;
 use std::sync::Arc;
 use visit::Visit;
+use windows::Windows;
 
 /// Stage 1 on one worker.
 #[derive(Debug)]
@@ -486,10 +488,23 @@ impl Shared {
         is_visit_open: bool,
         out: &mut Vec<Effect>,
     ) {
+        self.assert_found(visit, is_visit_open, out, |prepared, windows, found| {
+            prepared.pass(windows.take_due(watermark), windows, found);
+        });
+    }
+
+    /// Asserts the matches of a visit that `find` takes from what is under way in it.
+    fn assert_found(
+        &mut self,
+        visit: &mut Visit,
+        is_visit_open: bool,
+        out: &mut Vec<Effect>,
+        find: impl FnOnce(&Prepared, &mut Windows, &mut Vec<Found>),
+    ) {
         let held_bytes = visit.bytes();
         let mut windows = std::mem::take(&mut visit.windows);
         let mut found = std::mem::take(&mut self.found);
-        self.prepared.pass(windows.take_due(watermark), &mut windows, &mut found);
+        find(&self.prepared, &mut windows, &mut found);
         visit.windows = windows;
         self.assert(visit, &mut found, is_visit_open, out);
         self.count_bytes(held_bytes, visit);

@@ -7,7 +7,7 @@ use super::index::{BoundFields, BoundReads, EventFields, Hit, Index, NameEntry};
 use super::reach::Reaches;
 use super::standing::Found;
 use super::windows::{BoundEvent, Windows};
-use crate::model::EventView;
+use crate::model::{EventTimeMs, EventView};
 use beckon_rules::plan::{RuleSet, Window};
 use beckon_rules::program::Program;
 use std::sync::Arc;
@@ -79,14 +79,28 @@ impl Prepared {
 
     /// Matches that waited are found, in their order, if their rules may still fire.
     pub(super) fn pass(&self, held: Vec<Held>, windows: &mut Windows, found: &mut Vec<Found>) {
-        for held in held {
-            let rule = usize::try_from(held.of.rule).expect("an index of the rules");
-            let plan = &self.rules.rules[rule];
-            // Otherwise its rule was removed, and the state of that is not swept yet.
-            if !plan.is_vacant() {
-                held.pass(plan, windows, found);
-            }
+        for held in held.into_iter().filter(|held| self.is_deployed(held)) {
+            let plan = &self.rules.rules[index(held.of.rule)];
+            held.pass(plan, windows, found);
         }
+    }
+
+    /// A window is pushed out of memory: of the matches that wait, those that are known by now are
+    /// found, and the others are dropped. Returns how many those were.
+    pub(super) fn pass_known(
+        &self,
+        watermark: EventTimeMs,
+        windows: &mut Windows,
+        found: &mut Vec<Found>,
+    ) -> u64 {
+        self.pass(windows.take_known(watermark), windows, found);
+        let dropped = windows.take_due(EventTimeMs::MAX);
+        dropped.iter().filter(|held| self.is_deployed(held)).count() as u64
+    }
+
+    /// Otherwise its rule was removed, and the state of that is not swept yet.
+    fn is_deployed(&self, held: &Held) -> bool {
+        !self.rules.rules[index(held.of.rule)].is_vacant()
     }
 
     /// Whether a condition of a rule that names earlier events is true.
@@ -111,4 +125,8 @@ impl Prepared {
             .collect();
         across.matches(&fields.with_bound(&bound))
     }
+}
+
+fn index(rule: u32) -> usize {
+    usize::try_from(rule).expect("an index of the rules")
 }

@@ -231,6 +231,16 @@ pub(super) fn is_made_up(row: &EventRow) -> bool {
     row.event.view().is_ok_and(|view| view.flags.has(Flags::MADE_UP))
 }
 
+/// Numbers of visits that share a partition.
+pub(super) fn of_one_partition(count: usize) -> Vec<u128> {
+    let partition = |visit: &u128| {
+        let sample = Sample::new("A", 0).visit(*visit);
+        crate::model::partition_of("shop", &sample.0.visit)
+    };
+    let first = partition(&1);
+    (1..).filter(|visit| partition(visit) == first).take(count).collect()
+}
+
 /// A step written by hand.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {

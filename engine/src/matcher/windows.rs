@@ -172,6 +172,11 @@ impl Windows {
         self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.held.take_decided(before))
     }
 
+    /// Takes out the matches that are known by now, in the order in which they were decided.
+    pub(super) fn take_known(&mut self, watermark: EventTimeMs) -> Vec<Held> {
+        self.waiting.as_mut().map_or_else(Vec::new, |waiting| waiting.held.take_known(watermark))
+    }
+
     /// Forgets what is under way of a rule, and takes over what another window has of it.
     pub(super) fn reset(&mut self, rule: u32, to: Option<&Self>) {
         self.forget(rule);

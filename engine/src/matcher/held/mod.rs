@@ -221,6 +221,16 @@ impl HeldMatches {
         self.take(decided)
     }
 
+    /// Takes out the matches that are known by now, be they due or not: those that an event decided,
+    /// and those whose deadline the watermark has passed. In the order in which they were decided,
+    /// each once.
+    pub(super) fn take_known(&mut self, watermark: EventTimeMs) -> Vec<Held> {
+        let is_known = |held: &Held| !held.is_deadline || watermark > held.fact.decided;
+        let known = self.each().filter(|(_, held)| is_known(held));
+        let known = known.map(|(number, _)| number).collect();
+        self.take(known)
+    }
+
     fn take(&mut self, numbers: Vec<u64>) -> Vec<Held> {
         let taken = numbers.into_iter().filter_map(|it| Some((it, self.remove(it)?)));
         let mut taken: Vec<(u64, Held)> = taken.collect();

@@ -25,6 +25,7 @@ enum Step {
     /// So far behind the time.
     TakeDue(i64),
     TakeDecided(i64),
+    TakeKnown(i64),
     DropSame(u128),
     VisitEnded(u64),
     Finish(u32),
@@ -53,6 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..RULES, 0_u32..12).prop_map(|(rule, max)| Step::PopOver(rule, max)),
         3 => (-3_i64..9).prop_map(Step::TakeDue),
         1 => (-3_i64..9).prop_map(Step::TakeDecided),
+        1 => (-3_i64..9).prop_map(Step::TakeKnown),
         2 => (0_u128..50).prop_map(Step::DropSame),
         1 => (0_u64..4).prop_map(Step::VisitEnded),
         1 => (0..RULES).prop_map(Step::Finish),
@@ -147,6 +149,11 @@ impl Pair {
             Step::TakeDecided(behind_ms) => {
                 let time = time(*behind_ms);
                 (held.take_decided(time), list.take(|held| time > held.fact.decided))
+            }
+            Step::TakeKnown(behind_ms) => {
+                let time = time(*behind_ms);
+                let is_known = |held: &Held| !held.is_deadline || time > held.fact.decided;
+                (held.take_known(time), list.take(is_known))
             }
             _ => return None,
         })

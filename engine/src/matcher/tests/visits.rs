@@ -2,7 +2,7 @@
 
 use crate::matcher::MatcherConfig;
 use crate::matcher::testing::{
-    NONE_MADE_UP, Run, Sample, is_made_up, map, rule, rule_set, step, text,
+    NONE_MADE_UP, Run, Sample, is_made_up, map, of_one_partition, rule, rule_set, step, text,
 };
 use crate::model::{
     CloseReason, EventTimeMs, Fate, Flags, Id, Instance, LogSeq, LoggedEvent, PackedEvent,
@@ -276,16 +276,6 @@ fn over_the_limit_of_open_visits_the_longest_idle_of_the_partition_goes() {
     assert_eq!(evicted.len(), 2_000 - last.len());
     assert!(evicted.iter().all(|(_, reason, _)| *reason == CloseReason::Evicted));
     assert!(evicted.iter().all(|(instance, ..)| !last.contains(&instance.0.0)));
-}
-
-/// Numbers of visits that share a partition.
-fn of_one_partition(count: usize) -> Vec<u128> {
-    let partition = |visit: &u128| {
-        let sample = Sample::new("A", 0).visit(*visit);
-        crate::model::partition_of("shop", &sample.0.visit)
-    };
-    let first = partition(&1);
-    (1..).filter(|visit| partition(visit) == first).take(count).collect()
 }
 
 /// 257 visits are two for each partition: a share is rounded up.

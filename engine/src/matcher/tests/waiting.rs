@@ -1,7 +1,7 @@
 //! What waits: missing events at the end, `emit = "final"`, samples and `until`; each at its bound.
 
 use crate::matcher::MatcherConfig;
-use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled, text};
+use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled, of_one_partition, text};
 use crate::stage::Stage;
 
 const CONFIG: MatcherConfig = MatcherConfig {
@@ -61,6 +61,41 @@ fn closing_a_visit_fulfils_what_is_missing() {
     input.mark(i64::MAX);
     assert_eq!(input.matches(), ["r: 1"]);
     assert_eq!(input.matcher.stats().state_bytes, 0);
+}
+
+/// The longest idle of two visits goes when a third opens. What it waits for may still come: only what
+/// the watermark has passed is said of it.
+#[test]
+fn a_visit_that_is_evicted_asserts_only_what_is_known() {
+    let config = MatcherConfig { visits_open_max: 1, inactivity_ms: Some(90_000), ..CONFIG };
+    let visits = of_one_partition(2);
+    for (watermark, emit, said, dropped) in [
+        (1_000, "early", vec![], 1),
+        (1_001, "early", vec!["r: 1"], 0),
+        (1_000, "final", vec![], 1),
+        (1_001, "final", vec!["r: 1"], 0),
+    ] {
+        let mut run = Run::new(&compiled(ABSENCE, &format!("emit = \"{emit}\"")), config);
+        run.event(&Sample::new("A", 0).visit(visits[0])).mark(watermark);
+        run.event(&Sample::new("X", 1_500).visit(visits[1]));
+        assert_eq!(run.matcher.stats().visits_evicted, 1);
+        assert_eq!(run.matches(), said, "{emit} at {watermark}");
+        assert_eq!(run.matcher.stats().absences_dropped, dropped, "{emit} at {watermark}");
+        run.mark(i64::MAX);
+        assert_eq!((run.matches().len(), run.matcher.stats().state_bytes), (said.len(), 0));
+    }
+}
+
+/// What an event decided is known, be it final or not.
+#[test]
+fn a_visit_that_is_evicted_asserts_what_waits_to_be_final() {
+    let config = MatcherConfig { visits_open_max: 1, ..CONFIG };
+    let visits = of_one_partition(2);
+    let mut run = Run::new(&compiled("A where true", "emit = \"final\""), config);
+    run.event(&Sample::new("A", 0).visit(visits[0]));
+    assert!(run.matches().is_empty());
+    run.event(&Sample::new("X", 0).visit(visits[1]));
+    assert_eq!((run.matches(), run.matcher.stats().absences_dropped), (vec!["r: 1".into()], 0));
 }
 
 #[test]

@@ -17,8 +17,9 @@
 //! it is counted as not correctable and not matched there. `rule_hits_max` matches of a rule that may
 //! be taken back stand in one window: over it the first is final. `windows_max` windows of visitors and users,
 //! each partition an equal share: the one idle longest is forgotten, as is one without events for
-//! `window_memory_ms`, with all that is under way in it and what fired once. What a rule may have under
-//! way in a window: `state_max`, or the limits of a visit.
+//! `window_memory_ms`, with all that is under way in it and what fired once: what is known by then is
+//! said, and what waits for something that may still come is dropped, counted. What a rule may have
+//! under way in a window: `state_max`, or the limits of a visit.
 //!
 //! **Invariant:** what is said of a window depends on its events, in log order, and on the marks.
 

@@ -177,7 +177,7 @@ impl Partition {
         let Some(turn) = idle.pop(is_over, last_event) else { return false };
         let Ok(entry) = windows.find_entry(spread(turn.hash), is_at(&turn)) else { return false };
         let mut window = entry.remove().0.window;
-        window.end_epoch(shared, out);
+        window.push_out(shared, out);
         window.leave(shared);
         shared.stats.windows_forgotten += 1;
         due.sweep(windows.len(), |turn| {

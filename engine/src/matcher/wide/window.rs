@@ -346,6 +346,25 @@ impl OpenWindow {
         self.state.bytes() + (self.waiting.len() * size_of::<Waiting>()) as u64
     }
 
+    /// It is pushed out of memory: what its events mean is said, and what the watermark has passed;
+    /// matches that wait for what may still come are dropped.
+    pub(super) fn push_out(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
+        self.end_epoch(shared, out);
+        let before = self.bytes();
+        self.fire(shared, out);
+        while !self.waiting.is_empty() {
+            self.try_first(shared, out);
+        }
+        if let Some(mut base) = self.state.late_mut().base.take() {
+            let mut found = Vec::new();
+            let dropped = shared.prepared.pass_known(shared.watermark, &mut base, &mut found);
+            shared.stats.stage.absences_dropped += dropped;
+            self.state.late_mut().base = Some(base);
+            self.settle(found, shared, out);
+        }
+        shared.count_bytes(before, self);
+    }
+
     /// Takes itself out of the figures: it is no more, or lies elsewhere from now on.
     pub(super) fn leave(&self, shared: &mut Shared) {
         let stats = &mut shared.stats;
