@@ -4,7 +4,7 @@ use super::Checker;
 use super::expression::Kind;
 use crate::ast::{Expr, JoinKey, Sequence, Span, Spanned, Term};
 use crate::plan::{
-    KeyPlan, MISSING_MAX, MissingPlan, STEPS_MAX, SamplePlan, SequencePlan, StepPlan,
+    KeyPlan, MISSING_MAX, MissingPlan, STEPS_MAX, SamplePlan, SequencePlan, StepPlan, Window,
 };
 use crate::program::Node;
 
@@ -212,8 +212,11 @@ impl Checker<'_> {
     /// On a window without end something must bound the partial matches.
     fn check_window(&mut self, sequence: &Sequence, word: &str) {
         let window = self.extent.window;
-        if window.ends() || self.extent.has_state_max || sequence.maxspan_ms.is_some() {
+        if window.ends() || self.extent.has_state_max {
             return;
+        }
+        if sequence.maxspan_ms.is_some() {
+            return self.warn_of_few_keys(sequence);
         }
         let span = sequence.terms.first().map_or(Span::default(), |term| term.span);
         let what = format!(
@@ -225,6 +228,27 @@ impl Checker<'_> {
              matches"
         );
         self.missing_bound(span, &what, &help);
+    }
+
+    /// Keys of many visitors share one bound, which a rule file does not show: more than that are under
+    /// way at once on a busy site. (One step alone leaves nothing under way.)
+    fn warn_of_few_keys(&mut self, sequence: &Sequence) {
+        let window = self.extent.window;
+        let mut keys = sequence.by.iter().chain(sequence.terms.iter().flat_map(|term| &term.by));
+        let positive = sequence.terms.iter().filter(|term| !term.missing);
+        let steps: u64 = positive.map(|term| u64::from(runs(term))).sum();
+        let is_leading = sequence.terms.first().is_some_and(|term| term.missing);
+        let (Some(key), true) = (keys.next(), steps > 1 || is_leading) else { return };
+        if window == Window::Visitor {
+            return;
+        }
+        let what = format!(
+            "on `window = \"{}\"` at most 256 keys are under way at once (`rule_partials_max`): over \
+             it the one that waits longest is dropped",
+            window.as_str()
+        );
+        let help = "write `state_max = 10000`, as many as there may be within `maxspan`";
+        self.findings.warn("few-keys", key.expr.span(), (what, help.to_owned()));
     }
 
     fn missing_bound(&mut self, span: Span, what: &str, help: &str) {

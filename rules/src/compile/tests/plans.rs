@@ -47,6 +47,30 @@ fn windows_without_end_need_a_bound() {
     bound("sample [A where true] [B where true]", "window = \"visit\"", &[]);
 }
 
+/// Of many visitors, and where something is under way between the first event and the last.
+#[test]
+fn many_keys_under_one_bound_are_warned_of() {
+    const QUERIES: [(&str, bool); 6] = [
+        ("sequence by url with maxspan=1m [A where true] [B where true]", true),
+        ("sequence with maxspan=1m [A where true] by url [B where true] by url", true),
+        ("sequence by url with maxspan=1m ![A where true] [B where true]", true),
+        ("sample by url with maxspan=1m [A where true] [B where true]", true),
+        ("sequence by url with maxspan=1m [A where true] ![B where true]", false),
+        ("sequence with maxspan=1m [A where true] [B where true]", false),
+    ];
+    for (window, is_of_many) in
+        [("site", true), ("global", true), ("user", true), ("visitor", false)]
+    {
+        let window = format!("window = \"{window}\"");
+        for (query, is_warned) in QUERIES {
+            let expected: &[_] = if is_of_many && is_warned { &[("few-keys", "url")] } else { &[] };
+            check_file(&rule_with(query, &window), expected);
+            check_file(&rule_with(query, &format!("{window}\nstate_max = 10000")), &[]);
+        }
+    }
+    check(QUERIES[0].0, &[]);
+}
+
 #[test]
 fn the_plan_says_where_an_event_is_missing() {
     let rules = compiled(
