@@ -1,0 +1,142 @@
+//! What an event costs in a window in which many matches wait for a missing event at the end.
+//!
+//! One site window, one rule by a key, and so many carts of keys of their own that wait for their
+//! deadline meanwhile. Each sample is 500 carts and the checkout of each, in one epoch with its mark,
+//! through both stages: as many wait behind it as before.
+
+use beckon_benches::cpu::{CpuTime, cpu_time};
+use beckon_engine::matcher::{Matcher, MatcherConfig, Router, Wide, WideSetup};
+use beckon_engine::model::{
+    Epoch, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent, PackedEvent,
+    ServerTimeMs, Value, VisitId,
+};
+use beckon_engine::stage::Stage;
+use beckon_rules::compile::{PackageSources, SourceFile, compile};
+use beckon_rules::plan::RuleSet;
+use beckon_rules::schema::Schema;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PENDING: [u64; 4] = [1, 10, 1_000, 4_000];
+const CARTS: u64 = 500;
+
+const RULE: &str = "name = \"abandoned\"
+query = '''sequence by data.cart with maxspan=30d [AddToCart where true] ![Checkout where true]'''
+window = \"site\"
+fire = \"every\"
+state_max = 10000
+[action]
+type = \"none\"
+";
+
+fn rules() -> Arc<RuleSet> {
+    let file = SourceFile { file: "abandoned.toml".to_owned(), text: RULE.to_owned() };
+    let package = PackageSources {
+        name: "com.example".to_owned(),
+        package_file: None,
+        rules: vec![file],
+        is_operator: true,
+        site: None,
+    };
+    Arc::new(compile(&[package], &Schema::event()).0.expect("a rule that compiles"))
+}
+
+/// A site on which carts wait for their checkouts.
+struct Site {
+    matcher: Matcher,
+    router: Router,
+    wide: Wide,
+    seq: u64,
+}
+
+impl Site {
+    fn new(pending: u64) -> Self {
+        let (rules, config) = (rules(), MatcherConfig::default());
+        let config = MatcherConfig { lateness_ms: 1_000, window_events_max: 100_000, ..config };
+        let setup = WideSetup::new(&rules, config).expect("a rule on another window");
+        let matcher = Matcher::new(rules, config);
+        let mut site = Self { matcher, router: setup.router(), wide: setup.stage(), seq: 0 };
+        let events: Vec<_> = (0..pending).map(|cart| site.event("AddToCart", cart)).collect();
+        site.epoch(&events);
+        site
+    }
+
+    /// Two milliseconds behind the one before.
+    fn event(&mut self, name: &str, cart: u64) -> LoggedEvent {
+        self.seq += 1;
+        let time_ms = i64::try_from(self.seq * 2).expect("a time");
+        let cart = i64::try_from(cart).expect("a number of carts");
+        let event = Event {
+            flags: Flags::default(),
+            site: "shop".into(),
+            name: name.into(),
+            id: EventId(Id::Bits(self.seq.into())),
+            visit: VisitId(Id::Bits(1)),
+            visitor: None,
+            page: None,
+            timestamp: EventTimeMs(time_ms),
+            server_timestamp: ServerTimeMs(time_ms),
+            client_timestamp: None,
+            tie: None,
+            fields: vec![("data".into(), Value::Map(vec![("cart".into(), Value::Int(cart))]))],
+        };
+        LoggedEvent { seq: LogSeq(self.seq), event: PackedEvent::pack(&event) }
+    }
+
+    fn carts(&mut self) -> Vec<LoggedEvent> {
+        let carts = (1_000_000..1_000_000 + CARTS).map(|cart| ("AddToCart", cart));
+        let checkouts = (1_000_000..1_000_000 + CARTS).map(|cart| ("Checkout", cart));
+        carts.chain(checkouts).map(|(name, cart)| self.event(name, cart)).collect()
+    }
+
+    fn epoch(&mut self, events: &[LoggedEvent]) {
+        let last = events.last().map_or(LogSeq(0), |event| event.seq);
+        let mark = EpochMark {
+            epoch: Epoch(last.0),
+            first_seq: events.first().map_or(last, |event| event.seq),
+            last_seq: last,
+            now: ServerTimeMs(0),
+            watermark: EventTimeMs(i64::try_from(last.0 * 2).expect("a time")),
+        };
+        let (mut effects, mut inputs) = (Vec::new(), Vec::new());
+        self.matcher.events(events, &mut effects);
+        self.matcher.end_epoch(&mark, &mut effects);
+        self.router.route(&effects, &mut inputs);
+        effects.clear();
+        self.wide.epoch(&mark, inputs, &mut effects);
+        assert!(effects.is_empty(), "no deadline passes");
+    }
+}
+
+fn costs(criterion: &mut Criterion<CpuTime>) {
+    let mut group = criterion.benchmark_group("absences");
+    group.throughput(Throughput::Elements(2 * CARTS));
+    for pending in PENDING {
+        let mut site = Site::new(pending);
+        group.bench_function(BenchmarkId::from_parameter(pending), |bencher| {
+            bencher.iter_custom(|epochs| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..epochs {
+                    let events = site.carts();
+                    let began = cpu_time();
+                    site.epoch(&events);
+                    spent += cpu_time() - began;
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    targets = costs
+}
+criterion_main!(all);
