@@ -1,7 +1,7 @@
 //! What waits: missing events at the end, `emit = "final"`, samples and `until`; each at its bound.
 
 use crate::matcher::MatcherConfig;
-use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled, of_one_partition, text};
+use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled, list, of_one_partition, text};
 use crate::stage::Stage;
 
 const CONFIG: MatcherConfig = MatcherConfig {
@@ -140,6 +140,19 @@ fn a_rule_may_have_as_many_absences_as_its_bound_says() {
     run.mark(9_000);
     let matches = run.matches();
     assert_eq!((matches.len(), &*matches[7], &*matches[499]), (500, "r: 9", "r: 602"));
+}
+
+/// Two values of a join key may make one match with two deadlines: it is asserted at the first.
+#[test]
+fn a_match_that_waits_under_two_keys_is_asserted_once() {
+    let query =
+        "sequence by category with maxspan=1s ![ A where true ] [ B where true ] ![ C where true ]";
+    let mut run = run(query, "fire = \"every\"", &[("Ax", 0), ("Ay", 500)]);
+    run.event(&Sample::new("B", 800).with("category", list(&[text("x"), text("y")])));
+    for (watermark, matches) in [(1_000, 0), (1_001, 1), (1_501, 1), (9_000, 1)] {
+        run.mark(watermark);
+        assert_eq!(run.matches(), ["r: 3"][..matches], "at {watermark}");
+    }
 }
 
 #[test]
