@@ -108,16 +108,13 @@ impl Changes {
     }
 }
 
-/// Whether a match was complete before its rule began, by slot.
+/// Whether a match was complete before its rule began, by slot: all its events were in the log then, the
+/// last one and any other, and the watermark had passed the deadline that decided it.
 pub(super) fn is_backfilled(begins: &[Option<RuleBegin>], found: &Found) -> bool {
     let slot = usize::try_from(found.rule).expect("32 bits");
     let begin = begins.get(slot).copied().flatten();
     begin.is_some_and(|begin| {
-        if found.is_deadline {
-            found.fact.decided < begin.watermark
-        } else {
-            found.fact.seq <= begin.seq
-        }
+        found.newest <= begin.seq && (!found.is_deadline || found.fact.decided < begin.watermark)
     })
 }
 

@@ -5,7 +5,7 @@
 //! put between those that were there. An event's ordinal is its place: 0 is the first that was tried
 //! on the rules (a made-up `VisitStarted` too); those behind a late one move up by one. Partial
 //! matches name events by ordinal. When an event leaves the window of kept ones its id stays behind
-//! (`spilled`) until no partial match names it; that is looked at when the list has doubled, so it
+//! with its log sequence (`spilled`) until no partial match names it; that is looked at when the list has doubled, so it
 //! costs nothing for each event.
 //!
 //! The bytes lie back to back in one buffer that grows by a third. Keeping the shared events
@@ -42,8 +42,8 @@ pub(super) struct KeptEvents {
     base: Ordinal,
     /// Events at the front that left, and are still in the buffer.
     gone: u32,
-    /// In ascending order.
-    spilled: Vec<(Ordinal, EventId)>,
+    /// In ascending order of ordinals.
+    spilled: Vec<(Ordinal, Known)>,
     /// Length of `spilled` at which it is looked through.
     sweep_at: u32,
     /// Who the visitor was, in log order; none while nobody is known.
@@ -58,6 +58,13 @@ struct Slot {
     /// 0 is nobody, `n` is `identities[n - 1]`.
     identity: u32,
     seq: LogSeq,
+}
+
+/// What is known of an event after it left, while a partial match names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub(super) id: EventId,
+    pub(super) seq: LogSeq,
 }
 
 /// A kept event.
@@ -184,8 +191,8 @@ impl KeptEvents {
     /// The oldest leaves.
     pub(super) fn drop_first(&mut self) {
         let oldest = self.base + self.gone;
-        if let Some(id) = self.kept_id(oldest) {
-            self.spilled.push((oldest, id));
+        if let Some(known) = self.kept_known(oldest) {
+            self.spilled.push((oldest, known));
             self.gone += 1;
             self.compact();
         }
@@ -214,14 +221,14 @@ impl KeptEvents {
         self.gone = 0;
     }
 
-    /// Remembers events by their ids, before those that are kept: these have ordinals that are larger by
-    /// their number. An id that is no longer known has an ordinal all the same. Returns the first
+    /// Remembers events that are not kept, before those that are: these have ordinals that are larger by
+    /// their number. One of which nothing is known has an ordinal all the same. Returns the first
     /// ordinal, and how many there are.
-    pub(super) fn remember(&mut self, ids: Vec<Option<EventId>>) -> (Ordinal, u32) {
+    pub(super) fn remember(&mut self, events: Vec<Option<Known>>) -> (Ordinal, u32) {
         self.drop_gone();
-        let (first, more) = (self.base, count(ids.len()));
-        let numbered = (first..).zip(ids);
-        self.spilled.extend(numbered.filter_map(|(ordinal, id)| Some((ordinal, id?))));
+        let (first, more) = (self.base, count(events.len()));
+        let numbered = (first..).zip(events);
+        self.spilled.extend(numbered.filter_map(|(ordinal, known)| Some((ordinal, known?))));
         self.base += more;
         (first, more)
     }
@@ -269,19 +276,20 @@ impl KeptEvents {
         self.spilled.shrink_to_fit();
     }
 
-    /// The id of an event that is kept, or named by a partial match.
-    pub(super) fn id(&self, ordinal: Ordinal) -> Option<EventId> {
+    /// Of an event that is kept, or named by a partial match.
+    pub(super) fn known(&self, ordinal: Ordinal) -> Option<Known> {
         if ordinal >= self.base + self.gone {
-            return self.kept_id(ordinal);
+            return self.kept_known(ordinal);
         }
         let index = self.spilled.binary_search_by_key(&ordinal, |(known, _)| *known).ok()?;
         Some(self.spilled[index].1.clone())
     }
 
-    fn kept_id(&self, ordinal: Ordinal) -> Option<EventId> {
+    fn kept_known(&self, ordinal: Ordinal) -> Option<Known> {
         let slot = self.slots.get(self.index(ordinal))?;
         let start = usize::try_from(slot.start).ok()?;
-        EventView::read(self.bytes.get(start..)?).ok().map(|view| view.id())
+        let view = EventView::read(self.bytes.get(start..)?).ok()?;
+        Some(Known { id: view.id(), seq: slot.seq })
     }
 
     /// Reads the end of the buffers, where the next event goes; the figure means nothing.
@@ -299,7 +307,7 @@ impl KeptEvents {
     pub(super) fn bytes(&self) -> u64 {
         let slots = self.slots.capacity() * size_of::<Slot>();
         let identities = self.identities.capacity() * size_of::<Identity>();
-        let spilled = self.spilled.capacity() * size_of::<(Ordinal, EventId)>();
+        let spilled = self.spilled.capacity() * size_of::<(Ordinal, Known)>();
         (self.bytes.capacity() + slots + identities + spilled) as u64
     }
 }
@@ -321,6 +329,10 @@ mod tests {
     use super::*;
     use crate::matcher::testing::Sample;
     use crate::model::{Id, VisitScope};
+
+    fn id_of(kept: &KeptEvents, ordinal: Ordinal) -> Option<EventId> {
+        kept.known(ordinal).map(|known| known.id)
+    }
 
     fn keep(kept: &mut KeptEvents, sample: &Sample, seq: u64, max: u32) {
         while kept.is_full(max) {
@@ -348,9 +360,9 @@ mod tests {
         assert!(kept.slots.len() <= 3, "events that left are not held for long");
         for ordinal in 0..5 {
             let id = EventId(Id::Bits(u128::from(ordinal) + 1));
-            assert_eq!(kept.id(ordinal), Some(id));
+            assert_eq!(id_of(&kept, ordinal), Some(id));
         }
-        assert_eq!(kept.id(5), None);
+        assert_eq!(id_of(&kept, 5), None);
     }
 
     #[test]
@@ -393,7 +405,7 @@ mod tests {
         let renumbered = kept.renumber(&[first, ORDINALS_MAX - 1]);
         let new = [first, ORDINALS_MAX - 1, last - 1, last].map(renumbered);
         assert_eq!(new, [0, 1, 2, 3]);
-        let ids = new.map(|ordinal| kept.id(ordinal));
+        let ids = new.map(|ordinal| id_of(&kept, ordinal));
         assert_eq!(ids, [1, 3, 4, 5].map(|bits| Some(EventId(Id::Bits(bits)))));
         assert_eq!((kept.range(), kept.is_worn()), (2..4, false));
     }
@@ -421,7 +433,7 @@ mod tests {
         kept.sweep(&[3, 50]);
         assert!(!kept.is_sweep_due());
         assert_eq!(
-            [2, 3, 50, 51].map(|ordinal| kept.id(ordinal).is_some()),
+            [2, 3, 50, 51].map(|ordinal| id_of(&kept, ordinal).is_some()),
             [false, true, true, false]
         );
     }
@@ -431,7 +443,7 @@ mod tests {
         let (some, many) = (kept(200, 100), kept(2_000, 100));
         let buffer = |kept: &KeptEvents| kept.bytes.len();
         assert!(buffer(&many) <= buffer(&some) * 5 / 4);
-        assert_eq!(many.id(1_999), Some(EventId(Id::Bits(2_000))));
-        assert_eq!(many.id(1_900), Some(EventId(Id::Bits(1_901))));
+        assert_eq!(id_of(&many, 1_999), Some(EventId(Id::Bits(2_000))));
+        assert_eq!(id_of(&many, 1_900), Some(EventId(Id::Bits(1_901))));
     }
 }

@@ -27,7 +27,7 @@ use super::visit::Visit;
 use super::waiting::RuleKey;
 use super::windows::{BoundEvent, Partial, Windows};
 use crate::model::{
-    ActionFact, EventId, EventRow, EventTimeMs, EventView, MatchId, RuleWindow, WindowKey,
+    ActionFact, EventId, EventRow, EventTimeMs, EventView, LogSeq, MatchId, RuleWindow, WindowKey,
 };
 use crate::stage::StageStats;
 use beckon_rules::plan::{
@@ -73,7 +73,8 @@ impl Trial<'_> {
             for complete in window.advance(hits) {
                 let last = (self.row, complete.last_step);
                 let matched = Matched { last, bound: &complete.bound };
-                let mut fact = self.fact(index, ids(&self.visit.kept, &complete.events), matched);
+                let (events, newest) = known(&self.visit.kept, &complete.events);
+                let mut fact = self.fact(index, events, matched);
                 fact.decided = complete.deadline.unwrap_or(fact.decided);
                 // Two values of a join key may make a match of the same events: it is one match.
                 if asserted.contains(&fact.matched) {
@@ -86,6 +87,7 @@ impl Trial<'_> {
                 let held = Held {
                     of,
                     is_deadline: complete.deadline.is_some(),
+                    newest,
                     due: self.due(plan, fact.decided),
                     bound: complete.bound,
                     fact: fact.into(),
@@ -197,11 +199,15 @@ impl Trial<'_> {
     }
 }
 
-fn ids(kept: &KeptEvents, events: &[Ordinal]) -> Vec<EventId> {
+/// The ids of events in their order, and the greatest log sequence.
+fn known(kept: &KeptEvents, events: &[Ordinal]) -> (Vec<EventId>, LogSeq) {
+    let mut newest = LogSeq(0);
     let ids = events.iter().map(|ordinal| {
-        kept.id(*ordinal).expect("the id of an event that a partial match names is remembered")
+        let known = kept.known(*ordinal).expect("an event that a partial match names is known");
+        newest = newest.max(known.seq);
+        known.id
     });
-    ids.collect()
+    (ids.collect(), newest)
 }
 
 /// A match whose positive steps are complete.

@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) rule: u32,
     /// Whether a deadline decided it and not its last event.
     pub(super) is_deadline: bool,
+    /// The greatest log sequence of its events: that of the last one, unless another came late.
+    pub(super) newest: LogSeq,
     pub(super) fact: Box<ActionFact>,
 }
 

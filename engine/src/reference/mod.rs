@@ -39,10 +39,13 @@ mod window;
 mod tests;
 
 use crate::model::{
-    CloseReason, EpochInput, EventId, Fate, Identity, Instance, LogSeq, VisitId, VisitorId,
+    CloseReason, EpochInput, EventId, EventTimeMs, Fate, Identity, Instance, LogSeq, VisitId,
+    VisitorId,
 };
 use beckon_rules::plan::RuleSet;
 use journal::Journal;
+use pattern::Moment;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The figures that decide what a visit is.
@@ -150,9 +153,7 @@ impl Reference {
     /// What the log means under these rules.
     #[must_use]
     pub fn finish(self, rules: &RuleSet) -> ReferenceOutput {
-        let rules = rules.rules.iter();
-        let mut matches: Vec<_> =
-            rules.flat_map(|rule| window::asserted(rule, &self.journal)).collect();
+        let mut matches = self.matches_in_order(rules);
         matches.sort();
         // Two values of a join key may make a match of the same events: one match id, one match.
         matches.dedup();
@@ -163,6 +164,17 @@ impl Reference {
     /// The asserted matches of each rule in the order in which they were decided.
     #[must_use]
     pub fn matches_in_order(&self, rules: &RuleSet) -> Vec<ReferenceMatch> {
-        rules.rules.iter().flat_map(|rule| window::asserted(rule, &self.journal)).collect()
+        self.asserted(rules).map(|(found, _)| found).collect()
+    }
+
+    /// The deadlines of the asserted matches that one decided.
+    #[must_use]
+    pub fn deadlines(&self, rules: &RuleSet) -> BTreeMap<ReferenceMatch, EventTimeMs> {
+        let decided = self.asserted(rules).filter(|(_, decided)| decided.is_deadline);
+        decided.map(|(found, decided)| (found, decided.at)).collect()
+    }
+
+    fn asserted(&self, rules: &RuleSet) -> impl Iterator<Item = (ReferenceMatch, Moment)> {
+        rules.rules.iter().flat_map(|rule| window::asserted(rule, &self.journal))
     }
 }

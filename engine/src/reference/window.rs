@@ -10,9 +10,9 @@ use beckon_rules::plan::{Emit, Fire, RulePlan, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The matches of a rule that are asserted at the end of the log: window by window, in the order
-/// in which they were decided.
-pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<ReferenceMatch> {
+/// The matches of a rule that are asserted at the end of the log, and when they were decided: window
+/// by window, in that order.
+pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<(ReferenceMatch, Moment)> {
     let mut windows: BTreeMap<(Option<Arc<str>>, WindowKey), Vec<&Seen>> = BTreeMap::new();
     for seen in journal.seen.iter().filter(|seen| is_of_host(rule, &seen.stamped)) {
         if let Some(window) = window_of(rule.window, seen) {
@@ -33,12 +33,16 @@ pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<ReferenceMatch
             matches.truncate(1);
         }
         matches.retain(|one| is_over || is_asserted(rule, one.decided, journal));
-        asserted.extend(matches.into_iter().map(|one| ReferenceMatch {
-            site: site.clone(),
-            window: window.clone(),
-            package: Arc::clone(&rule.package),
-            rule: Arc::clone(&rule.name),
-            events: one.places.iter().map(|place| events[*place].event.id.clone()).collect(),
+        asserted.extend(matches.into_iter().map(|one| {
+            let ids = one.places.iter().map(|place| events[*place].event.id.clone());
+            let found = ReferenceMatch {
+                site: site.clone(),
+                window: window.clone(),
+                package: Arc::clone(&rule.package),
+                rule: Arc::clone(&rule.name),
+                events: ids.collect(),
+            };
+            (found, one.decided)
         }));
     }
     asserted

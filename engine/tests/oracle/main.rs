@@ -191,6 +191,11 @@ fn is_made_up(row: &EventRow) -> bool {
 }
 
 fn reference(rules: &RuleSet, config: MatcherConfig, epochs: &[EpochInput]) -> ReferenceOutput {
+    fed(config, epochs).finish(rules)
+}
+
+/// The reference evaluator with a log.
+fn fed(config: MatcherConfig, epochs: &[EpochInput]) -> Reference {
     let mut reference = Reference::new(ReferenceConfig {
         lateness_ms: LATENESS_MS,
         inactivity_ms: Some(INACTIVITY_MS),
@@ -201,7 +206,7 @@ fn reference(rules: &RuleSet, config: MatcherConfig, epochs: &[EpochInput]) -> R
     for epoch in epochs {
         reference.epoch(epoch);
     }
-    reference.finish(rules)
+    reference
 }
 
 fn cases() -> u32 {

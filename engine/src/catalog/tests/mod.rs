@@ -237,6 +237,15 @@ impl Life {
         self
     }
 
+    /// One that happened some time before.
+    fn late_event(&mut self, visit: u128, name: &str, late_ms: i64) -> &mut Self {
+        let event = self.next_event("a", visit, name);
+        let mut event = event.unpack().expect("just packed");
+        event.timestamp = event.timestamp.saturating_add(-late_ms);
+        self.append(vec![RecordBody::Event(PackedEvent::pack(&event))]);
+        self
+    }
+
     fn next_event(&mut self, site: &str, visit: u128, name: &str) -> PackedEvent {
         self.clock.advance(1);
         self.sent += 1;

@@ -302,6 +302,36 @@ fn a_new_rule_begins_with_what_visits_did_before() {
     check_replay(&disk);
 }
 
+/// The match's last event was there, and another came late: it was not complete before, on no window,
+/// however early it is said.
+#[test]
+fn what_a_late_event_completes_behind_the_deployment_acts() {
+    let absent = "sequence with maxspan=1m [ A where true ] [ B where true ] ![ Z where true ]";
+    let queries = [
+        ("absent", absent.to_owned()),
+        ("final", format!("{PAIR_1H}'''\nemit = '''final")),
+        ("pair", PAIR.to_owned()),
+        ("site-absent", on_site(absent)),
+        ("site-final", format!("{}'''\nemit = '''final", on_site(PAIR_1H))),
+        ("site-pair", on_site(PAIR_1H)),
+    ];
+    let rules: Vec<_> = queries.iter().map(|(name, query)| (*name, &**query)).collect();
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    life.late_event(1, "B", 20_000);
+    life.clock.advance(50_000);
+    // By the time of the deployment the watermark has passed the deadline.
+    life.event(2, "C");
+    life.deploy(key(SHOP, None), &rules);
+    life.settle_backfill();
+    life.late_event(1, "A", 70_010);
+    life.clock.advance(130_000);
+    life.event(2, "C");
+    let expected = queries.map(|(name, _)| format!("com.example.shop/{name} a 1: 3 1"));
+    assert_eq!(sorted(life.end().into_iter()), expected);
+    check_replay(&disk);
+}
+
 /// Nobody writes: each partition has its turn all the same. A deadline that passes behind the
 /// deployment is no match of before.
 #[test]

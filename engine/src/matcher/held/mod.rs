@@ -19,7 +19,7 @@ mod tests;
 use super::standing::Found;
 use super::waiting::RuleKey;
 use super::windows::{BoundEvent, Windows};
-use crate::model::{ActionFact, EventTimeMs, Instance, MatchId};
+use crate::model::{ActionFact, EventTimeMs, Instance, LogSeq, MatchId};
 use beckon_rules::plan::{Fire, RulePlan};
 use orders::Orders;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -31,6 +31,8 @@ pub(super) struct Held {
     pub(super) of: RuleKey,
     /// Whether a deadline decides it and not its last event.
     pub(super) is_deadline: bool,
+    /// The greatest log sequence of its events.
+    pub(super) newest: LogSeq,
     /// It is asserted when the watermark has passed this: what decides it, and for `emit = "final"`
     /// the lateness behind that.
     pub(super) due: EventTimeMs,
@@ -62,8 +64,8 @@ impl Held {
         if let Some(waiting) = windows.waiting_mut_if_any() {
             waiting.held.drop_same(self.fact.matched);
         }
-        let Self { of, is_deadline, fact, .. } = self;
-        found.push(Found { rule: of.rule, is_deadline, fact });
+        let Self { of, is_deadline, newest, fact, .. } = self;
+        found.push(Found { rule: of.rule, is_deadline, newest, fact });
         if plan.fire == Fire::Once {
             windows.finish(of.rule);
         }

@@ -125,6 +125,7 @@ impl Pair {
         let held = Held {
             of: of(rule, key),
             is_deadline: span_ms.is_some(),
+            newest: fact.seq,
             due: decided.saturating_add(late_ms),
             bound: Vec::new(),
             fact: fact.into(),

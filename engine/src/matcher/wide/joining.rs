@@ -155,8 +155,8 @@ impl OpenWindow {
     fn join_base(&mut self, past: &mut Self, rules: &[u32]) {
         let Some(mut base) = past.state.late_mut().base.take() else { return };
         let named = base.named();
-        let ids = named.iter().map(|ordinal| past.state.kept.id(*ordinal)).collect();
-        let (first, count) = self.state.kept.remember(ids);
+        let known = named.iter().map(|ordinal| past.state.kept.known(*ordinal)).collect();
+        let (first, count) = self.state.kept.remember(known);
         self.shift(first, count);
         for ordinal in base.ordinals_mut() {
             let place = named.binary_search(ordinal).expect("one of those that are named");
