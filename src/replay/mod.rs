@@ -79,12 +79,13 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
     let typed_columns = typed_columns(&rules, &setup.typed_columns);
     let tables = ParquetConfig { typed_columns, ..setup.tables };
     let (mut reports, start) = Reports::start(args, &rules, tables)?;
+    let matcher = setup.matcher;
     let suppress = SuppressConfig {
         clock: SuppressClock::Watermark,
         invitations: None,
+        window_memory_ms: matcher.window_memory_ms,
         ..SuppressConfig::default()
     };
-    let matcher = setup.matcher;
     let config = DataflowConfig {
         workers: args.workers(),
         wide: WideSetup::new(&rules, matcher),

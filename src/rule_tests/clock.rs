@@ -12,7 +12,7 @@ use beckon_engine::model::{
     Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, Op, PackedEvent, ServerTimeMs,
 };
 use beckon_engine::stage::{Effect, Stage};
-use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
+use beckon_engine::suppress::{Presence, SuppressClock, SuppressConfig, Suppressor};
 use beckon_rules::package::RuleTest;
 use beckon_rules::plan::{RulePlan, RuleSet};
 use jiff::Timestamp;
@@ -88,6 +88,7 @@ impl Clock {
         let suppress = SuppressConfig {
             clock: SuppressClock::Watermark,
             is_control: Some(is_control),
+            window_memory_ms: config.window_memory_ms,
             ..SuppressConfig::default()
         };
         Ok(Self {
@@ -133,6 +134,11 @@ impl Clock {
             router.route(&effects, &mut inputs);
             wide.epoch(&mark, inputs, &mut effects);
         }
+        let seen = effects.iter().filter_map(|effect| match effect {
+            Effect::Visit(row) => Presence::of(row),
+            Effect::Event(_) | Effect::Match(..) => None,
+        });
+        self.suppressor.seen(seen.collect());
         let facts = effects.into_iter().filter_map(|effect| match effect {
             Effect::Match(fact, sign) => Some((*fact, sign)),
             Effect::Event(_) | Effect::Visit(_) => None,

@@ -97,6 +97,7 @@ fn suppress(config: &Config) -> SuppressConfig {
             per_visitor_per_day: engine.invitations_per_visitor_per_day,
         }),
         visitors_max: engine.visitors_max,
+        window_memory_ms: engine.window_memory_ms,
         decisions_max: engine.visitor_decisions_max,
         timezone: engine.timezone.clone(),
         ..SuppressConfig::default()

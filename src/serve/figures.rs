@@ -94,7 +94,11 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 26] {
         ("engine_backfills_partial", "Over visit_events_max", stage.backfills_partial),
         ("engine_matches", "Matches asserted", both.matches),
         ("engine_matches_retracted", "Matches taken back", both.matches_retracted),
-        ("engine_visitors_forgotten", "Over visitors_max", suppress.visitors_forgotten),
+        (
+            "engine_visitors_forgotten",
+            "Over visitors_max, or away for window_memory_ms",
+            suppress.visitors_forgotten,
+        ),
         (
             "engine_decisions_forgotten",
             "Over visitor_decisions_max, and matches of one action over STANDING_MAX",

@@ -18,7 +18,7 @@ use crate::matcher::{Router, WideSetup};
 use crate::model::{ActionFact, EpochMark, EventRow, LoggedEvent, VisitRow};
 use crate::snapshot::{Cut, Part, Restored};
 use crate::stage::{Effect, Stage};
-use crate::suppress::visitor_partition;
+use crate::suppress::{Presence, visitor_partition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub(super) enum Row {
 pub(super) enum Found {
     /// A signed fact, for the worker that has its visitor's partition.
     Fact(Box<ActionFact>, Diff),
+    /// A visit that is over, for the same.
+    Seen(Box<Presence>),
     /// The end of an epoch, for the worker whose stage says it, and whether no visit is open there.
     Mark(u64, EpochMark, bool),
 }
@@ -53,6 +55,7 @@ impl Found {
     pub(super) fn route(&self) -> u64 {
         match self {
             Self::Fact(fact, _) => u64::from(visitor_partition(fact).0),
+            Self::Seen(presence) => u64::from(presence.partition().0),
             Self::Mark(worker, ..) => *worker,
         }
     }
@@ -130,7 +133,11 @@ pub(super) fn build<'scope>(
                 for effect in runner.effects.drain(..) {
                     match effect {
                         Effect::Event(row) => rows.give(Row::Event(row)),
-                        Effect::Visit(row) => rows.give(Row::Visit(row)),
+                        Effect::Visit(row) => {
+                            let seen = Presence::of(&row).map(|it| Found::Seen(Box::new(it)));
+                            seen.into_iter().for_each(|seen| found.give(seen));
+                            rows.give(Row::Visit(row));
+                        }
                         Effect::Match(fact, sign) => found.give(Found::Fact(fact, sign)),
                     }
                 }

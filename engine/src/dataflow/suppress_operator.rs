@@ -13,7 +13,7 @@ use super::{Behind, WorkerIndex};
 use crate::live::LiveKey;
 use crate::model::{ActionFact, ActionRow, EpochMark};
 use crate::snapshot::{Part, Piece, Restored};
-use crate::suppress::Suppressor;
+use crate::suppress::{Presence, Suppressor};
 use differential_dataflow::consolidation::consolidate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ struct Pending {
     /// And whether no visit is open on this worker.
     mark: Option<(EpochMark, bool)>,
     facts: Vec<(ActionFact, Diff)>,
+    seen: Vec<Presence>,
 }
 
 impl Pending {
@@ -50,6 +51,7 @@ impl Pending {
         for one in found {
             match one {
                 Found::Fact(fact, sign) => self.facts.push((*fact, sign)),
+                Found::Seen(presence) => self.seen.push(*presence),
                 Found::Mark(_, mark, is_quiet) => self.mark = Some((mark, is_quiet)),
             }
         }
@@ -83,10 +85,11 @@ impl Runner {
     }
 
     fn run(&mut self, pending: Pending, say: impl FnMut(LiveKey, i64)) -> Vec<ActionRow> {
-        let Pending { mark, mut facts } = pending;
+        let Pending { mark, mut facts, seen } = pending;
         let (mark, is_quiet) =
             mark.expect("this worker's stage says the mark before the frontier passes");
         consolidate(&mut facts);
+        self.suppressor.seen(seen);
         let rows = self.suppressor.epoch(&mark, facts);
         let Behind { change, cuts, .. } = self.shared.behind(mark.epoch);
         if let Some(change) = change {

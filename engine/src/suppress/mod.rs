@@ -17,14 +17,16 @@
 //! its next match is decided: one that a later version brings counts from the act before it, and a rule
 //! that was removed in between rests all the same.
 //!
-//! **Bounds.** `visitors_max` visitors, each partition an equal share, the one that waits longest for
-//! a decision leaves; `decisions_max` action ids for each, and so many rules that acted, the oldest
+//! **Bounds.** `visitors_max` visitors, each partition an equal share, the one that was heard of
+//! longest ago leaves, as does one that was not there for `window_memory_ms` ([`Presence`]); a rule that
+//! rests for longer than that rests on. `decisions_max` action ids for each, and so many rules that acted, the oldest
 //! leaves; [`STANDING_MAX`] matches for an action id. What left is counted, and may act once more.
 //!
 //! **Invariant:** what is said of a visitor depends on that visitor's partition and nothing else, so
 //! it is the same for any number of workers.
 
 mod partition;
+mod presence;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -39,13 +41,17 @@ use crate::stage::RuleChange;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schedule::ScheduleError;
 use partition::Partition;
+use presence::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Sum;
 use std::sync::Arc;
 use visitor::VisitorKey;
 
+pub use presence::Presence;
 pub use rules::SuppressRules;
 pub use visitor::STANDING_MAX;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// The limits of [`Suppressor`], the same on every worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub struct SuppressConfig {
     /// Visitors remembered in all partitions together; each partition has an equal share, rounded
     /// up.
     pub visitors_max: u64,
+    /// A visitor who was not there for so long is forgotten, as the windows of one are.
+    pub window_memory_ms: i64,
     /// Action ids, rules that acted, and visits with an invitation, remembered of each visitor.
     pub decisions_max: usize,
     /// The IANA time zone of schedules that name none.
@@ -96,6 +104,7 @@ impl Default for SuppressConfig {
         Self {
             invitations: Some(InvitationLimits::default()),
             visitors_max: 1_000_000,
+            window_memory_ms: 90 * DAY_MS,
             decisions_max: 256,
             timezone: "UTC".into(),
             clock: SuppressClock::Server,
@@ -109,7 +118,7 @@ impl Default for SuppressConfig {
 pub struct SuppressStats {
     /// Visitors remembered.
     pub visitors: u64,
-    /// Visitors that are not remembered because of `visitors_max`.
+    /// Visitors that are not remembered because of `visitors_max` or `window_memory_ms`.
     pub visitors_forgotten: u64,
     /// Decisions of a visitor that are not remembered because of `decisions_max` or
     /// [`STANDING_MAX`].
@@ -134,6 +143,14 @@ struct Setup {
     paused: Arc<BTreeSet<PauseKey>>,
 }
 
+/// What an epoch has of one visitor.
+#[derive(Default)]
+struct News {
+    /// When the visitor was there, in any order.
+    spans: Vec<Span>,
+    facts: Vec<(ActionFact, i64)>,
+}
+
 /// An epoch under way.
 #[derive(Clone, Copy)]
 struct Turn<'a> {
@@ -154,6 +171,8 @@ pub struct Suppressor {
     setup: Setup,
     now: ServerTimeMs,
     partitions: BTreeMap<PartitionId, Partition>,
+    /// Visits of the epoch under way that are over.
+    seen: Vec<Presence>,
     /// Restored ones whose time has not come.
     asleep: Asleep<Partition>,
 }
@@ -186,23 +205,37 @@ impl Suppressor {
         self.setup.paused = Arc::clone(paused);
     }
 
+    /// Takes visits that are over in the epoch whose facts come next: all of this worker's visitors, in
+    /// any order.
+    pub fn seen(&mut self, presences: Vec<Presence>) {
+        self.seen.extend(presences);
+    }
+
     /// Decides an epoch's facts: all of this worker's visitors, consolidated, in any order. Called
     /// for every epoch, with facts or without. The rows are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, facts: Vec<(ActionFact, i64)>) -> Vec<ActionRow> {
         self.take_time(mark);
-        let mut visitors = BTreeMap::<(PartitionId, VisitorKey), Vec<_>>::new();
+        let mut visitors = BTreeMap::<(PartitionId, VisitorKey), News>::new();
+        for Presence { key, span } in std::mem::take(&mut self.seen) {
+            visitors.entry((key.partition(), key)).or_default().spans.push(span);
+        }
         for (fact, sign) in facts {
             let key = VisitorKey::of(&fact);
-            visitors.entry((key.partition(), key)).or_default().push((fact, sign));
+            let news = visitors.entry((key.partition(), key)).or_default();
+            news.spans.extend((sign > 0).then_some((fact.timestamp, fact.timestamp)));
+            news.facts.push((fact, sign));
         }
         let turn = Turn { setup: &self.setup, now: self.now };
         let mut rows = Vec::new();
-        for ((partition, key), facts) in visitors {
+        for ((partition, key), news) in visitors {
             if self.asleep.has(partition) {
                 continue;
             }
             let partition = self.partitions.entry(partition).or_default();
-            partition.decide(turn, key, facts, &mut rows);
+            partition.decide(turn, key, news, &mut rows);
+        }
+        if let Some(partition) = self.partitions.get_mut(&PartitionId::of(mark.epoch.0)) {
+            partition.sweep(turn);
         }
         self.wake(mark.epoch);
         rows

@@ -16,6 +16,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub struct SuppressRules {
     of_all_sites: ByName,
     by_site: BTreeMap<Arc<str>, ByName>,
+    /// The longest of any rule.
+    pub(super) cooldown_max_ms: i64,
     is_control: Option<bool>,
 }
 
@@ -41,6 +43,8 @@ impl SuppressRules {
         Schedule::new("24/7", &config.timezone)?;
         let mut ready = Self { is_control: config.is_control, ..Self::default() };
         for plan in &rules.rules {
+            let cooldown_ms = plan.cooldown_ms.unwrap_or_default();
+            ready.cooldown_max_ms = ready.cooldown_max_ms.max(cooldown_ms);
             let by_name = match &plan.site {
                 Some(site) => ready.by_site.entry(Arc::clone(site)).or_default(),
                 None => &mut ready.of_all_sites,

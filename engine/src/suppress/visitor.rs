@@ -1,9 +1,10 @@
 //! What was decided for one visitor, and deciding what comes next.
 
-use super::{Setup, Turn};
+use super::presence::Span;
+use super::{DAY_MS, Setup, Turn};
 use crate::model::{
-    ActionFact, ActionId, ActionRow, Instance, MatchId, Op, PartitionId, ServerTimeMs,
-    SuppressReason, VisitId, VisitorId, window_hash,
+    ActionFact, ActionId, ActionRow, EventTimeMs, Instance, MatchId, Op, PartitionId, ServerTimeMs,
+    SuppressReason, VisitId, VisitorId, WindowKey, window_hash,
 };
 use beckon_rules::plan::ActionKind;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Matches of one action id that are remembered, so that taking one back says what became of it.
 pub const STANDING_MAX: usize = 64;
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A visitor of a site; where none is known, the visit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ enum Who {
 }
 
 impl VisitorKey {
+    pub(super) fn of_visitor(site: &Arc<str>, visitor: VisitorId) -> Self {
+        Self { site: Arc::clone(site), who: Who::Visitor(visitor) }
+    }
+
     pub(super) fn of(fact: &ActionFact) -> Self {
         let visitor = fact.visitor.clone().map(Who::Visitor);
         let who = visitor.unwrap_or_else(|| Who::Visit(fact.visit.clone()));
@@ -49,6 +53,8 @@ impl VisitorKey {
 /// One visitor's decisions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Visitor {
+    /// Its last event of which is known.
+    last_event: EventTimeMs,
     actions: BTreeMap<ActionId, Action>,
     /// The keys of `actions`, oldest first.
     by_age: VecDeque<ActionId>,
@@ -73,8 +79,31 @@ struct Act {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Action {
     has_acted: bool,
+    lasts: Lasts,
     /// Its matches that hold, oldest first, and why they do not act.
     standing: VecDeque<(MatchId, Option<SuppressReason>)>,
+}
+
+/// How long it is remembered that an action went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Lasts {
+    /// It is that of a visit, which comes to an end.
+    #[default]
+    Visit,
+    /// As long as its window may: the visitor's, or one of a user.
+    Visitor,
+    /// Its window is not forgotten.
+    Ever,
+}
+
+impl Lasts {
+    fn of(window: &WindowKey) -> Self {
+        match window {
+            WindowKey::Visit => Self::Visit,
+            WindowKey::Visitor(_) | WindowKey::User(_) => Self::Visitor,
+            WindowKey::Site | WindowKey::Global => Self::Ever,
+        }
+    }
 }
 
 /// One action id's facts of one epoch.
@@ -86,6 +115,35 @@ struct Change {
 }
 
 impl Visitor {
+    /// The visitor was there. Where it was not for longer than it is remembered, what fired once in its
+    /// windows may fire again; says whether something could.
+    pub(super) fn was_there(&mut self, (from, to): Span, memory_ms: i64) -> bool {
+        let is_over = from > self.last_event.saturating_add(memory_ms);
+        self.last_event = self.last_event.max(to);
+        let mut is_forgotten = false;
+        if is_over {
+            for action in self.actions.values_mut().filter(|it| it.lasts == Lasts::Visitor) {
+                is_forgotten |= std::mem::take(&mut action.has_acted);
+            }
+        }
+        is_forgotten
+    }
+
+    /// Keeps what has no end, and rules that may rest yet.
+    pub(super) fn free(&mut self, turn: Turn<'_>) {
+        self.actions.retain(|_, action| action.lasts == Lasts::Ever && action.has_acted);
+        self.actions.values_mut().for_each(|action| action.standing = VecDeque::new());
+        self.by_age.retain(|id| self.actions.contains_key(id));
+        self.acts.retain(|act| turn.age_ms(act.at) < turn.setup.rules.cooldown_max_ms);
+        self.invitations.clear();
+        self.invited_visits.clear();
+    }
+
+    /// Whether nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.acts.is_empty()
+    }
+
     /// Decides the facts; says how many decisions were forgotten for it.
     pub(super) fn epoch(
         &mut self,
@@ -233,7 +291,7 @@ impl Visitor {
         let mut forgotten = 0;
         let action = self.actions.entry(id).or_insert_with(|| {
             self.by_age.push_back(id);
-            Action::default()
+            Action { lasts: Lasts::of(&fact.window), ..Action::default() }
         });
         action.has_acted |= fact.suppressed.is_none();
         action.standing.push_back((fact.matched, fact.suppressed));

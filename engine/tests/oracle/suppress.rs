@@ -5,17 +5,18 @@
 //! is that of one visitor, and what is corrected stays with who had it.
 
 use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules, packaged};
-use super::{cases, engine, matcher_config, packages, stream};
+use super::{MatcherConfig, cases, engine, matcher_config, packages, stream};
 use beckon_engine::log::PauseKey;
 use beckon_engine::model::{
     ActionFact, ActionRow, EpochInput, EpochMark, EpochOutput, EventTimeMs, Id, MatchId, Op,
-    ServerTimeMs, SuppressReason, window_hash,
+    ServerTimeMs, SuppressReason, VisitChange, WindowKey as FactWindow, window_hash,
 };
 use beckon_engine::suppress::{InvitationLimits, SuppressClock, SuppressConfig, Suppressor};
 use beckon_rules::plan::RuleSet;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -46,6 +47,9 @@ const WINDOWS_MIN: [(&str, Op, usize); 7] = [
     ("global", Op::Correct, 9),
 ];
 
+/// The same of matches that act again because their visitor was away for long.
+const ANEW_MIN: usize = 1;
+
 /// What does not stand in rule files.
 #[derive(Clone, Copy, Debug)]
 struct Site {
@@ -56,6 +60,8 @@ struct Site {
     is_replay: bool,
     /// The server's clock goes so many times as fast as that of the events.
     pace: i64,
+    /// A visitor who was not there for so long is forgotten.
+    memory_ms: i64,
     /// The marks are at multiples of this, so that a time is over to the millisecond.
     grid_ms: i64,
 }
@@ -71,15 +77,19 @@ fn site() -> impl Strategy<Value = Site> {
         prop::option::weighted(0.9, limits),
         prop::sample::select(ZONES),
         prop::bool::weighted(0.2),
-        prop::sample::select(&[1_i64, 100][..]),
+        // Where visitors are soon forgotten no visit is open for days in which nobody is there.
+        prop::sample::select(
+            &[(1_i64, 90 * DAY_MS), (100, 90 * DAY_MS), (1, 60_000), (1, 900)][..],
+        ),
         prop::sample::select(&[1_i64, 1_000, 60_000, 3_600_000][..]),
     )
-        .prop_map(|(paused, limits, zone, is_replay, pace, grid_ms)| Site {
+        .prop_map(|(paused, limits, zone, is_replay, (pace, memory_ms), grid_ms)| Site {
             paused,
             limits,
             zone,
             is_replay,
             pace,
+            memory_ms,
             grid_ms,
         })
 }
@@ -92,8 +102,9 @@ impl Site {
         });
         let config = SuppressConfig {
             invitations: limits,
-            // Nothing is forgotten.
+            // Nothing is forgotten but with time.
             decisions_max: usize::MAX,
+            window_memory_ms: self.memory_ms,
             timezone: self.zone.name.into(),
             clock: if self.is_replay { SuppressClock::Watermark } else { SuppressClock::Server },
             ..SuppressConfig::default()
@@ -131,6 +142,9 @@ struct Said {
     reason: Option<SuppressReason>,
 }
 
+/// Who was there, until when, and how much had been said before the last long time away.
+type Visitors = BTreeMap<(String, bool, Id), (EventTimeMs, usize)>;
+
 /// All that was said so far.
 struct Model<'a> {
     site: Site,
@@ -138,6 +152,7 @@ struct Model<'a> {
     now_ms: i64,
     epochs: usize,
     said: Vec<Said>,
+    visitors: Visitors,
 }
 
 impl Model<'_> {
@@ -173,6 +188,38 @@ impl Model<'_> {
             let reason = self.reason(&fact);
             self.say(fact, if reason.is_none() { Op::Assert } else { Op::Suppress }, reason);
         }
+    }
+
+    /// Learns when visitors were there for whom something is decided, or was before: by visits that are
+    /// over, and by last events.
+    fn meet(&mut self, output: &EpochOutput, found: &[ActionFact]) {
+        let rows = output.visits.iter();
+        let closed = rows.filter(|row| matches!(row.change, VisitChange::Closed(_)));
+        let of_visits = closed.filter_map(|row| {
+            let visitor = row.visitor.as_ref()?;
+            Some(((row.site.to_string(), true, visitor.0.clone()), row.started, row.last_event))
+        });
+        let of_facts =
+            found.iter().map(|fact| (owned(visitor(fact)), fact.timestamp, fact.timestamp));
+        let is_met =
+            |who: &(String, bool, Id)| found.iter().any(|fact| owned(visitor(fact)) == *who);
+        let mut spans: Vec<_> = of_visits.chain(of_facts).collect();
+        spans.retain(|(who, ..)| self.visitors.contains_key(who) || is_met(who));
+        spans.sort();
+        for (who, from, to) in spans {
+            let (last, forgotten) = self.visitors.entry(who).or_insert((from, 0));
+            if from.0 - last.0 > self.site.memory_ms {
+                *forgotten = self.said.len();
+            }
+            *last = (*last).max(to);
+        }
+    }
+
+    /// Whether it is not remembered that an action went: the visitor was away for long.
+    fn is_forgotten(&self, place: usize) -> bool {
+        let fact = &self.said[place].fact;
+        let from = self.visitors.get(&owned(visitor(fact))).map_or(0, |(_, from)| *from);
+        place < from && matches!(fact.window, FactWindow::Visitor(_) | FactWindow::User(_))
     }
 
     fn say(&mut self, fact: ActionFact, op: Op, reason: Option<SuppressReason>) {
@@ -227,6 +274,16 @@ impl Model<'_> {
             package.is_none_or(|package| package == &*fact.package)
                 && site.is_none_or(|site| site == &*fact.site)
         };
+        let went = (0..self.said.len()).any(|place| {
+            let said = &self.said[place];
+            said.op == Op::Assert
+                && visitor(&said.fact) == visitor(fact)
+                && said.fact.action == fact.action
+                && !self.is_forgotten(place)
+        });
+        if went != (count(&|said| said.fact.action == fact.action) > 0) {
+            ANEW.fetch_add(1, Ordering::Relaxed);
+        }
         let reasons = [
             (SuppressReason::Disabled, !acting.is_enabled),
             (SuppressReason::Paused, site.paused.is_some_and(is_of)),
@@ -235,7 +292,7 @@ impl Model<'_> {
                 SuppressReason::Schedule,
                 acting.hours.is_some_and(|hours| !hours.is_open(*now_ms, site.zone)),
             ),
-            (SuppressReason::Once, count(&|said| said.fact.action == fact.action) > 0),
+            (SuppressReason::Once, went),
             (SuppressReason::Cooldown, acting.cooldown_ms.is_some_and(rests)),
             (SuppressReason::Limit, is_invite && site.limits.is_some_and(is_at_limit)),
             (SuppressReason::Priority, is_one_at_a_time && site.limits.is_some() && is_behind),
@@ -243,6 +300,13 @@ impl Model<'_> {
         ];
         reasons.into_iter().find(|(_, holds)| *holds).map(|(reason, _)| reason)
     }
+}
+
+/// Matches whose action went, of a visitor who was away for long since.
+static ANEW: AtomicUsize = AtomicUsize::new(0);
+
+fn owned((site, is_visitor, id): (&str, bool, &Id)) -> (String, bool, Id) {
+    (site.to_owned(), is_visitor, id.clone())
 }
 
 /// Who it is: the visitor of a site, or the visit where none is known.
@@ -266,7 +330,8 @@ type Line = (MatchId, Op, Option<SuppressReason>);
 
 /// What was said, epoch by epoch, and what should have been.
 fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Vec<Line>>; 2] {
-    let mut model = Model { site, rules, now_ms: stream::START_MS, epochs: 0, said: Vec::new() };
+    let (said, visitors) = (Vec::new(), Visitors::new());
+    let mut model = Model { site, rules, now_ms: stream::START_MS, epochs: 0, said, visitors };
     let mut lines = [Vec::new(), Vec::new()];
     for output in outputs {
         let rows = &output.actions;
@@ -279,7 +344,9 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
         gone.extend(rows.iter().filter_map(replaced));
         assert!(stays(&found, &gone), "an action went to another visitor: {output:#?}");
         let from = model.said.len();
-        model.epoch(&output.mark, facts(found), gone);
+        let found = facts(found);
+        model.meet(output, &found);
+        model.epoch(&output.mark, found, gone);
         let said = rows.iter().map(|row| (row.fact.matched, row.op, row.fact.suppressed));
         let wanted =
             model.said[from..].iter().map(|said| (said.fact.matched, said.op, said.reason));
@@ -316,7 +383,8 @@ fn suppression_says_what_the_model_says() {
         let compiled = packages(&packaged(&rules));
         let epochs = site.clocked(stream::epochs(&drafts));
         let said = |workers| {
-            let setup = (matcher_config(500), site.suppressor(&compiled));
+            let config = MatcherConfig { window_memory_ms: site.memory_ms, ..matcher_config(500) };
+            let setup = (config, site.suppressor(&compiled));
             engine(&compiled, setup, &epochs, workers)
         };
         let one = said(1);
@@ -347,7 +415,9 @@ fn suppression_says_what_the_model_says() {
         assert!(cases() < 2_000 || count >= min, "{reason:?} not {min} times: {seen:?}");
     }
     let of_windows = of_windows.into_inner().expect("no panic");
-    println!("{seen:?} {of_windows:?} in {} cases", cases());
+    let anew = ANEW.load(Ordering::Relaxed);
+    println!("{seen:?} {of_windows:?} {anew} anew in {} cases", cases());
+    assert!(cases() < 2_000 || anew >= ANEW_MIN, "{anew}");
     for (window, op, min) in WINDOWS_MIN {
         let count = of_windows.get(&(window, op)).copied().unwrap_or_default();
         assert!(cases() < 2_000 || count >= min, "{window} {op:?} not {min} times: {of_windows:?}");

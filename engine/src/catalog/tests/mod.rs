@@ -2,6 +2,7 @@
 
 mod ahead;
 mod deciding;
+mod memory;
 mod running;
 mod steps;
 

@@ -1,5 +1,6 @@
 //! Each reason, which goes before which, what is remembered, and the whole against a plain model.
 
+mod away;
 mod naive;
 mod reasons;
 mod saved;

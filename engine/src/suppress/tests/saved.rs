@@ -5,7 +5,7 @@ use crate::model::{PARTITIONS, PartitionId};
 use SuppressReason as Why;
 
 /// The stage in its next life, behind the end of the last epoch.
-fn restored(stage: &Suppressor) -> Suppressor {
+pub(super) fn restored(stage: &Suppressor) -> Suppressor {
     let mut next = suppressor(stage.setup.config.clone());
     for number in 0..PARTITIONS {
         let partition = PartitionId(u8::try_from(number).expect("256 of them"));
