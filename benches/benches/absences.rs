@@ -72,7 +72,8 @@ impl Site {
             site: "shop".into(),
             name: name.into(),
             id: EventId(Id::Bits(self.seq.into())),
-            visit: VisitId(Id::Bits(1)),
+            // An epoch each: a visit has a limit of events.
+            visit: VisitId(Id::Bits((self.seq / (2 * CARTS)).into())),
             visitor: None,
             page: None,
             timestamp: EventTimeMs(time_ms),
@@ -104,6 +105,7 @@ impl Site {
         self.matcher.end_epoch(&mark, &mut effects);
         self.router.route(&effects, &mut inputs);
         effects.clear();
+        assert!(inputs.len() >= events.len(), "all go on to the window");
         self.wide.epoch(&mark, inputs, &mut effects);
         assert!(effects.is_empty(), "no deadline passes");
     }
