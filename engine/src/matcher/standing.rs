@@ -29,8 +29,10 @@ impl Found {
         (self.fact.decided, self.is_deadline, self.fact.seq, self.fact.matched)
     }
 
+    /// The same match, decided at the same moment. A late event may leave a match as it is and make it
+    /// wait for a deadline, which another event may still come before: that is to be corrected.
     fn is_same(&self, other: &Self) -> bool {
-        self.rule == other.rule && self.fact.matched == other.fact.matched
+        self.rule == other.rule && self.moment() == other.moment()
     }
 }
 

@@ -73,6 +73,24 @@ fn a_deadline_that_has_fired_is_taken_back_within_the_lateness() {
     }
 }
 
+/// A late event leaves a match as it is, but now a deadline decides it, which has passed already:
+/// still another event may prevent it.
+#[test]
+fn a_match_that_a_late_event_made_wait_is_decided_anew() {
+    for (at, is_taken_back) in [(600, true), (601, false)] {
+        let query =
+            "sequence with maxspan=500ms ![ L where true ] [ A where true ] ![ B where true ]";
+        let mut run = run(query, "", CONFIG);
+        run.event(&Sample::new("A", 300)).mark(301);
+        run.event(&Sample::new("L", 100)).mark(700);
+        assert_eq!(said(&run), ["+1", "-1", "+1"], "said once more, with the new time");
+        let decided: Vec<i64> = signed(&run).map(|(fact, _)| fact.decided.0).collect();
+        assert_eq!(decided, [300, 300, 600]);
+        run.event(&Sample::new("B", at)).mark(701);
+        assert_eq!(said(&run).len(), if is_taken_back { 4 } else { 3 }, "B at {at}");
+    }
+}
+
 #[test]
 fn what_lies_before_the_horizon_stays() {
     let mut run = run(ABSENCE, "", CONFIG);
