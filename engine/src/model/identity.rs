@@ -7,7 +7,7 @@
 //! **Invariant:** the bytes hashed are part of the outbox format. A pinned-value test guards them.
 
 use super::{
-    ActionId, Event, EventId, EventView, Flags, Id, Instance, MatchId, PackedEvent, VisitId,
+    ActionId, Event, EventId, EventView, Flags, Id, Instance, MatchId, PackedEvent, Value, VisitId,
     WindowKey, system,
 };
 use sha2::{Digest, Sha256};
@@ -82,7 +82,8 @@ impl RuleWindow<'_> {
     }
 }
 
-/// The `VisitStarted` of a visit whose first event is another: the same place in time, no fields.
+/// The `VisitStarted` of a visit whose first event is another: the same place in time, and of its
+/// fields what says where the visit came in, so that rules of a host and of a campaign see it too.
 #[must_use]
 pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> PackedEvent {
     let visit = first.visit();
@@ -102,8 +103,23 @@ pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> Packe
         server_timestamp: first.server_timestamp,
         client_timestamp: None,
         tie: first.tie,
-        fields: Vec::new(),
+        fields: came_in(first),
     })
+}
+
+/// Address, campaign and referrer of an event; what cannot be read is left out.
+fn came_in(first: &EventView<'_>) -> Vec<(Box<str>, Value)> {
+    let mut fields = Vec::new();
+    let read = first.for_each_field(|name, value| {
+        let name = name.as_str();
+        let is_asked = matches!(name, "url" | "referrer")
+            || name.starts_with("url.")
+            || name.starts_with("campaign.");
+        if let (true, Ok(value)) = (is_asked, value.to_value()) {
+            fields.push((name.into(), value));
+        }
+    });
+    if read.is_ok() { fields } else { Vec::new() }
 }
 
 /// Parts under way to a hash.

@@ -2,14 +2,19 @@
 
 use crate::matcher::MatcherConfig;
 use crate::matcher::testing::{Run, Sample, text};
+use crate::model::Value;
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
 use std::sync::Arc;
 
 fn package(name: &str, is_separate: bool, site: Option<&str>) -> PackageSources {
+    package_of(name, "any where eventName == 'A'", is_separate, site)
+}
+
+fn package_of(name: &str, query: &str, is_separate: bool, site: Option<&str>) -> PackageSources {
     let rule = format!(
-        "name = \"{}\"\nfire = \"every\"\nquery = \"any where eventName == 'A'\"\n[action]\ntype = \
+        "name = \"{}\"\nfire = \"every\"\nquery = \"{query}\"\n[action]\ntype = \
          \"none\"\n",
         name.replace('.', "-")
     );
@@ -74,4 +79,21 @@ fn a_package_of_a_site_sees_its_events_only() {
     assert_eq!(fired(&rules, &event), ["com.example.all", "com.example.own"]);
     event.0.site = "third".into();
     assert_eq!(fired(&rules, &event), ["com.example.all"]);
+}
+
+/// A made-up `VisitStarted` says where the visit came in, and nothing else of its first event.
+#[test]
+fn a_made_up_start_is_of_the_host_that_its_visit_came_in_at() {
+    let query = "VisitStarted where campaign.source == 'ads' and category == null";
+    let rules = rules(&[package_of("com.genesys", query, true, None)]);
+    let on = |host: &str| {
+        let event = Sample::new("PageEntered", 0).with("url.host", text(host));
+        event.with("campaign.source", text("ads")).with("category", Value::List(vec![text("c")]))
+    };
+    let fired = |host: &str| {
+        let mut run = Run::new(&rules, MatcherConfig::default());
+        run.event(&on(host));
+        run.facts().len()
+    };
+    assert_eq!((fired("www.genesys.com"), fired("example.com")), (1, 0));
 }
