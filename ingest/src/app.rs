@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::{Log, Refused};
+use beckon_engine::pipeline::RuleCounts;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -68,6 +69,10 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
 
     /// What a rule was shown of what was before it.
     fn backfill(&self, rule: &RulePlace) -> RuleBackfill;
+
+    /// What became of the matches of a rule (a package's, by name) since the start, on one site or on
+    /// all together.
+    fn rule_counts(&self, package: &str, rule: &str, site: Option<&str>) -> RuleCounts;
 
     /// What `/v1/status` says beside the server and its log: rules, engine, sinks.
     fn status(&self) -> serde_json::Map<String, serde_json::Value>;

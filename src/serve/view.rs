@@ -3,7 +3,7 @@
 use beckon_engine::catalog::{Deployer, RuleBackfill, RulePlace};
 use beckon_engine::live::LiveHandle;
 use beckon_engine::outbox::{Outbox, OutboxStats};
-use beckon_engine::pipeline::{Pipeline, PipelineStats};
+use beckon_engine::pipeline::{Pipeline, PipelineStats, RuleCounts};
 use beckon_ingest::{EngineView, live_json};
 use beckon_sinks::parquet::ParquetStats;
 use serde_json::{Map, Value, json};
@@ -71,6 +71,12 @@ impl EngineView for View {
     fn backfill(&self, rule: &RulePlace) -> RuleBackfill {
         let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
         pipeline.as_ref().map(|pipeline| pipeline.backfill(rule)).unwrap_or_default()
+    }
+
+    fn rule_counts(&self, package: &str, rule: &str, site: Option<&str>) -> RuleCounts {
+        let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = pipeline.as_ref().map(|pipeline| pipeline.rule_counts(package, rule, site));
+        counts.unwrap_or_default()
     }
 
     fn status(&self) -> Map<String, Value> {

@@ -84,6 +84,18 @@ fn acted(server: &Server, token: &str) -> Vec<String> {
     actions.map(line).collect()
 }
 
+/// What became of the matches of a package's first rule, once one was suppressed.
+fn suppressed(server: &Server, token: &str, package: &str) -> Value {
+    loop {
+        let shown = get(server, token, &format!("/v1/rules/{package}"));
+        let counts = &shown["rules"][0]["since_start"];
+        if counts["suppressed"].as_object().is_some_and(|suppressed| !suppressed.is_empty()) {
+            return counts.clone();
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn rules_change_while_visitors_are_on_the_site() {
     let site = configured();
@@ -137,6 +149,10 @@ fn rules_change_while_visitors_are_on_the_site() {
 
     let pause = run(folder, &server, &token, &["actions", "pause"]);
     assert_eq!(said(&pause), "paused: everything\n");
+    send(&server, &token, "C", 6);
+    let counts = suppressed(&server, &token, "com.example.blog");
+    assert_eq!(counts["suppressed"], json!({ "paused": 1 }), "{counts}");
+    assert!(counts["acted"].as_u64() >= Some(1), "{counts}");
     let resume = |arguments: &[&str]| {
         said(&run(folder, &server, &token, &[&["actions", "resume"], arguments].concat()))
     };

@@ -23,6 +23,7 @@
 mod feeder;
 mod progress;
 mod rounds;
+mod rule_counts;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use crate::snapshot::{
 };
 use progress::Progress;
 pub use rounds::SnapshotConfig;
+pub use rule_counts::{RULE_COUNTS_MAX, RuleCounts};
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -277,6 +279,12 @@ impl Pipeline {
     #[must_use]
     pub fn backfill(&self, rule: &RulePlace) -> RuleBackfill {
         self.progress.backfills().of(rule)
+    }
+
+    /// What became of a rule's matches since the start, on one site or on all together.
+    #[must_use]
+    pub fn rule_counts(&self, package: &str, rule: &str, site: Option<&str>) -> RuleCounts {
+        self.progress.rule_counts().of(package, rule, site)
     }
 
     /// Whether any rule is shown the log now.

@@ -1,9 +1,10 @@
 //! What the feeder, the delivery and those outside share: how far, whether to end, what failed.
 
+use super::rule_counts::AllRuleCounts;
 use super::{EpochSink, Kept, PipelineError, Processed};
 use crate::catalog::Backfills;
 use crate::dataflow::{Deliver, OnFatal};
-use crate::model::{Epoch, EpochMark};
+use crate::model::{Epoch, EpochOutput};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,7 @@ pub(super) struct Progress {
     state: Mutex<State>,
     ticks_asked: AtomicU64,
     backfills: Mutex<Backfills>,
+    rule_counts: AllRuleCounts,
     on_fatal: OnFatal,
 }
 
@@ -50,6 +52,7 @@ impl Progress {
             state: Mutex::new(state),
             ticks_asked: AtomicU64::new(0),
             backfills: Mutex::default(),
+            rule_counts: AllRuleCounts::default(),
             on_fatal,
         }
     }
@@ -73,6 +76,10 @@ impl Progress {
 
     pub(super) fn backfills(&self) -> MutexGuard<'_, Backfills> {
         self.backfills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rule_counts(&self) -> &AllRuleCounts {
+        &self.rule_counts
     }
 
     /// The rules changed.
@@ -106,7 +113,8 @@ impl Progress {
         (self.on_fatal)(&error.to_string());
     }
 
-    fn kept(&self, mark: &EpochMark) {
+    fn kept(&self, EpochOutput { mark, actions, .. }: &EpochOutput) {
+        self.rule_counts.count(actions);
         self.lock().processed = Processed { epoch: mark.epoch, seq: mark.last_seq };
     }
 
@@ -132,7 +140,7 @@ pub(super) fn deliver_to(mut sink: Box<dyn EpochSink>, progress: Arc<Progress>) 
     Box::new(move |output| {
         while progress.takes_outputs() {
             match sink.append(&output) {
-                Ok(Kept::Yes) => return progress.kept(&output.mark),
+                Ok(Kept::Yes) => return progress.kept(&output),
                 Ok(Kept::Full) if progress.ending() == Ending::GoOn => {
                     sink.wait_for_room(ROOM_WAIT);
                 }

@@ -122,8 +122,8 @@ pub(crate) async fn show(
     }
 }
 
-fn now<'a>(app: &'a App, site: Option<&str>) -> said::Now<'a> {
-    said::Now { live: app.engine.live(site), engine: &*app.engine }
+fn now<'a>(app: &'a App, site: Option<&'a str>) -> said::Now<'a> {
+    said::Now { site, live: app.engine.live(site), engine: &*app.engine }
 }
 
 /// `POST /v1/rules/reload`: takes the server's folder as it is now.

@@ -4,16 +4,19 @@ use crate::app::EngineView;
 use beckon_engine::catalog::{Compiled, Deployed, Deployer};
 use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey, Standing};
 use beckon_engine::model::ServerTimeMs;
+use beckon_engine::pipeline::RuleCounts;
 use beckon_rules::diagnostic::{Diagnostic, Severity};
 use beckon_rules::plan::RulePlan;
 use beckon_rules::render::{Colors, render};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// What the engine says of rules now.
 #[derive(Debug)]
 pub(super) struct Now<'a> {
+    /// Whose figures are asked for; `None`: those of all sites together.
+    pub(super) site: Option<&'a str>,
     /// What is shown live.
     pub(super) live: Value,
     pub(super) engine: &'a dyn EngineView,
@@ -144,9 +147,12 @@ fn rules(compiled: &Compiled, key: &PackageKey, now: Option<&Now<'_>>) -> Vec<Va
             "enabled": rule.enabled,
             "action": rule.action.kind.as_str(),
         });
-        if let Some(Now { live, engine }) = now {
+        if let Some(Now { site, live, engine }) = now {
             said["acted_last_hour"] = acted(live, rule).into();
             let shown = engine.backfill(&(key.clone(), Arc::clone(&rule.name)));
+            let site = rule.site.as_deref().or(*site);
+            let counts = engine.rule_counts(&rule.package, &rule.name, site);
+            said["since_start"] = since_start(&counts);
             said["is_backfilling"] = shown.is_under_way.into();
             said["backfilled_from"] = shown.from.and_then(time).into();
             said["partial_visits"] = shown.partial_visits.into();
@@ -154,6 +160,19 @@ fn rules(compiled: &Compiled, key: &PackageKey, now: Option<&Now<'_>>) -> Vec<Va
         said
     };
     compiled.rules.rules.iter().filter(of_package).map(said).collect()
+}
+
+/// What became of a rule's matches; reasons that none had are left out.
+fn since_start(counts: &RuleCounts) -> Value {
+    let suppressed = counts.suppressed.iter();
+    let suppressed: Map<_, _> =
+        suppressed.map(|(reason, count)| (reason.as_str().to_owned(), (*count).into())).collect();
+    json!({
+        "acted": counts.acted,
+        "suppressed": suppressed,
+        "corrected": counts.corrected,
+        "retracted": counts.retracted,
+    })
 }
 
 /// As RFC 3339 has it, in UTC.

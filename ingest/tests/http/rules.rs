@@ -55,6 +55,9 @@ async fn a_package_is_deployed_shown_and_removed() {
     assert!(listed["by"].as_str().is_some_and(|by| by.starts_with("test (")), "{listed}");
     assert_eq!(listed["rules"][0]["version"], deployed["rules"][0]["version"]);
     assert_eq!(listed["rules"][0]["acted_last_hour"], 3);
+    let counts =
+        json!({ "acted": 5, "suppressed": { "visit_ended": 4 }, "corrected": 6, "retracted": 8 });
+    assert_eq!(listed["rules"][0]["since_start"], counts);
     assert_eq!(listed["rules"][0]["is_backfilling"], false);
     assert_eq!(listed["rules"][0]["backfilled_from"], "2024-01-01T00:00:00Z");
     assert_eq!(listed["rules"][0]["partial_visits"], 7);
@@ -121,6 +124,9 @@ async fn a_package_sees_the_site_of_its_token() {
     assert_eq!(list(Some("shop")).await, [(name(), "shop".into())]);
     assert_eq!(list(None).await, [(name(), "blog".into()), (name(), "shop".into())]);
     assert_eq!(ask(&bench, &all, "DELETE", &format!("{PATH}?site=blog"), "").await.status, 200);
+    let left = get("/v1/rules").bearer(&bench.token_for(Scope::RulesRead, None)).send(&bench).await;
+    let acted = &left.json()["packages"][0]["rules"][0]["since_start"]["acted"];
+    assert_eq!(acted, 2, "a package of a site counts what is of its site");
     assert_eq!(list(None).await, [(name(), "shop".into())]);
 
     let global = files("any where true").replace("[action]", "window = \\\"global\\\"\\n[action]");

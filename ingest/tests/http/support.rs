@@ -10,7 +10,8 @@ use beckon_engine::log::{
     Acknowledge, Appended, CommitMark, Control, Log, LogError, LogReader, LogStats, NewRecord,
     RecordBody, Refused, Standing,
 };
-use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs};
+use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs, SuppressReason};
+use beckon_engine::pipeline::RuleCounts;
 use beckon_ingest::dead_letters::{DeadLetterLimits, DeadLetters};
 use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
@@ -159,6 +160,17 @@ pub(crate) struct FakeEngine {
 }
 
 impl EngineView for FakeEngine {
+    fn rule_counts(&self, package: &str, rule: &str, site: Option<&str>) -> RuleCounts {
+        assert_eq!((package, rule), ("com.example.shop", "each"));
+        let suppressed = [(SuppressReason::VisitEnded, 4)].into();
+        RuleCounts {
+            acted: if site.is_none() { 5 } else { 2 },
+            suppressed,
+            corrected: 6,
+            retracted: 8,
+        }
+    }
+
     fn backfill(&self, (package, rule): &RulePlace) -> RuleBackfill {
         assert_eq!((&*package.name, &**rule), ("com.example.shop", "each"));
         let from = Some(ServerTimeMs(1_704_067_200_000));
