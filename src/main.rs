@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod config;
+mod engine_config;
 mod generate;
 mod http_client;
 mod output;

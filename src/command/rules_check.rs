@@ -1,10 +1,11 @@
 //! `beckon rules check`: everything that is wrong with the rules of a folder, drawn in its place,
 //! and the rules' own tests.
 
+use crate::config::{self, ConfigArgs};
+use crate::rule_tests::{self, TestEngine};
 use crate::rules_dir::{self, CheckedRules};
-use crate::{output, replay, rule_tests};
+use crate::{engine_config, output, replay};
 use anyhow::Context;
-use beckon_engine::matcher::MatcherConfig;
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::render::Colors;
 use beckon_rules::schema::Schema;
@@ -22,18 +23,26 @@ pub(crate) struct RulesArgs {
     /// The source mapping whose fields the rules name [default: Beckon's own event]
     #[arg(long, value_name = "MAPPING.toml")]
     source: Option<PathBuf>,
+    /// Configuration of the server that will run them [default: beckon.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl RulesArgs {
-    /// The rules, checked, and what a visit is to them.
+    /// The rules, checked, and the engine that their tests run on.
     ///
     /// # Errors
-    /// When the folder or the mapping cannot be read.
-    pub(crate) fn read(&self) -> anyhow::Result<(CheckedRules, MatcherConfig)> {
+    /// When the folder, the mapping or the configuration cannot be read.
+    pub(crate) fn read(&self) -> anyhow::Result<(CheckedRules, TestEngine)> {
         let mapping = self.source.as_deref().map(replay::read_mapping).transpose()?;
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
         let checked = rules_dir::check(&self.dir, &schema)?;
-        Ok((checked, replay::matcher_config(mapping.as_deref())?))
+        let args = ConfigArgs { config: self.config.clone(), ..ConfigArgs::default() };
+        let config = config::load(&args, std::env::vars())
+            .context("the configuration says which limits and time zone rules are tested with")?
+            .config;
+        let matcher = engine_config::matcher_of_source(&config, mapping.as_deref())?;
+        Ok((checked, TestEngine { matcher, suppress: engine_config::suppress(&config) }))
     }
 
     /// What to try where rules are wrong: a mapping that lies beside them and was not named.
@@ -70,7 +79,7 @@ pub(crate) fn colors() -> Colors {
 /// # Errors
 /// When the folder cannot be read, or a rule is wrong.
 pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
-    let (checked, config) = args.rules.read()?;
+    let (checked, engine) = args.rules.read()?;
     if !checked.diagnostics.is_empty() {
         output::line(&checked.render(colors()))?;
     }
@@ -78,7 +87,7 @@ pub(crate) fn run(args: &RulesCheckArgs) -> anyhow::Result<()> {
     let refused = errors > 0 || (args.deny_warnings && warnings > 0);
     anyhow::ensure!(!refused, "{}{}", checked.summary(), args.rules.advice());
     let rules = checked.rules.as_ref().context("rules without errors run")?;
-    let report = rule_tests::run(&checked.packages, rules, config, "");
+    let report = rule_tests::run(&checked.packages, rules, &engine, "");
     for failed in report.failures() {
         output::line(&rule_tests::failure(failed, colors()))?;
     }

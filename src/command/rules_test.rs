@@ -32,9 +32,10 @@ enum TestFormat {
 /// # Errors
 /// When the folder cannot be read, a rule is wrong, a test fails, or there is none.
 pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
-    let (checked, config) = args.rules.read()?;
+    let (checked, engine) = args.rules.read()?;
     let rules = checked.rules.as_ref();
-    let report = rules.map(|rules| rule_tests::run(&checked.packages, rules, config, &args.filter));
+    let run = |rules| rule_tests::run(&checked.packages, rules, &engine, &args.filter);
+    let report = rules.map(run);
     match args.format {
         TestFormat::Json => output::line(&rule_tests::json(&checked, report.as_ref())?)?,
         TestFormat::Text => {

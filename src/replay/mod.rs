@@ -22,7 +22,7 @@ mod setup;
 mod table;
 
 pub(crate) use args::ReplayArgs;
-pub(crate) use setup::{matcher_config, read_mapping};
+pub(crate) use setup::read_mapping;
 
 use crate::output;
 use crate::typed_columns::typed_columns;
@@ -31,7 +31,7 @@ use args::OutputFormat;
 use beckon_engine::dataflow::{Dataflow, DataflowConfig, MakeStage};
 use beckon_engine::matcher::{Matcher, WideSetup};
 use beckon_engine::model::EpochInput;
-use beckon_engine::suppress::{SuppressClock, SuppressConfig, Suppressor};
+use beckon_engine::suppress::Suppressor;
 use beckon_ingest::source::{SourceReader, SourceReport};
 use beckon_sinks::parquet::ParquetConfig;
 use feed::{EpochTarget, FeedStats, Feeder};
@@ -80,16 +80,10 @@ fn replay(args: &ReplayArgs, setup: Setup) -> anyhow::Result<Summary> {
     let tables = ParquetConfig { typed_columns, ..setup.tables };
     let (mut reports, start) = Reports::start(args, &rules, tables)?;
     let matcher = setup.matcher;
-    let suppress = SuppressConfig {
-        clock: SuppressClock::Watermark,
-        invitations: None,
-        window_memory_ms: matcher.window_memory_ms,
-        ..SuppressConfig::default()
-    };
     let config = DataflowConfig {
         workers: args.workers(),
         wide: WideSetup::new(&rules, matcher),
-        suppressor: Suppressor::new(&rules, suppress)?,
+        suppressor: Suppressor::new(&rules, setup.suppress)?,
         ..DataflowConfig::default()
     };
     let stage_rules = Arc::clone(&rules);

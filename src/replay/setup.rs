@@ -2,9 +2,10 @@
 
 use super::args::ReplayArgs;
 use crate::config::{self, ConfigArgs};
-use crate::rules_dir;
+use crate::{engine_config, rules_dir};
 use anyhow::Context;
 use beckon_engine::matcher::MatcherConfig;
+use beckon_engine::suppress::{SuppressClock, SuppressConfig};
 use beckon_ingest::source::{Input, Mapping, SourceConfig};
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
@@ -20,6 +21,7 @@ pub(super) struct Setup {
     pub(super) source: SourceConfig,
     pub(super) rules: RuleSet,
     pub(super) matcher: MatcherConfig,
+    pub(super) suppress: SuppressConfig,
     /// How the tables are written; without the columns of declared fields.
     pub(super) tables: ParquetConfig,
     /// Fields of the mapping that get columns of their own.
@@ -30,7 +32,7 @@ impl Setup {
     /// Reads mapping and rules.
     pub(super) fn new(args: &ReplayArgs) -> anyhow::Result<Self> {
         let config = config::load(&ConfigArgs::default(), std::env::vars())
-            .context("the configuration says which query parameters are kept, and how tables are")?
+            .context("the configuration says what the engine and the tables are")?
             .config;
         let mapping = args.source.as_deref().map(read_mapping).transpose()?;
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
@@ -38,7 +40,12 @@ impl Setup {
             Some(directory) => read_rules(directory, &schema)?,
             None => RuleSet::default(),
         };
-        let matcher = matcher_config(mapping.as_deref())?;
+        let matcher = engine_config::matcher_of_source(&config, mapping.as_deref())?;
+        let suppress = SuppressConfig {
+            clock: SuppressClock::Watermark,
+            invitations: None,
+            ..engine_config::suppress(&config)
+        };
         let mut typed_columns = Vec::new();
         if let Some(mapping) = &mapping {
             typed_columns.extend(mapping.fields().map(|(name, kind)| (name.to_owned(), kind)));
@@ -50,22 +57,8 @@ impl Setup {
             query_parameters: config.server.query_parameters.clone(),
             ..SourceConfig::new(inputs)
         };
-        Ok(Self { source, rules, matcher, tables: config.tables(), typed_columns })
+        Ok(Self { source, rules, matcher, suppress, tables: config.tables(), typed_columns })
     }
-}
-
-/// What a visit is: as on the wire, or as the mapping says.
-///
-/// # Errors
-/// When the mapping's inactivity is longer than time itself.
-pub(crate) fn matcher_config(mapping: Option<&Mapping>) -> anyhow::Result<MatcherConfig> {
-    let Some(mapping) = mapping else { return Ok(MatcherConfig::default()) };
-    let inactivity = mapping.inactivity.map(|after| i64::try_from(after.as_millis()));
-    Ok(MatcherConfig {
-        inactivity_ms: inactivity.transpose().context("inactivity is too long")?,
-        makes_visit_started: mapping.visit_started,
-        ..MatcherConfig::default()
-    })
 }
 
 /// Reads a source mapping.

@@ -5,9 +5,9 @@
 //! due, so that what acts then is judged (opening hours, cooldown, an ended visit) as it would be
 //! on a server.
 
-use super::{Acted, event::event};
+use super::{Acted, TestEngine, event::event};
 use anyhow::Context;
-use beckon_engine::matcher::{Matcher, MatcherConfig, Router, Wide, WideSetup};
+use beckon_engine::matcher::{Matcher, Router, Wide, WideSetup};
 use beckon_engine::model::{
     Epoch, EpochMark, EventTimeMs, LogSeq, LoggedEvent, Op, PackedEvent, ServerTimeMs,
 };
@@ -18,25 +18,24 @@ use beckon_rules::plan::{RulePlan, RuleSet};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// What the rule `plan` does in a test, in the order of time.
+/// What the rule `plan` (of `all`, which say what fields are) does in a test, in the order of time.
 ///
 /// # Errors
 /// When the start or an event is none.
 pub(super) fn run(
-    plan: &Arc<RulePlan>,
-    all: &RuleSet,
+    (plan, all): (&Arc<RulePlan>, &RuleSet),
     test: &RuleTest,
-    config: MatcherConfig,
+    engine: &TestEngine,
 ) -> anyhow::Result<Vec<Acted>> {
     let start_ms = match &test.start {
-        None => start_default_ms(plan)?,
+        None => start_default_ms(plan.timezone.as_deref().unwrap_or(&engine.suppress.timezone))?,
         Some(text) => text
             .node
             .parse::<Timestamp>()
             .with_context(|| format!("start \"{}\" is no time", text.node))?
             .as_millisecond(),
     };
-    let mut clock = Clock::new(plan, all, test.holdout, config, start_ms)?;
+    let mut clock = Clock::new((plan, all), test.holdout, engine, start_ms)?;
     let mut events: Vec<_> = test.events.iter().collect();
     events.sort_by_key(|event| event.at_ms);
     for one in events {
@@ -53,10 +52,10 @@ pub(super) fn run(
     Ok(clock.acted)
 }
 
-/// A Monday, 10:00 in the rule's time zone (in UTC, if it names none).
-fn start_default_ms(plan: &RulePlan) -> anyhow::Result<i64> {
+/// A Monday, 10:00 in a time zone.
+fn start_default_ms(timezone: &str) -> anyhow::Result<i64> {
     let monday = jiff::civil::date(2024, 1, 1).at(10, 0, 0, 0);
-    let start = monday.in_tz(plan.timezone.as_deref().unwrap_or("UTC"))?;
+    let start = monday.in_tz(timezone)?;
     Ok(start.timestamp().as_millisecond())
 }
 
@@ -74,10 +73,9 @@ struct Clock {
 
 impl Clock {
     fn new(
-        plan: &Arc<RulePlan>,
-        all: &RuleSet,
+        (plan, all): (&Arc<RulePlan>, &RuleSet),
         is_control: bool,
-        config: MatcherConfig,
+        engine: &TestEngine,
         start_ms: i64,
     ) -> anyhow::Result<Self> {
         let alone = Arc::new(RuleSet {
@@ -88,9 +86,9 @@ impl Clock {
         let suppress = SuppressConfig {
             clock: SuppressClock::Watermark,
             is_control: Some(is_control),
-            window_memory_ms: config.window_memory_ms,
-            ..SuppressConfig::default()
+            ..engine.suppress.clone()
         };
+        let config = engine.matcher;
         Ok(Self {
             suppressor: Suppressor::new(&alone, suppress)?,
             wide: WideSetup::new(&alone, config).map(|setup| (setup.router(), setup.stage())),

@@ -2,7 +2,8 @@
 //!
 //! All events of a test are of one visit unless they say `visitID`. The clock starts on a Monday,
 //! 10:00 in the rule's time zone, or at `start`, and is nobody's: a test of a day takes no longer than
-//! one of a second.
+//! one of a second. Lateness, limits and the time zone of rules that name none are those of the
+//! configuration.
 
 mod clock;
 mod event;
@@ -17,11 +18,21 @@ pub(crate) use picture::{failure, text};
 
 use beckon_engine::matcher::MatcherConfig;
 use beckon_engine::model::SuppressReason;
+use beckon_engine::suppress::SuppressConfig;
 use beckon_rules::compile::PackageSources;
 use beckon_rules::package::{RuleTest, parse_rule_file};
 use beckon_rules::plan::{RulePlan, RuleSet};
 use moment::event_text;
 use std::sync::Arc;
+
+/// The engine that tests run on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestEngine {
+    /// What a visit is, how late an event may be, and how much is remembered.
+    pub(crate) matcher: MatcherConfig,
+    /// Which matches act; by which clock and for which visitors, a test says.
+    pub(crate) suppress: SuppressConfig,
+}
 
 /// What came of all tests.
 #[derive(Debug, Default)]
@@ -84,11 +95,11 @@ struct Acted {
     suppressed: Option<SuppressReason>,
 }
 
-/// Runs the tests of all rules whose titles contain `filter`. `config` says what a visit is.
+/// Runs the tests of all rules whose titles contain `filter`.
 pub(crate) fn run(
     packages: &[PackageSources],
     rules: &RuleSet,
-    config: MatcherConfig,
+    engine: &TestEngine,
     filter: &str,
 ) -> TestReport {
     let mut report = TestReport::default();
@@ -106,7 +117,7 @@ pub(crate) fn run(
                     report.filtered_out += 1;
                     continue;
                 }
-                let outcome = clock::run(plan, rules, test, config);
+                let outcome = clock::run((plan, rules), test, engine);
                 let outcome = outcome.map_err(|error| format!("{error:#}"));
                 let line = line(&source.text, test.name.span.start as usize);
                 let (package, rule) = (plan.package.to_string(), plan.name.to_string());

@@ -11,32 +11,33 @@ fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
 }
 
-fn check(directory: &str, schema: &Schema, config: MatcherConfig, tests_min: usize) {
+fn check(directory: &str, schema: &Schema, engine: &TestEngine, tests_min: usize) {
     let directory = example(directory);
     let checked = rules_dir::check(&directory, schema).expect("a folder of packages");
     assert!(checked.diagnostics.is_empty(), "{}", checked.render(Colors::Plain));
     let rules = checked.rules.as_ref().expect("rules without errors");
-    let report = run(&checked.packages, rules, config, "");
+    let report = run(&checked.packages, rules, engine, "");
     assert_eq!(report.failures().count(), 0, "{}", text(&report, Colors::Plain));
     assert!(report.tests.len() >= tests_min, "{} tests", report.tests.len());
 }
 
 #[test]
 fn the_rules_for_access_logs_do_what_they_say() {
-    check("access-log/rules", &Schema::event(), MatcherConfig::default(), 12);
+    check("access-log/rules", &Schema::event(), &TestEngine::default(), 12);
 }
 
 #[test]
 fn the_rules_for_the_shop_do_what_they_say() {
     let text = std::fs::read_to_string(example("shop/mapping.toml")).expect("a mapping");
     let mapping = Mapping::parse(&text).expect("a mapping");
-    let config = MatcherConfig { makes_visit_started: false, ..MatcherConfig::default() };
-    check("shop/rules", &mapping.schema(), config, 7);
+    let matcher = MatcherConfig { makes_visit_started: false, ..MatcherConfig::default() };
+    let engine = TestEngine { matcher, ..TestEngine::default() };
+    check("shop/rules", &mapping.schema(), &engine, 7);
 }
 
 #[test]
 fn the_templates_do_what_they_say() {
-    check("templates/rules", &Schema::event(), MatcherConfig::default(), 24);
+    check("templates/rules", &Schema::event(), &TestEngine::default(), 24);
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn the_clock_starts_at_ten_where_the_rule_is() {
     std::fs::write(package.join("opens.toml"), rule).expect("written");
     let checked = rules_dir::check(folder.path(), &Schema::event()).expect("a folder of packages");
     let rules = checked.rules.as_ref().expect("rules without errors");
-    let report = run(&checked.packages, rules, MatcherConfig::default(), "");
+    let report = run(&checked.packages, rules, &TestEngine::default(), "");
     assert_eq!((report.tests.len(), report.failures().count()), (2, 0));
 }
 

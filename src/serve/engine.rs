@@ -1,17 +1,18 @@
 //! The engine as the configuration wants it, behind the newest snapshot that fits.
 
 use crate::config::Config;
+use crate::engine_config;
 use anyhow::Context;
 use beckon_engine::catalog::Compiler;
 use beckon_engine::dataflow::MakeStage;
 use beckon_engine::live::LiveConfig;
 use beckon_engine::log::{EmbeddedLog, Log};
-use beckon_engine::matcher::{Matcher, MatcherConfig, WideSetup};
+use beckon_engine::matcher::{Matcher, WideSetup};
 use beckon_engine::model::{Epoch, LogSeq};
 use beckon_engine::outbox::{Outbox, OutboxWriter};
 use beckon_engine::pipeline::{Pipeline, PipelineConfig, PipelineParts, SnapshotConfig};
 use beckon_engine::snapshot::{Fitting, Restart, SnapshotFile, SnapshotParts, Snapshots};
-use beckon_engine::suppress::{InvitationLimits, SuppressConfig, Suppressor};
+use beckon_engine::suppress::Suppressor;
 use beckon_rules::plan::RuleSet;
 use std::io;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub(super) fn start(
     (snapshots, restart, compiler): (&Snapshots, Restart<'_>, Arc<Compiler>),
     found: LogSeq,
 ) -> anyhow::Result<Pipeline> {
-    let fitting = Fitting { log: &**log, outbox_last, compiler, suppress: suppress(config) };
+    let fitting =
+        Fitting { log: &**log, outbox_last, compiler, suppress: engine_config::suppress(config) };
     let (catalog, restored) = restart.choose(&fitting)?;
     tell_restart(found, restored.as_deref());
     let parts = PipelineParts {
@@ -64,44 +66,8 @@ fn snapshot_parts(snapshots: Snapshots, outbox: Outbox, log: &Arc<EmbeddedLog>) 
 
 /// The rules come by the log, its first ones like all others.
 fn make_stage(config: &Config) -> MakeStage {
-    let (rules, matcher) = (Arc::new(RuleSet::default()), matcher_config(config));
+    let (rules, matcher) = (Arc::new(RuleSet::default()), engine_config::matcher(config));
     Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), matcher)))
-}
-
-fn matcher_config(config: &Config) -> MatcherConfig {
-    let engine = &config.engine;
-    MatcherConfig {
-        lateness_ms: engine.lateness_ms,
-        inactivity_ms: Some(engine.inactivity_ms),
-        visit_events_max: engine.visit_events_max,
-        visit_events_matched_max: engine.visit_events_matched_max,
-        visits_open_max: engine.visits_open_max,
-        closed_visits_max: engine.closed_visits_max,
-        rule_partials_max: engine.rule_partials_max,
-        pending_absences_max: engine.pending_absences_max,
-        rule_absences_max: engine.rule_absences_max,
-        rule_hits_max: engine.rule_hits_max,
-        key_combinations_max: engine.key_combinations_max,
-        window_events_max: engine.window_events_max,
-        windows_max: engine.windows_max,
-        window_memory_ms: engine.window_memory_ms,
-        ..MatcherConfig::default()
-    }
-}
-
-fn suppress(config: &Config) -> SuppressConfig {
-    let engine = &config.engine;
-    SuppressConfig {
-        invitations: Some(InvitationLimits {
-            per_visit: engine.invitations_per_visit,
-            per_visitor_per_day: engine.invitations_per_visitor_per_day,
-        }),
-        visitors_max: engine.visitors_max,
-        window_memory_ms: engine.window_memory_ms,
-        decisions_max: engine.visitor_decisions_max,
-        timezone: engine.timezone.clone(),
-        ..SuppressConfig::default()
-    }
 }
 
 fn pipeline_config(config: &Config) -> anyhow::Result<PipelineConfig> {
@@ -124,7 +90,8 @@ fn pipeline_config(config: &Config) -> anyhow::Result<PipelineConfig> {
     });
     pipeline.dataflow.on_fatal = Arc::new(super::back::fatal);
     pipeline.dataflow.suppressor =
-        Suppressor::new(&RuleSet::default(), suppress(config)).context("`engine.timezone`")?;
-    pipeline.dataflow.wide = Some(WideSetup::empty(matcher_config(config)));
+        Suppressor::new(&RuleSet::default(), engine_config::suppress(config))
+            .context("`engine.timezone`")?;
+    pipeline.dataflow.wide = Some(WideSetup::empty(engine_config::matcher(config)));
     Ok(pipeline)
 }

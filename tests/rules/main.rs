@@ -103,3 +103,26 @@ fn rules_with_errors_are_shown_and_not_run() {
     let error = "error: 1 error, 0 warnings\n";
     check(&rules, &["test", "rules"], 1, include_str!("wrong.txt"), error);
 }
+
+/// Only where the configuration says so is it ten o'clock in Tokyo and may a visit be invited twice.
+#[test]
+fn tests_run_by_the_configuration_of_the_server() {
+    let rule = "name = \"twice\"\nfire = \"every\"\nquery = \"A where true\"\n\
+        schedule = \"Mo 10:00-10:10\"\n[action]\ntype = \"invite\"\n[[test]]\nname = \"two of a visit\"\n\
+        start = \"2024-01-01T01:00:00Z\"\n\
+        events = [ { at = \"0s\", eventName = \"A\" }, { at = \"9m\", eventName = \"A\" } ]\n\
+        expect = [ { at = \"0s\", action = \"invite\" }, { at = \"9m\", action = \"invite\" } ]\n";
+    let folder = folder(&[("twice.toml", rule)]);
+    let passes = |arguments: &[&str]| beckon(folder.path(), arguments).status.success();
+    let write = |text: &str| std::fs::write(folder.path().join("tokyo.toml"), text);
+    assert!(!passes(&["test", "rules"]), "by default it is one at night");
+    let limits = "[engine]\ntimezone = \"Asia/Tokyo\"\ninvitations_per_visit";
+    write(&format!("{limits} = 1")).expect("a file");
+    assert!(!passes(&["test", "rules", "--config", "tokyo.toml"]));
+    write(&format!("{limits} = 2")).expect("a file");
+    assert!(passes(&["test", "rules", "--config", "tokyo.toml"]));
+    assert!(passes(&["check", "rules", "--config", "tokyo.toml"]));
+    std::fs::rename(folder.path().join("tokyo.toml"), folder.path().join("beckon.toml"))
+        .expect("a file");
+    assert!(passes(&["test", "rules"]), "the folder's beckon.toml");
+}
