@@ -9,6 +9,7 @@
 #[path = "../beside/mod.rs"]
 mod beside;
 mod cases;
+mod expressions;
 mod run;
 
 use beside::beside;
@@ -24,6 +25,21 @@ const SUITES: &[&str] = &["test_queries", "additional_test_queries", "test_queri
 #[test]
 fn the_engine_gives_what_public_cases_expect() {
     println!("{}", check(Runner::Engine, SUITES, 180));
+}
+
+/// Functions, arithmetic and null: each expression has the value that is expected of it.
+#[test]
+fn constant_expressions_have_the_values_that_public_cases_expect() {
+    let Some(folder) = beside("conformance/eql") else { return };
+    for (suite, passed_min) in [("functions", 90), ("folding", 192)] {
+        let (passed, not_yet) = expressions::check(&folder, suite);
+        assert!(passed >= passed_min, "only {passed} cases of {suite} ran");
+        println!(
+            "{suite}: {passed} passed, {} not yet:\n  {}",
+            not_yet.len(),
+            not_yet.join("\n  ")
+        );
+    }
 }
 
 /// Without the suite on dates: the reference compares values as JSON has them.

@@ -14,6 +14,7 @@ use beckon_rules::ast::{Pipe, Spanned};
 use beckon_rules::compile::{PackageSources, SourceFile, compile as compile_rules};
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
+use beckon_rules::schema::Schema;
 use beckon_rules::syntax;
 use std::sync::{Arc, Mutex};
 
@@ -92,9 +93,17 @@ pub(crate) fn compile(
         Runner::Engine => case.query.as_str(),
         Runner::Reference => without_cuts(&case.query).0,
     };
+    rule_of((query, KEYS), &mapping.schema())
+}
+
+/// A query about one event of a browser as a rule.
+pub(crate) fn compile_query(query: &str) -> Result<Arc<RuleSet>, Refused> {
+    rule_of((query, ""), &Schema::event())
+}
+
+fn rule_of((query, keys): (&str, &str), schema: &Schema) -> Result<Arc<RuleSet>, Refused> {
     let text = format!(
-        "name = \"case\"\nfire = \"every\"\n{}query = '''\n{}\n'''\n[action]\ntype = \"none\"\n",
-        KEYS, query
+        "name = \"case\"\nfire = \"every\"\n{keys}query = '''\n{query}\n'''\n[action]\ntype = \"none\"\n",
     );
     let package = PackageSources {
         name: "com.example.conformance".to_owned(),
@@ -103,7 +112,7 @@ pub(crate) fn compile(
         is_operator: true,
         site: None,
     };
-    let (rules, diagnostics) = compile_rules(&[package], &mapping.schema());
+    let (rules, diagnostics) = compile_rules(&[package], schema);
     if let Some(rules) = rules {
         return Ok(Arc::new(rules));
     }
@@ -118,6 +127,13 @@ pub(crate) fn compile(
 }
 
 fn engine_matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> {
+    let mut actions = engine_actions(rules, epoch(dataset));
+    actions.sort_by_key(|row: &ActionRow| row.fact.seq);
+    actions.iter().map(|row| row.fact.events.iter().map(number).collect()).collect()
+}
+
+/// What the engine says of one epoch, at the end of input.
+pub(crate) fn engine_actions(rules: &Arc<RuleSet>, epoch: EpochInput) -> Vec<ActionRow> {
     let actions = Arc::new(Mutex::new(Vec::new()));
     let (collected, rules) = (Arc::clone(&actions), Arc::clone(rules));
     let config = MatcherConfig {
@@ -131,11 +147,9 @@ fn engine_matches(rules: &Arc<RuleSet>, dataset: &Dataset) -> Vec<Vec<i64>> {
         Box::new(move |output| collected.lock().expect("no panic").extend(output.actions)),
     )
     .expect("the dataflow starts");
-    dataflow.submit(epoch(dataset)).expect("the dataflow runs");
+    dataflow.submit(epoch).expect("the dataflow runs");
     dataflow.finish().expect("the dataflow ends");
-    let mut actions = std::mem::take(&mut *actions.lock().expect("no panic"));
-    actions.sort_by_key(|row: &ActionRow| row.fact.seq);
-    actions.iter().map(|row| row.fact.events.iter().map(number).collect()).collect()
+    std::mem::take(&mut *actions.lock().expect("no panic"))
 }
 
 fn reference_matches(rules: &RuleSet, dataset: &Dataset) -> Vec<Vec<i64>> {
