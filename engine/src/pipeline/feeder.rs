@@ -68,6 +68,10 @@ const CHANGE_INTERVAL: Duration = Duration::from_millis(1);
 /// come meanwhile would wait for all of them.
 const CHANGE_EPOCHS_UNDER_WAY_MAX: u64 = 1;
 
+/// Between epochs while a round of a snapshot is under way, which takes a piece behind each: where nobody
+/// writes any more a restart would replay all that came since the round before.
+const ROUND_INTERVAL: Duration = Duration::from_millis(5);
+
 pub(super) struct Feeder {
     pub(super) log: Arc<dyn Log>,
     pub(super) reader: Box<dyn LogReader>,
@@ -156,7 +160,15 @@ impl Feeder {
         if self.has_change() && (self.is_changing() || is_stale(self.dataflow.stats())) {
             return CHANGE_INTERVAL.min(self.tick_interval);
         }
+        if self.is_taking() {
+            return ROUND_INTERVAL.min(self.tick_interval);
+        }
         self.tick_interval
+    }
+
+    /// Whether a round of a snapshot waits for the next epoch.
+    fn is_taking(&self) -> bool {
+        self.rounds.as_ref().is_some_and(Rounds::waits_for_epoch)
     }
 
     /// Whether open visits and windows wait for a change of the rules to reach them, partition by
@@ -187,7 +199,7 @@ impl Feeder {
         if self.is_changing() && under_way > CHANGE_EPOCHS_UNDER_WAY_MAX {
             return;
         }
-        if is_visited || is_due || self.is_changing() {
+        if is_visited || is_due || self.is_changing() || self.is_taking() {
             self.progress.count_tick();
             self.log.tick();
         }

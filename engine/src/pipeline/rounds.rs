@@ -91,6 +91,11 @@ impl Rounds {
         vec![cut]
     }
 
+    /// Whether the next epoch takes a piece.
+    pub(super) fn waits_for_epoch(&self) -> bool {
+        self.round.is_some() && self.snapshotter.pending() < PIECES_PENDING_MAX
+    }
+
     fn is_due(&self, mark: &EpochMark) -> bool {
         let (seq, now) = self.begun.unwrap_or((LogSeq(0), mark.now));
         let records = mark.last_seq.0.saturating_sub(seq.0);

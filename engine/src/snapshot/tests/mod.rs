@@ -75,6 +75,24 @@ fn a_restart_goes_on_behind_the_snapshot() {
     check_replay(&disk);
 }
 
+/// A server that was busy and falls silent is restarted from behind what came, not from before it.
+#[test]
+fn a_round_goes_on_where_nobody_writes_any_more() {
+    let disk = SimDisk::default();
+    let mut life = start(&disk, 2, ONCE);
+    life.deploy(key(SHOP, None), &[("pair", PAIR)]);
+    life.event(1, "A").event(2, "A").event(3, "A").event(4, "A").settle();
+    while life.snapshots().taken < 1 {
+        std::thread::yield_now();
+    }
+    drop(life.end());
+    let mut life = start(&disk.exit(), 1, ONCE);
+    life.event(5, "A").settle();
+    let stats = life.pipeline.stats().dataflow.stage;
+    assert_eq!((stats.visits_open, stats.events_matched), (5, 1), "nothing is replayed");
+    drop(life);
+}
+
 #[test]
 fn a_damaged_one_is_passed_over_for_the_one_before() {
     let disk = SimDisk::default();
