@@ -83,7 +83,8 @@ impl RuleWindow<'_> {
 }
 
 /// The `VisitStarted` of a visit whose first event is another: the same place in time, and of its
-/// fields what says where the visit came in, so that rules of a host and of a campaign see it too.
+/// fields the host, so that rules of a host see it. No others: a rule that counts `any` event of a page
+/// would count two.
 #[must_use]
 pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> PackedEvent {
     let visit = first.visit();
@@ -103,23 +104,19 @@ pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> Packe
         server_timestamp: first.server_timestamp,
         client_timestamp: None,
         tie: first.tie,
-        fields: came_in(first),
+        fields: host_of(first),
     })
 }
 
-/// Address, campaign and referrer of an event; what cannot be read is left out.
-fn came_in(first: &EventView<'_>) -> Vec<(Box<str>, Value)> {
-    let mut fields = Vec::new();
+/// `url.host` of an event, if it can be read.
+fn host_of(first: &EventView<'_>) -> Vec<(Box<str>, Value)> {
+    let mut host = Vec::new();
     let read = first.for_each_field(|name, value| {
-        let name = name.as_str();
-        let is_asked = matches!(name, "url" | "referrer")
-            || name.starts_with("url.")
-            || name.starts_with("campaign.");
-        if let (true, Ok(value)) = (is_asked, value.to_value()) {
-            fields.push((name.into(), value));
+        if let ("url.host", Ok(value)) = (name.as_str(), value.to_value()) {
+            host.push((name.as_str().into(), value));
         }
     });
-    if read.is_ok() { fields } else { Vec::new() }
+    if read.is_ok() { host } else { Vec::new() }
 }
 
 /// Parts under way to a hash.
