@@ -25,7 +25,7 @@ pub struct MatcherConfig {
     /// Matches of one rule and key in one window that wait for a missing event at the end; over it
     /// the newest is refused.
     pub pending_absences_max: u32,
-    /// The same of all keys of the rule, where it has no `state_max`.
+    /// The same of all keys of the rule, where its `state_max` is not larger.
     pub rule_absences_max: u32,
     /// Matches of one rule in one window that wait until they are final; over it the oldest is
     /// asserted at once.

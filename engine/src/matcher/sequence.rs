@@ -141,7 +141,8 @@ impl Trial<'_> {
     /// Whether as many matches wait for a deadline as may, of a rule and key or of the rule.
     fn is_full(&self, plan: &RulePlan, of: &RuleKey, waiting: &HeldMatches) -> bool {
         let now = self.view.timestamp;
-        let rule_max = plan.state_max.unwrap_or(self.config.rule_absences_max);
+        let rule_max = self.config.rule_absences_max;
+        let rule_max = plan.state_max.map_or(rule_max, |own| own.max(rule_max));
         let is_over = |count: usize, max: u32| u32::try_from(count).map_or(true, |it| it >= max);
         is_over(waiting.rule_absences(of.rule, now), rule_max)
             || is_over(waiting.absences(of, now), self.config.pending_absences_max)

@@ -231,22 +231,28 @@ impl Checker<'_> {
     }
 
     /// Keys of many visitors share one bound, which a rule file does not show: more than that are under
-    /// way at once on a busy site. (One step alone leaves nothing under way.)
+    /// way at once on a busy site, or wait for what is missing behind one step.
     fn warn_of_few_keys(&mut self, sequence: &Sequence) {
         let window = self.extent.window;
         let mut keys = sequence.by.iter().chain(sequence.terms.iter().flat_map(|term| &term.by));
         let positive = sequence.terms.iter().filter(|term| !term.missing);
         let steps: u64 = positive.map(|term| u64::from(runs(term))).sum();
-        let is_leading = sequence.terms.first().is_some_and(|term| term.missing);
-        let (Some(key), true) = (keys.next(), steps > 1 || is_leading) else { return };
+        let is_missing = |term: Option<&Term>| term.is_some_and(|term| term.missing);
+        let is_under_way = steps > 1 || is_missing(sequence.terms.first());
+        let Some(key) = keys.next() else { return };
+        let what = if is_under_way {
+            "at most 256 keys are under way at once (`rule_partials_max`): over it the one that waits \
+             longest is dropped"
+        } else if is_missing(sequence.terms.last()) {
+            "at most 4096 matches wait for what is missing (`rule_absences_max`): over it the newest \
+             is refused"
+        } else {
+            return;
+        };
         if window == Window::Visitor {
             return;
         }
-        let what = format!(
-            "on `window = \"{}\"` at most 256 keys are under way at once (`rule_partials_max`): over \
-             it the one that waits longest is dropped",
-            window.as_str()
-        );
+        let what = format!("on `window = \"{}\"` {what}", window.as_str());
         let help = "write `state_max = 10000`, as many as there may be within `maxspan`";
         self.findings.warn("few-keys", key.expr.span(), (what, help.to_owned()));
     }

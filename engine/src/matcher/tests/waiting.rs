@@ -112,8 +112,8 @@ fn over_the_bound_of_a_rule_the_newest_absence_is_refused_whatever_its_key() {
     let query = "sequence by category with maxspan=1s [ A where true ] ![ B where true ]";
     let events = [("Ax", 0), ("Ay", 1), ("Bx", 2), ("Az", 3), ("Aw", 4), ("Av", 1_002)];
     let rules = compiled(query, "fire = \"every\"");
-    let limited = MatcherConfig { rule_absences_max: 2, ..CONFIG };
-    for (config, more) in [(limited, ""), (CONFIG, "state_max = 2")] {
+    for (rule_absences_max, more) in [(2, ""), (1, "state_max = 2"), (2, "state_max = 1")] {
+        let config = MatcherConfig { rule_absences_max, ..CONFIG };
         let rules = compiled(query, &format!("fire = \"every\"\n{more}"));
         let mut run = fed(Run::new(&rules, config), &events);
         assert_eq!(run.matcher.stats().absences_refused, 1, "that of w");
