@@ -342,7 +342,8 @@ pub struct ActionRow {
     pub fact: ActionFact,
     /// What is said of it.
     pub op: Op,
-    /// The match in whose place it stands, for [`Op::Correct`].
+    /// The match in whose place it stands, for [`Op::Correct`]: take that out before this is put in, as
+    /// it may be the same one, decided at another time.
     pub replaced: Option<MatchId>,
 }
 
