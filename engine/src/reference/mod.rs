@@ -167,10 +167,16 @@ impl Reference {
         self.asserted(rules).map(|(found, _)| found).collect()
     }
 
-    /// The deadlines of the asserted matches that one decided.
+    /// The deadlines of the asserted matches that one decided. (A match under two keys is decided by
+    /// what comes first.)
     #[must_use]
     pub fn deadlines(&self, rules: &RuleSet) -> BTreeMap<ReferenceMatch, EventTimeMs> {
-        let decided = self.asserted(rules).filter(|(_, decided)| decided.is_deadline);
+        let mut first = BTreeMap::<ReferenceMatch, Moment>::new();
+        for (found, decided) in self.asserted(rules) {
+            let known = first.entry(found).or_insert(decided);
+            *known = decided.min(*known);
+        }
+        let decided = first.into_iter().filter(|(_, decided)| decided.is_deadline);
         decided.map(|(found, decided)| (found, decided.at)).collect()
     }
 

@@ -163,7 +163,9 @@ fn count<'a>(standing: &mut BTreeMap<MatchId, (&'a ActionFact, i64)>, row: &'a A
         Op::Assert | Op::Suppress | Op::Correct => 1,
         Op::Retract => -1,
     };
-    standing.entry(row.fact.matched).or_insert((&row.fact, 0)).1 += sign;
+    let said = standing.entry(row.fact.matched).or_insert((&row.fact, 0));
+    // The same match may be decided anew.
+    *said = (if sign > 0 { &row.fact } else { said.0 }, said.1 + sign);
     if let Some(replaced) = row.replaced {
         standing.get_mut(&replaced).expect("it was asserted before").1 -= 1;
     }
