@@ -134,8 +134,9 @@ pub(super) fn build<'scope>(
                     match effect {
                         Effect::Event(row) => rows.give(Row::Event(row)),
                         Effect::Visit(row) => {
-                            let seen = Presence::of(&row).map(|it| Found::Seen(Box::new(it)));
-                            seen.into_iter().for_each(|seen| found.give(seen));
+                            if let Some(presence) = Presence::of(&row) {
+                                found.give(Found::Seen(Box::new(presence)));
+                            }
                             rows.give(Row::Visit(row));
                         }
                         Effect::Match(fact, sign) => found.give(Found::Fact(fact, sign)),

@@ -4,7 +4,7 @@
 //! nothing.
 
 use super::index::Hit;
-use crate::model::{EventView, ValueView};
+use crate::model::EventView;
 use beckon_rules::plan::{HostSuffix, RulePlan};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Reaches {
         }
         let host = OnceCell::new();
         let is_of = |hosts: &HostSuffix| {
-            host.get_or_init(|| host_of(view)).is_some_and(|host| hosts.covers(host))
+            host.get_or_init(|| view.host()).is_some_and(|host| hosts.covers(host))
         };
         hits.retain(|hit| {
             self.0[hit.rule()].as_ref().is_none_or(|Reach { site, hosts }| {
@@ -46,15 +46,4 @@ impl Reaches {
             })
         });
     }
-}
-
-/// `url.host` of an event that can be read.
-fn host_of<'a>(view: &EventView<'a>) -> Option<&'a str> {
-    let mut host = None;
-    let read = view.for_each_field(|name, value| {
-        if let ("url.host", ValueView::Str(text)) = (name.as_str(), value) {
-            host = Some(text);
-        }
-    });
-    read.ok().and(host)
 }

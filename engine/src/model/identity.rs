@@ -88,6 +88,7 @@ impl RuleWindow<'_> {
 #[must_use]
 pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> PackedEvent {
     let visit = first.visit();
+    let host = first.host().map(|host| ("url.host".into(), Value::Str(host.into())));
     let mut parts = Parts::new("made-up VisitStarted");
     parts.push(first.site.as_bytes());
     parts.push_id(&visit.0);
@@ -104,19 +105,8 @@ pub fn made_up_visit_started(first: &EventView<'_>, instance: Instance) -> Packe
         server_timestamp: first.server_timestamp,
         client_timestamp: None,
         tie: first.tie,
-        fields: host_of(first),
+        fields: host.into_iter().collect(),
     })
-}
-
-/// `url.host` of an event, if it can be read.
-fn host_of(first: &EventView<'_>) -> Vec<(Box<str>, Value)> {
-    let mut host = Vec::new();
-    let read = first.for_each_field(|name, value| {
-        if let ("url.host", Ok(value)) = (name.as_str(), value.to_value()) {
-            host.push((name.as_str().into(), value));
-        }
-    });
-    if read.is_ok() { host } else { Vec::new() }
 }
 
 /// Parts under way to a hash.

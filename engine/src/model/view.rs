@@ -133,6 +133,18 @@ impl<'a> EventView<'a> {
         self.page.map(|id| PageId(id.to_id()))
     }
 
+    /// `url.host`, where the event has one and can be read.
+    #[must_use]
+    pub fn host(&self) -> Option<&'a str> {
+        let mut host = None;
+        let read = self.for_each_field(|name, value| {
+            if let ("url.host", ValueView::Str(text)) = (name.as_str(), value) {
+                host = Some(text);
+            }
+        });
+        read.ok().and(host)
+    }
+
     /// Calls `each` for every field, in the order they were packed.
     ///
     /// # Errors
