@@ -4,7 +4,7 @@
 //! deadline meanwhile. Each sample is 500 carts and the checkout of each, in one epoch with its mark,
 //! through both stages: as many wait behind it as before.
 
-use beckon_benches::cpu::{CpuTime, cpu_time};
+use beckon_benches::cpu::{self, CpuTime, cpu_time};
 use beckon_engine::matcher::{Matcher, MatcherConfig, Router, Wide, WideSetup};
 use beckon_engine::model::{
     Epoch, EpochMark, Event, EventId, EventTimeMs, Flags, Id, LogSeq, LoggedEvent, PackedEvent,
@@ -134,11 +134,7 @@ fn costs(criterion: &mut Criterion<CpuTime>) {
 
 criterion_group! {
     name = all;
-    config = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3));
+    config = cpu::criterion();
     targets = costs
 }
 criterion_main!(all);

@@ -8,7 +8,7 @@
 //! many ids in digests, most of them of removed segments; CPU time of all threads, also of those
 //! that ended (in ticks of the kernel, 10 ms), and wall time.
 
-use beckon_benches::cpu::CpuTime;
+use beckon_benches::cpu::{self, CpuTime};
 use beckon_engine::clock::SystemClock;
 use beckon_engine::disk::RealDisk;
 use beckon_engine::log::{
@@ -257,11 +257,7 @@ fn wall_time() -> Duration {
 
 criterion_group! {
     name = all;
-    config = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
+    config = cpu::criterion().measurement_time(Duration::from_secs(2));
     targets = appends, read, dedup, restart
 }
 criterion_main!(all);

@@ -7,7 +7,7 @@
 //! visits have had more events than they keep, so that each event lets another one go; `suppress` is what
 //! deciding costs a match.
 
-use beckon_benches::cpu::{CpuTime, cpu_time};
+use beckon_benches::cpu::{self, CpuTime, cpu_time};
 use beckon_benches::visitors::{Visitors, rules};
 use beckon_engine::matcher::{Matcher, MatcherConfig};
 use beckon_engine::model::{
@@ -248,11 +248,7 @@ fn resident_bytes() -> u64 {
 
 criterion_group! {
     name = all;
-    config = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3));
+    config = cpu::criterion();
     targets = costs, suppression, memory
 }
 

@@ -3,11 +3,10 @@
 //! One order of timers with times up to half an hour ahead. *fire*: the first is taken and comes again.
 //! *cancel*: one is added and the oldest is cancelled, which is swept out later; nothing fires.
 
-use beckon_benches::cpu::CpuTime;
+use beckon_benches::cpu::{self, CpuTime};
 use beckon_engine::matcher::{Turn, Turns};
 use beckon_engine::model::{EventTimeMs, Instance, LogSeq};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use std::time::Duration;
 
 const PENDING: [u64; 3] = [1_000, 100_000, 1_000_000];
 const AHEAD_MS_MAX: u64 = 1_800_000;
@@ -75,11 +74,7 @@ fn costs(criterion: &mut Criterion<CpuTime>) {
 
 criterion_group! {
     name = all;
-    config = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3));
+    config = cpu::criterion();
     targets = costs
 }
 criterion_main!(all);

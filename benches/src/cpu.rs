@@ -5,8 +5,8 @@
 //! scheduler's statistics in `/proc` move by whole ticks of 4 ms while a thread runs, which hides what
 //! is shorter.
 
-use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{Criterion, Throughput};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -22,6 +22,16 @@ pub struct CpuTime;
 pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.try_into().expect("CPU time is not negative")
+}
+
+/// Criterion by CPU time: 20 samples within three seconds.
+#[must_use]
+pub fn criterion() -> Criterion<CpuTime> {
+    Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
 }
 
 impl Measurement for CpuTime {
