@@ -3,8 +3,8 @@
 //!
 //! Nothing reads that state meanwhile: no event hits a rule that is not there, and matches of one that
 //! wait for a time are passed over. Dropping all of it at once would be a stall that grows with the
-//! number of windows. What the partitions say depends on none of this, so nothing depends on when
-//! a partition's turn comes.
+//! number of windows. What the partitions say does not depend on when a partition's turn comes, but for one
+//! thing: a rule that comes back before that finds who had its actions (`wide::owners`).
 
 use crate::model::PARTITIONS;
 use std::collections::VecDeque;

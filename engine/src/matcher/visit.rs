@@ -131,6 +131,11 @@ impl Visit {
         }
     }
 
+    /// Forgets all that is under way, and the events that are kept.
+    pub(super) fn clear(&mut self) {
+        (self.kept, self.windows, self.late) = Default::default();
+    }
+
     /// The visitor of a fact that is asserted now.
     pub(super) fn settle_visitor(&mut self, found: &mut Found) {
         let visitor = self.late_mut().acted_for.get_or_insert_with(|| found.fact.visitor.clone());

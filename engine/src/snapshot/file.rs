@@ -1,6 +1,6 @@
 //! A snapshot's file.
 //!
-//! Layout of `DATA/snapshots/EPOCH.snap` (EPOCH is the last piece's, 20 digits), version 3, integers
+//! Layout of `DATA/snapshots/EPOCH.snap` (EPOCH is the last piece's, 20 digits), version 4, integers
 //! little endian:
 //!
 //! ```text
@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"BECKNSNP";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const HEADER_BYTES: usize = 16;
 /// CRC, part, partition, epoch, length.
 const PIECE_BYTES: usize = 22;

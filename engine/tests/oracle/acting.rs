@@ -11,6 +11,7 @@ const DAY_MIN: i64 = 24 * 60;
 pub(crate) struct ActingRule {
     pub(crate) package: &'static str,
     pub(crate) name: String,
+    pub(crate) is_once: bool,
     pub(crate) text: String,
     pub(crate) acting: Acting,
 }
@@ -160,9 +161,10 @@ pub(crate) fn acting_rules() -> impl Strategy<Value = Vec<ActingRule>> {
             let (acting_keys, action) = acting.texts();
             let keys = keys + &acting_keys;
             let name = format!("rule-{}", index / 2);
+            let is_once = !keys.contains("fire = \"every\"");
             let text = rule_file(&name, &query, &keys, &action);
             let package = PACKAGES[index % 2];
-            ActingRule { package, name, text, acting }
+            ActingRule { package, name, is_once, text, acting }
         };
         numbered.map(rule).collect()
     })

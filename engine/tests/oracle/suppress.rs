@@ -1,8 +1,8 @@
 //! What suppression says of each match, against a model that looks through all that was said.
 //!
 //! The model knows the rule files' keys and the epochs with their net matches, as the outbox has
-//! them; that the matches are the right ones is the business of the other tests. A match of any window
-//! is that of one visitor, and what is corrected stays with who had it.
+//! them; that the matches are the right ones is the business of the other tests. What fires once in a
+//! window acts once there, whoever brings its match about.
 
 use super::acting::{ActingRule, PACKAGES, ZONES, Zone, acting_rules, packaged};
 use super::{MatcherConfig, cases, engine, matcher_config, packages, stream};
@@ -243,6 +243,31 @@ impl Model<'_> {
         self.rules.iter().find(is_of).expect("a rule")
     }
 
+    /// Whether matches in place of others, with the same action, are of those who had it, if anybody
+    /// had. (Over all sites two events may have one id, and so two matches of a rule that fires every time
+    /// one action.)
+    fn stays(&self, found: &[&ActionRow], gone: &[ActionFact]) -> bool {
+        let acts_once = |fact: &ActionFact| {
+            let ActingRule { acting, is_once, .. } = self.rule(fact);
+            acting.is_enabled && *is_once
+        };
+        found.iter().map(|row| &row.fact).filter(|fact| acts_once(fact)).all(|fact| {
+            let mut had = gone.iter().filter(|gone| gone.action == fact.action).peekable();
+            had.peek().is_none() || had.any(|gone| visitor(gone) == visitor(fact))
+        })
+    }
+
+    /// Whether an action may go once, however many visitors its window has. A user who is soon forgotten
+    /// is one by each visitor.
+    fn is_one_for_all(&self, fact: &ActionFact) -> bool {
+        let lasts = match fact.window {
+            FactWindow::Site | FactWindow::Global => true,
+            FactWindow::User(_) => self.site.memory_ms > DAY_MS,
+            FactWindow::Visit | FactWindow::Visitor(_) => false,
+        };
+        lasts && self.rule(fact).is_once
+    }
+
     /// Why a new match does not act, the first reason that holds.
     fn reason(&self, fact: &ActionFact) -> Option<SuppressReason> {
         let Self { site, now_ms, epochs, .. } = self;
@@ -277,8 +302,8 @@ impl Model<'_> {
         let went = (0..self.said.len()).any(|place| {
             let said = &self.said[place];
             said.op == Op::Assert
-                && visitor(&said.fact) == visitor(fact)
                 && said.fact.action == fact.action
+                && (visitor(&said.fact) == visitor(fact) || self.is_one_for_all(fact))
                 && !self.is_forgotten(place)
         });
         if went != (count(&|said| said.fact.action == fact.action) > 0) {
@@ -342,7 +367,7 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
         let mut gone = facts(gone);
         let replaced = |row: &ActionRow| Some(model.said_of(row.replaced?, &row.fact).fact.clone());
         gone.extend(rows.iter().filter_map(replaced));
-        assert!(stays(&found, &gone), "an action went to another visitor: {output:#?}");
+        assert!(model.stays(&found, &gone), "an action went to another visitor: {output:#?}");
         let from = model.said.len();
         let found = facts(found);
         model.meet(output, &found);
@@ -357,15 +382,6 @@ fn compare(site: Site, rules: &[ActingRule], outputs: &[EpochOutput]) -> [Vec<Ve
         }
     }
     lines
-}
-
-/// Whether matches in place of others, with the same action, are of those who had it.
-fn stays(found: &[&ActionRow], gone: &[ActionFact]) -> bool {
-    found.iter().all(|row| {
-        let fact = &row.fact;
-        let mut had = gone.iter().filter(|gone| gone.action == fact.action).peekable();
-        had.peek().is_none() || had.any(|gone| visitor(gone) == visitor(fact))
-    })
 }
 
 #[test]

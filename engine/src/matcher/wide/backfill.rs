@@ -146,10 +146,12 @@ impl Wide {
         is_own: impl Fn(PartitionId) -> bool,
         out: &mut Vec<Effect>,
     ) {
-        let Some(backfilling) = &mut self.backfilling else { return };
+        let Self { shared, backfilling, .. } = self;
+        let Some(backfilling) = backfilling else { return };
         for PastEpoch { mark, inputs } in &step.epochs {
             let own = inputs.iter().filter(|input| is_own(input.partition()));
-            backfilling.wide.epoch(mark, own.cloned().collect(), out);
+            let own = own.cloned().collect();
+            shared.lend_owners(&mut backfilling.wide, |wide| wide.epoch(mark, own, out));
         }
         backfilling.is_caught_up |= step.caught_up.is_some();
     }

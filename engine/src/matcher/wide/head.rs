@@ -15,15 +15,12 @@
 //! of their state in the base, once for each epoch: 1.5 us for each rule and event that waits. A rule
 //! of one event that fires every time costs one trial.
 
-use super::super::changes::is_backfilled;
 use super::super::index::Hit;
 use super::super::standing::{Corrections, Found};
 use super::Shared;
 use super::window::OpenWindow;
-use crate::model::ActionFact;
 use crate::stage::Effect;
 use beckon_rules::plan::{Fire, QueryPlan, RulePlan};
-use std::sync::Arc;
 
 impl OpenWindow {
     /// A rule is evaluated again at the end of the epoch, from the base over all events that wait, if
@@ -150,25 +147,17 @@ impl OpenWindow {
         let standing = &mut self.state.late_mut().standing;
         let corrections = standing.correct(&rules, found, shared.horizon);
         let Corrections { retracted, asserted } = corrections;
-        for gone in retracted.iter().filter(|one| one.fact.seq < shared.first_seq) {
-            let entry = shared.taken_back.entry(gone.fact.action);
-            entry.or_insert_with(|| gone.fact.clone());
-        }
         shared.stats.stage.matches_retracted += retracted.len() as u64;
         out.extend(retracted.into_iter().map(|one| Effect::Match(one.fact, -1)));
         self.assert(asserted, shared, out);
         self.state.late_mut().settle(settled);
     }
 
-    /// Asserts matches, which stand until they are final. One with the action of a match that is taken
-    /// back in the same epoch corrects it, be it found now or once the mark has said the time.
+    /// Asserts matches, which stand until they are final.
     fn assert(&mut self, found: Vec<Found>, shared: &mut Shared, out: &mut Vec<Effect>) {
         let (horizon, max) = (shared.horizon, shared.config.rule_hits_max);
         for mut one in found {
-            if let Some(gone) = shared.taken_back.get(&one.fact.action) {
-                act_for(&mut one.fact, gone);
-            }
-            one.fact.is_backfilled = is_backfilled(&shared.begins, &one);
+            shared.assign(&self.key, &mut one);
             let is_over = self.state.late_mut().standing.push(one.clone(), horizon, max);
             shared.stats.stage.hits_over_limit += u64::from(is_over);
             shared.stats.stage.matches += 1;
@@ -180,12 +169,4 @@ impl OpenWindow {
 /// Whether each event that satisfies a rule is a match of it.
 fn is_alone(plan: &RulePlan) -> bool {
     matches!(plan.query, QueryPlan::Event(_)) && plan.fire == Fire::Every
-}
-
-/// A match that corrects another is of the visit that had the action, or the correction would not
-/// meet what it corrects: the two may be of different visitors.
-fn act_for(fact: &mut ActionFact, gone: &ActionFact) {
-    fact.site = Arc::clone(&gone.site);
-    (fact.visit, fact.instance) = (gone.visit.clone(), gone.instance);
-    fact.visitor.clone_from(&gone.visitor);
 }

@@ -68,7 +68,7 @@ impl Joining {
         out: &mut Vec<Effect>,
     ) {
         if !self.slots.is_empty() {
-            self.wide.epoch(mark, ended.to_vec(), out);
+            shared.lend_owners(&mut self.wide, |wide| wide.epoch(mark, ended.to_vec(), out));
         }
         for _ in 0..shared.config.joins {
             let turn = Turn::nth(self.turns);
@@ -102,7 +102,10 @@ impl Joining {
             window.forget_rules(gone, &mut wide.shared);
         }
         window.leave(&mut wide.shared);
-        if !slots.is_empty() && !window.is_empty(shared.horizon) {
+        if slots.is_empty() {
+            window.clear();
+        }
+        if !window.is_empty(shared) {
             windows.join((hash, window), slots, shared, out);
         }
     }
@@ -128,6 +131,14 @@ impl OpenWindow {
         self.limit(shared, out);
         shared.count_bytes(before, self);
         self.say(rules, shared, out);
+    }
+
+    /// Nothing of it is wanted any more but that it is there: an action of it may belong to somebody.
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.ahead.clear();
+        self.tried = None;
+        self.state.clear();
     }
 
     /// The window that lay apart is the only one of its key.

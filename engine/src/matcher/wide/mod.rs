@@ -26,6 +26,7 @@
 mod backfill;
 mod head;
 mod joining;
+mod owners;
 mod partition;
 mod route;
 mod saved;
@@ -43,17 +44,17 @@ use super::leaving::Leaving;
 use super::names::Names;
 use super::prepared::Prepared;
 use crate::model::{
-    ActionFact, ActionId, EpochMark, EventRow, EventTimeMs, Flags, Instance, LogSeq, PARTITIONS,
-    PartitionId, VisitorId, WindowKey,
+    EpochMark, EventRow, EventTimeMs, Flags, Instance, PARTITIONS, PartitionId, VisitorId,
+    WindowKey,
 };
 use crate::snapshot::Asleep;
 use crate::stage::{Effect, RuleBegin, RuleChange, StageStats};
 use backfill::Backfilling;
 use beckon_rules::plan::{RuleSet, Window};
 use joining::Joining;
+use owners::Owners;
 use partition::Partition;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use window::Place;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -244,16 +245,15 @@ struct Shared {
     watermark: EventTimeMs,
     /// What lies before it is final.
     horizon: EventTimeMs,
-    /// The first record of the epoch.
-    first_seq: LogSeq,
     prepared: Arc<Prepared>,
     /// By slot.
     begins: Arc<[Option<RuleBegin>]>,
     /// The windows are those of new rules, in the past: they say what is final only.
     is_past: bool,
     sites: Names<Arc<str>>,
-    /// What was said in epochs before and is taken back in this one.
-    taken_back: BTreeMap<ActionId, Box<ActionFact>>,
+    /// Who had the actions of rules that fire once; those of windows that lie apart, too, to which they
+    /// are lent.
+    owners: Owners,
     stats: WideStats,
     /// Used again for each event.
     buffers: Buffers,
@@ -266,12 +266,11 @@ impl Wide {
             lateness_ms: config.lateness_ms,
             watermark: EventTimeMs::MIN,
             horizon: EventTimeMs::MIN,
-            first_seq: LogSeq(0),
             prepared,
             begins: Arc::default(),
             is_past: false,
             sites: Names::default(),
-            taken_back: BTreeMap::new(),
+            owners: Owners::default(),
             stats: WideStats::default(),
             buffers: Buffers::default(),
         };
@@ -291,8 +290,7 @@ impl Wide {
     /// is final. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
         let Self { shared, partitions, asleep, joining, .. } = self;
-        shared.first_seq = mark.first_seq;
-        shared.taken_back.clear();
+        shared.owners.begin_epoch();
         inputs.sort_by_cached_key(WideInput::order);
         let mut ended = Vec::new();
         for input in inputs {
@@ -324,6 +322,7 @@ impl Wide {
         for input in ended {
             let WideInput::VisitEnded(key, instance) = input else { continue };
             let hash = key.stable_hash();
+            shared.owners.visit_ended(hash, *instance);
             if let Some(partition) = &mut partitions[usize::from(PartitionId::of(hash).0)] {
                 partition.ended(hash, key, *instance);
             }
@@ -332,8 +331,12 @@ impl Wide {
         for partition in partitions.iter_mut().flatten() {
             partition.advance(shared, out);
         }
-        leaving.sweep(|partition, slots| {
-            if let Some(partition) = &mut partitions[partition] {
+        leaving.sweep(|number, slots| {
+            if let Some(partition) = &mut partitions[number] {
+                if !shared.is_past {
+                    let id = u8::try_from(number).expect("256 of them");
+                    shared.owners.keep_rules(PartitionId(id), &shared.prepared.rules.rules);
+                }
                 partition.forget_rules(slots, shared);
             }
         });
@@ -366,7 +369,8 @@ impl Wide {
         let due = self.partitions.iter().flatten().filter_map(|partition| partition.first_due());
         // A time has passed once the watermark lies behind it.
         let due = due.min().map(|time| time.saturating_add(1));
-        let stats = WideStats { due, ..self.shared.stats };
+        let mut stats = WideStats { due, ..self.shared.stats };
+        stats.stage.state_bytes += self.shared.owners.bytes();
         let apart = self.backfilling.iter().map(|it| it.stats());
         let apart = apart.chain(self.joining.iter().map(Joining::stats));
         apart.fold(stats, |stats, apart| stats.sum(&apart))
@@ -374,6 +378,14 @@ impl Wide {
 }
 
 impl Shared {
+    /// Windows that lie apart go on: who has an action is the same there.
+    fn lend_owners<R>(&mut self, apart: &mut Wide, go_on: impl FnOnce(&mut Wide) -> R) -> R {
+        std::mem::swap(&mut self.owners, &mut apart.shared.owners);
+        let said = go_on(apart);
+        std::mem::swap(&mut self.owners, &mut apart.shared.owners);
+        said
+    }
+
     fn take_time(&mut self, mark: &EpochMark) {
         self.watermark = self.watermark.max(mark.watermark);
         self.horizon = self.horizon.max(horizon(mark.watermark, self.lateness_ms));

@@ -143,20 +143,19 @@ impl Partition {
 
     /// Lets the windows go on by the watermark and the horizon of the epoch's end.
     pub(super) fn advance(&mut self, shared: &mut Shared, out: &mut Vec<Effect>) {
-        let horizon = shared.horizon;
         while let Some(turn) = self.due.pop_first(|time| shared.watermark > time) {
             let found = self.windows.find_mut(spread(turn.hash), is_scheduled(&turn));
             let Some(Slot { window, .. }) = found else { continue };
             window.scheduled = None;
             window.advance(shared, out);
             schedule(&mut self.due, window, turn.hash, shared.lateness_ms);
-            if window.is_empty(horizon)
+            if window.is_empty(shared)
                 && let Ok(entry) = self.windows.find_entry(spread(turn.hash), is_at(&turn))
             {
                 entry.remove().0.window.leave(shared);
             }
         }
-        let memory_ms = shared.config.window_memory_ms;
+        let (horizon, memory_ms) = (shared.horizon, shared.config.window_memory_ms);
         if horizon < EventTimeMs::MAX {
             while self.forget(|last| horizon > last.saturating_add(memory_ms), shared, out) {}
         }
@@ -179,6 +178,7 @@ impl Partition {
         let mut window = entry.remove().0.window;
         window.push_out(shared, out);
         window.leave(shared);
+        shared.owners.forget_window(turn.hash);
         shared.stats.windows_forgotten += 1;
         due.sweep(windows.len(), |turn| {
             windows.find(spread(turn.hash), is_scheduled(turn)).is_some()
@@ -188,11 +188,10 @@ impl Partition {
 
     /// Forgets rules that are no longer deployed, and windows in which nothing is left.
     pub(super) fn forget_rules(&mut self, slots: &[u32], shared: &mut Shared) {
-        let horizon = shared.horizon;
         self.windows.iter_mut().for_each(|slot| slot.window.forget_rules(slots, shared));
-        for slot in self.windows.extract_if(|slot| slot.window.is_empty(horizon)) {
-            slot.window.leave(shared);
-        }
+        let empty = self.windows.extract_if(|slot| slot.window.is_empty(shared));
+        let empty: Vec<Slot> = empty.collect();
+        empty.into_iter().for_each(|slot| slot.window.leave(shared));
     }
 
     /// Nothing waits for a watermark before this.

@@ -1,6 +1,7 @@
 //! Stage 2 in a snapshot: the windows of a partition; and of stage 1's, where its open visits sent events.
 
 use super::Wide;
+use super::owners::SavedOwner;
 use super::partition::Partition;
 use super::route::{Router, Sender};
 use super::window::OpenWindow;
@@ -12,13 +13,13 @@ use std::sync::Arc;
 impl Wide {
     /// Appends the state of a virtual partition behind the end of the last epoch; nothing where there
     /// is none. The same state gives the same bytes.
-    pub fn save(&self, partition: PartitionId, out: &mut Vec<u8>) {
-        if let Some(partition) = &self.partitions[usize::from(partition.0)] {
+    pub fn save(&self, id: PartitionId, out: &mut Vec<u8>) {
+        if let Some(partition) = &self.partitions[usize::from(id.0)] {
             let mut windows: Vec<_> = partition.windows().collect();
             windows.sort_unstable_by_key(|(hash, window)| (window.opened(), *hash));
             let is_corrected = windows.iter().all(|(_, window)| window.state.is_corrected());
             debug_assert!(is_corrected, "behind an epoch");
-            encode(&windows, out);
+            encode(&(windows, self.shared.owners.saved(id)), out);
         }
     }
 
@@ -35,7 +36,8 @@ impl Wide {
     ) -> Result<(), Unreadable> {
         let mut state = None;
         if !bytes.is_empty() {
-            let windows: Vec<(u64, OpenWindow)> = decode(bytes)?;
+            let (windows, owners): (Vec<(u64, OpenWindow)>, Vec<SavedOwner>) = decode(bytes)?;
+            self.shared.owners.restore(owners);
             let state = state.insert(Box::<Partition>::default());
             let lateness_ms = self.shared.lateness_ms;
             for (hash, window) in windows {

@@ -3,6 +3,7 @@
 mod absences;
 mod early;
 mod joining;
+mod owners;
 
 use super::{Router, Wide, WideSetup};
 use crate::matcher::testing::{NONE_MADE_UP, Sample, text};

@@ -285,7 +285,7 @@ impl OpenWindow {
         self.state.late_mut().settle(early);
         shared.stats.stage.matches += last.len() as u64;
         out.extend(last.into_iter().map(|mut one| {
-            one.fact.is_backfilled = is_backfilled(&shared.begins, &one);
+            shared.assign(&self.key, &mut one);
             Effect::Match(one.fact, 1)
         }));
     }
@@ -329,11 +329,12 @@ impl OpenWindow {
     }
 
     /// Whether nothing waits or is under way, nor was done once, and its horizon did not move up.
-    pub(super) fn is_empty(&self, horizon: EventTimeMs) -> bool {
+    pub(super) fn is_empty(&self, shared: &Shared) -> bool {
         self.waiting.is_empty()
             && self.state.windows.bytes() == 0
             && self.state.base().is_none_or(|base| base.bytes() == 0)
-            && self.tried.is_none_or(|tried| tried.time < horizon)
+            && self.tried.is_none_or(|tried| tried.time < shared.horizon)
+            && !shared.owners.has(self.key.stable_hash())
     }
 
     /// Events that wait in it.
@@ -379,6 +380,13 @@ impl Shared {
     pub(super) fn is_early(&self, rule: u32) -> bool {
         let rule = usize::try_from(rule).expect("an index of the rules");
         !self.is_past && self.prepared.rules.rules[rule].emit == Emit::Early
+    }
+
+    /// Says of a match of a window what is known of it beside its events.
+    pub(super) fn assign(&mut self, window: &WideKey, found: &mut Found) {
+        found.fact.is_backfilled = is_backfilled(&self.begins, found);
+        let rule = usize::try_from(found.rule).expect("an index of the rules");
+        self.owners.assign(window, &self.prepared.rules.rules[rule], &mut found.fact);
     }
 
     /// A window is there that was not.

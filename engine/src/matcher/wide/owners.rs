@@ -1,0 +1,197 @@
+//! Who had the action of a rule that fires once in a window of many.
+//!
+//! In the window of a user, of a site or of all sites such a rule has one action, whoever brings its match
+//! about; what went is remembered by visitor (`suppress`). So a match that comes in the place of one that
+//! was said in an epoch before is said of the visitor and the visit of that one, where it meets what
+//! became of it: in the epoch that takes the first back, in any later one, and from a later version of
+//! the rule, which is shown the past (`backfill`). What is said and taken back within one epoch was never
+//! said. Nobody has the action of a match that cannot act: of a rule that is disabled, or that was
+//! complete before its rule was deployed.
+//!
+//! A match that did not act for another reason (a pause, opening hours, a limit) has its action all the
+//! same: whether it acted is not known here.
+//!
+//! **Bound.** One for each such rule that is deployed, by name, and window. A user's window that is
+//! forgotten forgets them; a rule that is gone leaves them in its partition's turn (`leaving`).
+//!
+//! **Invariant:** behind an epoch, a window that has an action is there: among the others or apart.
+
+use super::WideKey;
+use crate::model::{ActionFact, ActionId, Instance, PartitionId, VisitId, VisitorId, WindowKey};
+use beckon_rules::plan::{Fire, RulePlan};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// The virtual partition of a window, the hash of its key, and the action.
+type Place = (PartitionId, u64, ActionId);
+
+/// An owner as it stands in a snapshot of its partition: the hash of its window's key, and the action.
+pub(super) type SavedOwner = (u64, ActionId, Owner);
+
+/// Who had an action.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Owner {
+    package: Arc<str>,
+    rule: Arc<str>,
+    site: Arc<str>,
+    visit: VisitId,
+    instance: Instance,
+    visitor: Option<VisitorId>,
+    is_visit_open: bool,
+}
+
+/// All owners in the windows of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    known: BTreeMap<Place, Owner>,
+    /// Those of the epoch under way.
+    fresh: BTreeSet<Place>,
+    /// Those whose visit is open.
+    open: BTreeSet<(Instance, Place)>,
+}
+
+impl Owners {
+    /// An epoch begins: what was said before is known to all.
+    pub(super) fn begin_epoch(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// A match that is said of a window is of whom its action belongs to; where that is nobody, it is its
+    /// own.
+    pub(super) fn assign(&mut self, window: &WideKey, plan: &RulePlan, fact: &mut ActionFact) {
+        if plan.fire != Fire::Once || !is_of_many(&window.key) {
+            return;
+        }
+        let place = place(window.stable_hash(), fact.action);
+        match self.known.get(&place) {
+            Some(owner) if !self.fresh.contains(&place) => owner.put(fact),
+            _ if !plan.enabled || (fact.is_backfilled && !plan.backfill_acts) => {}
+            _ => {
+                self.fresh.insert(place);
+                self.insert(place, Owner::of(fact));
+            }
+        }
+    }
+
+    /// A visit that sent events to a window is over.
+    pub(super) fn visit_ended(&mut self, hash: u64, instance: Instance) {
+        let (first, last) = ends(hash);
+        let of_visit = self.open.range((instance, first)..=(instance, last));
+        let of_visit: Vec<(Instance, Place)> = of_visit.copied().collect();
+        for one in of_visit {
+            self.open.remove(&one);
+            if let Some(owner) = self.known.get_mut(&one.1) {
+                owner.is_visit_open = false;
+            }
+        }
+    }
+
+    /// Whether an action of a window belongs to somebody.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        let (first, last) = ends(hash);
+        self.known.range(first..=last).next().is_some()
+    }
+
+    /// A window is forgotten.
+    pub(super) fn forget_window(&mut self, hash: u64) {
+        let (first, last) = ends(hash);
+        self.retain(first..=last, |_| false);
+    }
+
+    /// Rules are gone: in this partition nobody owns what is of none of these.
+    pub(super) fn keep_rules(&mut self, partition: PartitionId, rules: &[Arc<RulePlan>]) {
+        let of_partition = within(partition);
+        if self.known.range(of_partition.clone()).next().is_none() {
+            return;
+        }
+        let deployed = rules.iter().filter(|plan| !plan.is_vacant());
+        let deployed: BTreeSet<(&str, &str)> =
+            deployed.map(|plan| (&*plan.package, &*plan.name)).collect();
+        self.retain(of_partition, |owner| deployed.contains(&(&*owner.package, &*owner.rule)));
+    }
+
+    /// What a snapshot of a partition has of it, in order.
+    pub(super) fn saved(&self, partition: PartitionId) -> Vec<SavedOwner> {
+        let owners = self.known.range(within(partition));
+        owners.map(|((_, hash, action), owner)| (*hash, *action, owner.clone())).collect()
+    }
+
+    /// Takes back what was saved.
+    pub(super) fn restore(&mut self, saved: Vec<SavedOwner>) {
+        for (hash, action, owner) in saved {
+            self.insert(place(hash, action), owner);
+        }
+    }
+
+    /// Bytes, by a figure for each.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.known.len() * size_of::<(Place, Owner)>()) as u64
+    }
+
+    fn insert(&mut self, place: Place, owner: Owner) {
+        if owner.is_visit_open {
+            self.open.insert((owner.instance, place));
+        }
+        let (instance, before) = (owner.instance, self.known.insert(place, owner));
+        if let Some(before) = before.filter(|before| before.instance != instance) {
+            self.open.remove(&(before.instance, place));
+        }
+    }
+
+    fn retain(&mut self, places: RangeInclusive<Place>, is_kept: impl Fn(&Owner) -> bool) {
+        let gone = self.known.range(places).filter(|(_, owner)| !is_kept(owner));
+        let gone: Vec<(Place, Instance)> =
+            gone.map(|(place, owner)| (*place, owner.instance)).collect();
+        for (place, instance) in gone {
+            self.known.remove(&place);
+            self.fresh.remove(&place);
+            self.open.remove(&(instance, place));
+        }
+    }
+}
+
+impl Owner {
+    fn of(fact: &ActionFact) -> Self {
+        Self {
+            package: Arc::clone(&fact.package),
+            rule: Arc::clone(&fact.rule),
+            site: Arc::clone(&fact.site),
+            visit: fact.visit.clone(),
+            instance: fact.instance,
+            visitor: fact.visitor.clone(),
+            is_visit_open: fact.is_visit_open,
+        }
+    }
+
+    /// The match is of this visitor.
+    fn put(&self, fact: &mut ActionFact) {
+        fact.site = Arc::clone(&self.site);
+        (fact.visit, fact.instance) = (self.visit.clone(), self.instance);
+        fact.visitor.clone_from(&self.visitor);
+        fact.is_visit_open = self.is_visit_open;
+    }
+}
+
+/// Whether events of several visitors meet in a window.
+fn is_of_many(key: &WindowKey) -> bool {
+    match key {
+        WindowKey::Visit | WindowKey::Visitor(_) => false,
+        WindowKey::User(_) | WindowKey::Site | WindowKey::Global => true,
+    }
+}
+
+fn place(hash: u64, action: ActionId) -> Place {
+    (PartitionId::of(hash), hash, action)
+}
+
+/// The first and the last place of a window.
+fn ends(hash: u64) -> (Place, Place) {
+    (place(hash, ActionId(0)), place(hash, ActionId(u128::MAX)))
+}
+
+/// All places of a partition.
+fn within(partition: PartitionId) -> RangeInclusive<Place> {
+    (partition, 0, ActionId(0))..=(partition, u64::MAX, ActionId(u128::MAX))
+}
