@@ -5,7 +5,7 @@
 
 use beckon_engine::model::{EventTimeMs, PackedFields, ServerTimeMs, Value};
 use beckon_ingest::body::Batch;
-use beckon_ingest::normalise::{Agent, Context, Normaliser, Sender, Unproven};
+use beckon_ingest::normalise::{Agent, Context, Normaliser, OfVisit, Sender, Unproven};
 use beckon_ingest::record_of;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -48,6 +48,7 @@ fn reading(criterion: &mut Criterion) {
         agent: Agent::Apart,
         address: None,
         identity: None,
+        visit: OfVisit::Named,
     };
     for size in [1, 10, 100] {
         let body = batch(size);

@@ -6,10 +6,11 @@ use crate::dead_letters::DeadLetters;
 use crate::limits::{LimitError, Limits};
 use crate::memory::Memory;
 use crate::metrics::{Loads, Metrics};
-use crate::normalise::{Normaliser, QueryPolicy};
+use crate::normalise::{AddressPolicy, Normaliser, QueryPolicy};
 use crate::rate::{Rates, sender_of};
 use crate::refusals::Refusals;
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
+use crate::tls::{TlsError, TlsFiles};
 use crate::tokens::TokenStore;
 use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
@@ -35,6 +36,11 @@ pub struct ServerConfig {
     pub query_parameters: QueryPolicy,
     /// Addresses and networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// What is kept of visitors' addresses.
+    pub addresses: AddressPolicy,
+    /// The certificate; without one the server speaks HTTP alone.
+    #[serde(skip)]
+    pub tls: Option<TlsFiles>,
     /// The site of keyless events from this machine, in demo mode only.
     #[serde(skip)]
     pub demo_site: Option<String>,
@@ -50,6 +56,9 @@ pub enum ServerError {
     /// Sites or keys are wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Sites(Vec<SitesError>),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A proxy is no network.
     #[error(transparent)]
     Proxies(#[from] ProxyError),
@@ -142,7 +151,8 @@ impl App {
         limits.check()?;
         let demo = config.demo_site.as_deref().map(WriteKey::demo).map(Arc::new);
         let memory = Memory::new(limits.in_flight_bytes_max);
-        let normaliser = Arc::new(Normaliser::new(config.query_parameters.clone()));
+        let normaliser = Normaliser::new(config.query_parameters.clone());
+        let normaliser = Arc::new(normaliser.with_addresses(config.addresses));
         let address_rates =
             Rates::new(limits.address_requests_per_second_max, limits.addresses_max);
         let address_rates = Arc::new(address_rates);

@@ -15,13 +15,16 @@ pub mod normalise;
 pub mod rate;
 pub mod sites;
 pub mod source;
+pub mod tls;
 pub mod tokens;
 
 mod answer;
 mod app;
 mod connection;
+mod cross_site;
 mod demo;
 mod events;
+mod gwe;
 mod health;
 mod hex;
 mod letters;

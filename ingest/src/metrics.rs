@@ -84,6 +84,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) connections_idle: Counter,
+    pub(crate) tls_handshakes_failed: Counter,
     pub(crate) live_streams: Gauge,
 }
 
@@ -117,6 +118,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             connections_idle: Counter::default(),
+            tls_handshakes_failed: Counter::default(),
             live_streams: Gauge::default(),
             registry: Registry::default(),
         };
@@ -166,6 +168,11 @@ impl Metrics {
             ),
             ("connections_refused", "Connections over the limit", &self.connections_refused),
             ("connections_idle", "Connections closed without requests", &self.connections_idle),
+            (
+                "tls_handshakes_failed",
+                "Connections whose TLS handshake failed or took too long",
+                &self.tls_handshakes_failed,
+            ),
         ] {
             to.register(name, help, counter.clone());
         }

@@ -20,7 +20,7 @@ pub fn record_of(event: &Event, more: &PackedFields) -> NewRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::normalise::{Agent, Context, Normaliser, Sender, Unproven};
+    use crate::normalise::{Agent, Context, Normaliser, OfVisit, Sender, Unproven};
     use beckon_engine::matcher::{Matcher, MatcherConfig};
     use beckon_engine::model::{Id, LogSeq, LoggedEvent, ServerTimeMs, Value, VisitorId};
     use beckon_engine::stage::Stage;
@@ -59,6 +59,7 @@ mod tests {
             agent: Agent::Apart,
             address: None,
             identity: None,
+            visit: OfVisit::Named,
         };
         normaliser.event(&json(number), &context).expect("a valid event").event
     }

@@ -6,13 +6,16 @@
 
 use crate::answer::{Refusal, RefusalCode};
 use crate::app::App;
+use crate::cross_site::refuse_cross_site;
 use crate::demo;
 use crate::events::{self, peer_of};
+use crate::gwe;
 use crate::health;
 use crate::letters;
 use crate::live;
 use crate::reach::Reach;
 use crate::rules;
+use crate::sites::WriteKey;
 use crate::tokens::{Scope, TokenInfo};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -38,15 +41,19 @@ pub enum Access {
     SiteToken(Scope),
     /// The same; and of a demo, who asks on its own machine, without a token.
     SiteTokenOrDemo(Scope),
+    /// Who shows an API token of one site with this scope; and a page of an origin that has a default
+    /// key. With the request goes the write key that it stands for.
+    SiteTokenOrOrigin(Scope),
 }
 
 impl Access {
     fn scope(self) -> Option<Scope> {
         match self {
             Self::Public | Self::WriteKey => None,
-            Self::Token(scope) | Self::SiteToken(scope) | Self::SiteTokenOrDemo(scope) => {
-                Some(scope)
-            }
+            Self::Token(scope)
+            | Self::SiteToken(scope)
+            | Self::SiteTokenOrDemo(scope)
+            | Self::SiteTokenOrOrigin(scope) => Some(scope),
         }
     }
 }
@@ -60,13 +67,19 @@ pub(crate) struct Route {
 }
 
 const LETTERS_REPLAY: &str = "/v1/dead-letters/replay";
+const GWE_VISITS: &str = "/server/data/visits";
+const GWE_EVENTS: &str = "/server/data/visits/{id}/events";
 
 /// All routes. In demo mode the page at `/` is one of them.
 pub(crate) fn table(app: &App) -> Vec<Route> {
-    use Access::{Public, SiteToken, SiteTokenOrDemo, Token, WriteKey};
+    use Access::{Public, SiteToken, SiteTokenOrDemo, SiteTokenOrOrigin, Token, WriteKey};
     let mut routes = vec![
         route(Method::POST, "/v1/events", WriteKey, events::post),
         route(Method::OPTIONS, "/v1/events", Public, events::preflight),
+        route(Method::POST, GWE_VISITS, SiteTokenOrOrigin(Scope::EventsWrite), gwe::visit),
+        route(Method::OPTIONS, GWE_VISITS, Public, events::preflight),
+        route(Method::POST, GWE_EVENTS, SiteTokenOrOrigin(Scope::EventsWrite), gwe::events),
+        route(Method::OPTIONS, GWE_EVENTS, Public, events::preflight),
         route(Method::GET, "/healthz", Public, health::healthz),
         route(Method::GET, "/readyz", Public, health::readyz),
         route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
@@ -167,8 +180,15 @@ async fn check_token(
 ) -> Response {
     let (mut head, body) = request.into_parts();
     let client = app.client(peer_of(&head), &head.headers);
-    if let Err(refusal) = app.admit_address(client) {
+    if let Err(refusal) = app.admit_address(client).and_then(|()| refuse_cross_site(&head)) {
         return refusal.into_response();
+    }
+    if matches!(access, Access::SiteTokenOrOrigin(_)) {
+        match key_of(&app, &head.headers, scope) {
+            Ok(key) => head.extensions.insert(key),
+            Err(refusal) => return refusal.into_response(),
+        };
+        return next.run(Request::from_parts(head, body)).await;
     }
     let is_open = matches!(access, Access::SiteTokenOrDemo(_)) && demo::may_watch(&app, &head);
     let reach = if is_open {
@@ -199,6 +219,31 @@ fn token_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TokenInfo, R
     })?;
     let unknown = || refuse("token_unknown", "the token is not known".to_owned());
     app.tokens.verify(&shown).ok_or_else(unknown)
+}
+
+/// The write key that a request stands for: that of its page's origin, or of the site of its token.
+fn key_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Arc<WriteKey>, Refusal> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let is_keyless = !headers.contains_key(header::AUTHORIZATION);
+    let default = origin.filter(|_| is_keyless).and_then(|origin| app.sites.default_of(origin));
+    let key = match default {
+        Some(key) => key,
+        None => {
+            let token = token_of(app, headers, scope)?;
+            reach_of(&token, scope, Access::SiteToken(scope))?;
+            let site = token.site.as_deref();
+            site.and_then(|site| app.sites.of_tokens(site)).ok_or_else(|| {
+                let message = match site {
+                    Some(site) => format!("the configuration has no site {site}"),
+                    None => "the token is for all sites, an event is of one".to_owned(),
+                };
+                let help = "make one with beckon token create --site SITE --scope events:write";
+                Refusal::new(StatusCode::FORBIDDEN, "other_site", message, help)
+            })?
+        }
+    };
+    app.admit_key(key)?;
+    Ok(Arc::clone(key))
 }
 
 /// The sites on which a token may do this.

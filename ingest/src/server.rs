@@ -9,6 +9,7 @@ use crate::connection::{self, End, Usage};
 use crate::linger::Lingering;
 use crate::normalise::UserAgents;
 use crate::routes::{self, Access};
+use crate::tls;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -16,15 +17,18 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 /// How long open requests may take once the server shuts down.
@@ -40,9 +44,16 @@ const STREAMS_MAX: u32 = 128;
 const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// The HTTP side of Beckon.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
     app: Arc<App>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -51,9 +62,10 @@ impl Server {
     /// # Errors
     /// What is wrong with the configuration.
     pub fn new(config: &ServerConfig, parts: Parts) -> Result<Self, ServerError> {
+        let tls = config.tls.clone().map(tls::acceptor).transpose()?;
         let app = Arc::new(App::new(config, parts)?);
         UserAgents::prepare();
-        Ok(Self { app })
+        Ok(Self { app, tls })
     }
 
     /// Method, path and access of every route.
@@ -78,6 +90,9 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let address = listener.local_addr()?;
+        if self.tls.is_some() {
+            tracing::info!("by TLS alone");
+        }
         tracing::info!(%address, "listening");
         let router = self.router();
         let (stop, stopped) = watch::channel(());
@@ -117,7 +132,10 @@ impl Server {
     fn spawn_refusal(&self, stream: TcpStream, refusals: &Arc<Semaphore>) {
         self.app.metrics.connections_refused.inc();
         self.app.refusals.refused("too_many_connections");
-        refuse_apart(stream, refusals, self.app.limits.retry_after_seconds);
+        // Behind TLS nothing can be said without a handshake, which is dear.
+        if self.tls.is_none() {
+            refuse_apart(stream, refusals, self.app.limits.retry_after_seconds);
+        }
     }
 
     fn spawn(&self, router: &Router, accepted: Accepted) {
@@ -125,8 +143,49 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay");
         }
+        let (server, router) = (self.clone(), router.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            server.app.metrics.connections.inc();
+            match &server.tls {
+                None => server.connection(stream, (router, peer), stopped).await,
+                Some(tls) => {
+                    if let Some(stream) = server.shake_hands(tls, stream).await {
+                        server.connection(stream, (router, peer), stopped).await;
+                    }
+                }
+            }
+            server.app.metrics.connections.dec();
+        });
+    }
+
+    /// A handshake has the time of a request's head.
+    async fn shake_hands(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+    ) -> Option<TlsStream<TcpStream>> {
+        let head_timeout = Duration::from_millis(self.app.limits.head_timeout_ms);
+        match tokio::time::timeout(head_timeout, tls.accept(stream)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+        self.app.metrics.tls_handshakes_failed.inc();
+        None
+    }
+
+    /// Serves one connection to its end.
+    async fn connection<S>(
+        &self,
+        stream: S,
+        (router, peer): (Router, SocketAddr),
+        stopped: watch::Receiver<()>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let usage = Usage::new(Instant::now());
-        let (router, counted) = (router.clone(), Arc::clone(&usage));
+        let counted = Arc::clone(&usage);
         let body_timeout = Duration::from_millis(self.app.limits.body_timeout_ms);
         let cut_off = self.app.metrics.bodies_cut_off.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
@@ -154,16 +213,10 @@ impl Server {
         let service = TowerToHyperService::new(service);
         let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let idle_max = Duration::from_millis(limits.idle_timeout_ms);
-        let app = Arc::clone(&self.app);
-        app.metrics.connections.inc();
-        tokio::spawn(async move {
-            let end = connection::serve(served, &usage, idle_max, stopped).await;
-            if end == End::Idle {
-                app.metrics.connections_idle.inc();
-            }
-            app.metrics.connections.dec();
-            drop(permit);
-        });
+        let end = connection::serve(served, &usage, idle_max, stopped).await;
+        if end == End::Idle {
+            self.app.metrics.connections_idle.inc();
+        }
     }
 }
 

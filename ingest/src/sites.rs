@@ -31,6 +31,9 @@ pub struct SiteConfig {
     /// What proves who signed in; without it no browser's word does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentityConfig>,
+    /// Requests of pages of its browser key's origins that show no key are let in by that key.
+    #[serde(default)]
+    pub default_for_origin: bool,
 }
 
 /// One write key, `[[sites.NAME.keys]]`.
@@ -104,6 +107,18 @@ impl WriteKey {
         }
     }
 
+    /// The key of a site's servers that show an API token; no configured key has its name.
+    fn of_tokens(site: &str) -> Self {
+        Self {
+            site: site.into(),
+            name: format!("{site}/@token").into(),
+            sender: Sender::Server,
+            unproven: Unproven::Record,
+            identity: None,
+            origins: BTreeSet::new(),
+        }
+    }
+
     /// Whether a page of this origin may use the key. `null` never matches.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
@@ -116,6 +131,10 @@ impl WriteKey {
 pub struct Sites {
     keys: BTreeMap<[u8; 32], Arc<WriteKey>>,
     origins: BTreeSet<Box<str>>,
+    /// By origin: the key of pages that show none.
+    defaults: BTreeMap<Box<str>, Arc<WriteKey>>,
+    /// By site: the key of servers that show an API token.
+    of_tokens: BTreeMap<SiteName, Arc<WriteKey>>,
 }
 
 impl Sites {
@@ -140,6 +159,7 @@ impl Sites {
                 None
             });
             let identity = identity.map(Arc::new);
+            sites.of_tokens.insert(site.as_str().into(), Arc::new(WriteKey::of_tokens(site)));
             let mut names = BTreeSet::new();
             for key in &site_config.keys {
                 if !names.insert(&key.name) {
@@ -148,6 +168,11 @@ impl Sites {
                 if let Err(message) = sites.add(site, key, identity.clone()) {
                     say(Some(key), message);
                 }
+            }
+            if site_config.default_for_origin
+                && let Err(message) = sites.set_default(site)
+            {
+                say(None, message);
             }
         }
         if errors.is_empty() { Ok(sites) } else { Err(errors) }
@@ -181,6 +206,40 @@ impl Sites {
         }
     }
 
+    /// Lets pages of the site's browser key in that show no key.
+    fn set_default(&mut self, site: &str) -> Result<(), String> {
+        let of_site = self.keys.values().filter(|key| &*key.site == site);
+        let mut browser = of_site.filter(|key| key.sender == Sender::Browser);
+        let (Some(key), None) = (browser.next(), browser.next()) else {
+            return Err("default_for_origin needs a site with one browser key".into());
+        };
+        if key.unproven != Unproven::Match {
+            return Err(
+                "default_for_origin needs unproven = \"match\" in the browser key: who shows \
+                no key shows no visit's secret either"
+                    .into(),
+            );
+        }
+        for origin in &key.origins {
+            if let Some(other) = self.defaults.insert(origin.clone(), Arc::clone(key)) {
+                return Err(format!("default_for_origin: {origin} is also that of {}", other.site));
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of pages of this origin that show none.
+    #[must_use]
+    pub fn default_of(&self, origin: &str) -> Option<&Arc<WriteKey>> {
+        self.defaults.get(origin.to_ascii_lowercase().as_str())
+    }
+
+    /// The key of servers that show an API token of this site.
+    #[must_use]
+    pub fn of_tokens(&self, site: &str) -> Option<&Arc<WriteKey>> {
+        self.of_tokens.get(site)
+    }
+
     /// The key that a request shows.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Arc<WriteKey>> {
@@ -190,7 +249,7 @@ impl Sites {
     /// The key of a name: `site/name`.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<WriteKey>> {
-        self.keys.values().find(|key| &*key.name == name)
+        self.keys.values().chain(self.of_tokens.values()).find(|key| &*key.name == name)
     }
 
     /// Whether any key allows the origin: what a preflight asks.
@@ -306,7 +365,10 @@ mod tests {
     }
 
     fn sites(keys: Vec<KeyConfig>) -> Result<Sites, Vec<SitesError>> {
-        Sites::new(&BTreeMap::from([("shop".to_owned(), SiteConfig { keys, identity: None })]))
+        Sites::new(&BTreeMap::from([(
+            "shop".to_owned(),
+            SiteConfig { keys, ..SiteConfig::default() },
+        )]))
     }
 
     #[track_caller]
@@ -347,6 +409,41 @@ mod tests {
         {
             assert!(!key.allows(origin) && !sites.any_allows(origin), "{origin}");
         }
+    }
+
+    #[test]
+    fn a_page_without_a_key_has_the_one_browser_key_of_its_origin() {
+        let origins = vec!["https://shop.example".to_owned()];
+        let web = KeyConfig { origins, unproven: Unproven::Match, ..key(KeyKind::Browser) };
+        let site = |keys: Vec<KeyConfig>| SiteConfig {
+            keys,
+            default_for_origin: true,
+            ..SiteConfig::default()
+        };
+        let sites = |all: &[(&str, Vec<KeyConfig>)]| {
+            let all = all.iter().map(|(name, keys)| ((*name).to_owned(), site(keys.clone())));
+            let sites = Sites::new(&all.collect());
+            sites.map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+        };
+        let good = sites(&[("shop", vec![web.clone()])]).expect("good");
+        let name = |origin: &str| good.default_of(origin).map(|key| key.name.to_string());
+        assert_eq!(name("HTTPS://shop.example"), Some("shop/k".to_owned()));
+        assert_eq!(name("https://other.example"), None);
+        let check = |all: &[(&str, Vec<KeyConfig>)], expected: &str| {
+            let said = sites(all).expect_err("refused");
+            assert!(said.contains(expected), "{said}");
+        };
+        check(&[("shop", vec![key(KeyKind::Server)])], "one browser key");
+        let named = |name: &str, text: &str| KeyConfig {
+            name: name.into(),
+            key: Some(text.into()),
+            ..web.clone()
+        };
+        check(&[("shop", vec![named("a", "1"), named("b", "2")])], "one browser key");
+        let recording = KeyConfig { unproven: Unproven::Record, ..web.clone() };
+        check(&[("shop", vec![recording])], "needs unproven = \"match\"");
+        let two = [("blog", vec![named("a", "1")]), ("shop", vec![named("b", "2")])];
+        check(&two, "is also that of blog");
     }
 
     #[test]

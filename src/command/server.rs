@@ -7,6 +7,7 @@ use clap::Args;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Where the server is, and who asks.
 #[derive(Debug, Args)]
@@ -18,6 +19,9 @@ pub(crate) struct ServerArgs {
     /// `rules:write`
     #[arg(long, env = "BECKON_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// A certificate (PEM) that may have signed the server's, beside the authorities of this machine
+    #[arg(long, value_name = "FILE", env = "BECKON_CA")]
+    ca: Option<PathBuf>,
 }
 
 impl ServerArgs {
@@ -33,17 +37,19 @@ impl ServerArgs {
 pub(crate) fn local_server() -> anyhow::Result<String> {
     let loaded = config::load(&ConfigArgs::default(), std::env::vars())
         .context("the configuration should say where the server listens")?;
-    Ok(reached_at(&loaded.config.server.listen))
+    let server = &loaded.config.server;
+    let scheme = if server.certificate.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{}", reached_at(&server.listen)))
 }
 
 /// The address of who listens there; of all addresses of a machine its own.
 fn reached_at(listen: &str) -> String {
     match listen.parse::<SocketAddr>() {
         Ok(SocketAddr::V4(at)) if at.ip().is_unspecified() => {
-            format!("http://127.0.0.1:{}", at.port())
+            format!("127.0.0.1:{}", at.port())
         }
-        Ok(SocketAddr::V6(at)) if at.ip().is_unspecified() => format!("http://[::1]:{}", at.port()),
-        _ => format!("http://{listen}"),
+        Ok(SocketAddr::V6(at)) if at.ip().is_unspecified() => format!("[::1]:{}", at.port()),
+        _ => listen.to_owned(),
     }
 }
 
@@ -80,7 +86,7 @@ pub(crate) fn send(
     body: &Value,
 ) -> anyhow::Result<Said> {
     let url = server.url()?;
-    let client = HttpClient::new(&url, server.token.clone())?;
+    let client = HttpClient::new(&url, server.token.clone(), server.ca.as_deref())?;
     let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(client.send(method, path, body))?;
@@ -109,10 +115,10 @@ mod tests {
     #[test]
     fn who_listens_on_all_addresses_is_asked_on_this_machine() {
         for (listen, url) in [
-            ("127.0.0.1:7700", "http://127.0.0.1:7700"),
-            ("0.0.0.0:80", "http://127.0.0.1:80"),
-            ("[::]:80", "http://[::1]:80"),
-            ("shop.example:80", "http://shop.example:80"),
+            ("127.0.0.1:7700", "127.0.0.1:7700"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("shop.example:80", "shop.example:80"),
         ] {
             assert_eq!(reached_at(listen), url);
         }

@@ -5,8 +5,9 @@
 use beckon_engine::log::RECORD_BYTES_MAX;
 use beckon_ingest::dead_letters::DeadLetterLimits;
 use beckon_ingest::limits::Limits;
-use beckon_ingest::normalise::QueryPolicy;
+use beckon_ingest::normalise::{AddressPolicy, QueryPolicy};
 use beckon_ingest::sites::SitesConfig;
+use beckon_ingest::tls::TlsFiles;
 use beckon_sinks::parquet::ParquetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -16,8 +17,12 @@ pub(crate) const OPTIONAL_KEYS: &str = r#"
 [server]
 rules = "rules"
 reports = "reports"
+tls = "proxy"
+certificate = "certificate.pem"
+certificate_key = "certificate.key"
 
 [sites."*"]
+default_for_origin = false
 keys = [{ name = "web", kind = "browser", key = "...", key_sha256 = "...", origins = [], unproven = "record" }]
 identity = { secrets = ["..."], token_algorithm = "HS256", token_public_key = "...", token_audience = "..." }
 "#;
@@ -75,6 +80,13 @@ pub(crate) struct ServerSection {
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) trusted_proxies: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate_key: Option<PathBuf>,
+    pub(crate) addresses: AddressPolicy,
     pub(crate) query_parameters: QueryPolicy,
 }
 
@@ -89,9 +101,21 @@ impl Default for ServerSection {
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
             trusted_proxies: Vec::new(),
+            tls: None,
+            certificate: None,
+            certificate_key: None,
+            addresses: AddressPolicy::default(),
             query_parameters: QueryPolicy::default(),
         }
     }
+}
+
+/// Who speaks TLS where the server does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TlsBy {
+    /// A proxy in front of it.
+    Proxy,
 }
 
 /// How the server's own log lines look.
@@ -242,6 +266,7 @@ impl Config {
             "log.log_bytes_max must be at least four times log.segment_bytes: whole segments are \
              removed, and from half of it on"
         );
+        self.tls()?;
         let queue_max = self.log.append_queue_bytes_max;
         anyhow::ensure!(
             queue_max <= RECORD_BYTES_MAX,
@@ -275,6 +300,30 @@ impl Config {
             event_folders_max: self.reports.event_folders_max,
             typed_columns_max: self.reports.typed_columns_max,
             typed_columns: Vec::new(),
+        }
+    }
+
+    /// The certificate, if the server speaks TLS.
+    ///
+    /// # Errors
+    /// When half of it is there, or a proxy speaks TLS already.
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<TlsFiles>> {
+        match (&self.server.certificate, &self.server.certificate_key, self.server.tls) {
+            (None, None, _) => Ok(None),
+            (Some(certificate), Some(key), None) => {
+                Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }))
+            }
+            (Some(_), Some(_), Some(TlsBy::Proxy)) => anyhow::bail!(
+                "server.tls = \"proxy\" and server.certificate contradict each other: leave one out"
+            ),
+            (Some(_), None, _) => anyhow::bail!(
+                "server.certificate needs server.certificate_key, the file of its private key"
+            ),
+            (None, Some(_), _) => {
+                anyhow::bail!(
+                    "server.certificate_key needs server.certificate, the file of what it is for"
+                )
+            }
         }
     }
 

@@ -118,7 +118,7 @@ fn write_events(events: u64, mut visitors: Visitors) -> anyhow::Result<()> {
 }
 
 fn send_events(args: &GenerateArgs, target: &str, visitors: Visitors) -> anyhow::Result<()> {
-    let client = HttpClient::new(target, args.key.clone())?;
+    let client = HttpClient::new(target, args.key.clone(), None)?;
     let load = load::Load {
         rate: args.rate,
         batch_events: args.batch,

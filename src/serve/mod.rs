@@ -71,7 +71,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let tokens = token_store(&config, &clock)?;
     let letters = dead_letters(&config, &clock)?;
     let server = Server::new(
-        &server_config(&config, args.demo),
+        &server_config(&config, args.demo)?,
         Parts {
             log: back.log(),
             clock,
@@ -135,6 +135,18 @@ async fn listen(config: &Config, is_demo: bool) -> anyhow::Result<TcpListener> {
         !is_demo || address.ip().is_loopback(),
         "--demo takes events without a key and therefore listens on loopback only, not on {address}"
     );
+    anyhow::ensure!(
+        address.ip().is_loopback() || config.tls()?.is_some() || config.server.tls.is_some(),
+        "{address} is reached from other machines, and keys and tokens would cross the network as plain \
+         text: set server.certificate and server.certificate_key, or server.tls = \"proxy\" where a \
+         proxy in front speaks TLS"
+    );
+    if config.server.tls.is_some() && config.server.trusted_proxies.is_empty() {
+        tracing::warn!(
+            "server.tls is \"proxy\" without server.trusted_proxies: all visitors have the \
+             proxy's address, and its rate"
+        );
+    }
     Ok(listener)
 }
 
@@ -149,14 +161,16 @@ fn dead_letters(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<D
     Ok(Arc::new(DeadLetters::open(Arc::new(RealDisk), &folder, limits, Arc::clone(clock))?))
 }
 
-fn server_config(config: &Config, is_demo: bool) -> ServerConfig {
-    ServerConfig {
+fn server_config(config: &Config, is_demo: bool) -> anyhow::Result<ServerConfig> {
+    Ok(ServerConfig {
         limits: config.limits.clone(),
         sites: config.sites.clone(),
         query_parameters: config.server.query_parameters.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
+        addresses: config.server.addresses,
+        tls: config.tls()?,
         demo_site: is_demo.then(|| DEMO_SITE.to_owned()),
-    }
+    })
 }
 
 /// What asks the process to end: ctrl-c and SIGTERM.

@@ -13,6 +13,7 @@ mod log_inspect;
 mod log_lines;
 mod restart;
 mod support;
+mod tls;
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -68,7 +68,7 @@ pub struct NewLetter {
     pub site: SiteName,
     /// The name of the write key; never the key.
     pub key: Arc<str>,
-    /// The address that it came from, truncated.
+    /// What is kept of the address that it came from.
     pub address: Option<Box<str>>,
     /// `User-Agent` of the request.
     pub user_agent: Option<Box<str>>,
@@ -76,6 +76,8 @@ pub struct NewLetter {
     pub sent: Option<EventTimeMs>,
     /// The visit that the shown secret proved (not the secret).
     pub proven_visit: Option<u128>,
+    /// The visit that the request named beside its events.
+    pub visit: Option<Box<str>>,
     /// Why it was rejected, for programs.
     pub code: Box<str>,
     /// JSON path of the culprit.
@@ -97,7 +99,7 @@ pub struct LetterHead {
     pub site: SiteName,
     /// The name of the write key.
     pub key: Arc<str>,
-    /// The address that it came from, truncated.
+    /// What is kept of the address that it came from.
     pub address: Option<Box<str>>,
     /// `User-Agent` of the request.
     pub user_agent: Option<Box<str>>,
@@ -105,6 +107,9 @@ pub struct LetterHead {
     pub sent_ms: Option<EventTimeMs>,
     /// The visit that the shown secret proved, 32 hex digits.
     pub proven_visit: Option<String>,
+    /// The visit that the request named beside its events, 32 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit: Option<Box<str>>,
     /// Why it was rejected, for programs.
     pub code: Box<str>,
     /// JSON path of the culprit.
@@ -161,6 +166,7 @@ impl NewLetter {
             user_agent: self.user_agent.map(short),
             sent_ms: self.sent,
             proven_visit: self.proven_visit.map(|bits| format!("{bits:032X}")),
+            visit: self.visit,
             code: short(self.code),
             path: short(self.path),
             message: short(self.message),

@@ -49,6 +49,7 @@ fn letter(key: &str, received: ServerTimeMs, original: Stripped) -> NewLetter {
         user_agent: None,
         sent: None,
         proven_visit: Some(0xAB),
+        visit: None,
         code: String::from_utf8_lossy(&original.bytes).into(),
         path: "$".into(),
         message: "no".into(),

@@ -1,7 +1,8 @@
 //! Who may write: keys, origins, and what browsers are told about them.
 //!
-//! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`. The first and
-//! the last are known before the body and judged there; one in the envelope is judged once the body is
+//! A key comes from `Authorization: Bearer`, else from the envelope, else from `?key=`, else of a page from
+//! its origin, where a site says so (`default_for_origin`). The first and
+//! the third are known before the body and judged there; one in the envelope is judged once the body is
 //! cut, before anything is read of an event. A key of the query that is refused is refused whatever an
 //! envelope may show. So is a page whose head shows no key and whose origin is on no list: no browser
 //! key lets it in, and a server key, which is a secret, has no place in a page's body.
@@ -82,7 +83,8 @@ impl Door {
         [bearer, envelope, self.query_key.as_deref()]
     }
 
-    /// The key that counts, now that the envelope is known; without any, the demo's, for this machine.
+    /// The key that counts, now that the envelope is known; without any, that of the page's origin, or the
+    /// demo's, for this machine.
     pub(super) fn key_of_batch(
         &self,
         app: &App,
@@ -96,6 +98,10 @@ impl Door {
         }
         if let Some(key) = of_head {
             return Ok(key);
+        }
+        if let Some(key) = self.origin.as_deref().and_then(|origin| app.sites.default_of(origin)) {
+            app.admit_key(key)?;
+            return Ok(Arc::clone(key));
         }
         let Some(demo) = &app.demo else {
             return Err(unauthorized("key_missing", "no write key was shown"));
@@ -150,7 +156,7 @@ fn may_read(app: &App, origin: &str) -> bool {
 
 /// Lets a listed origin read the answer; every answer varies by origin, so that no cache gives one
 /// origin's to another. Credentials are never allowed: keys do not travel in cookies.
-pub(super) fn add_cors(app: &App, origin: Option<&str>, headers: &mut HeaderMap) {
+pub(crate) fn add_cors(app: &App, origin: Option<&str>, headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin.filter(|origin| may_read(app, origin)) else { return };
     if let Ok(origin) = HeaderValue::from_str(origin) {

@@ -119,6 +119,12 @@ impl Judged {
         self.verdicts.push(Verdict::Rejected(rejection));
     }
 
+    /// Takes none of the events after all.
+    pub(crate) fn reject_all(&mut self, app: &App, rejection: &Rejection) {
+        let verdicts = std::mem::take(self).verdicts;
+        verdicts.iter().for_each(|_| self.reject(app, rejection.clone()));
+    }
+
     /// The answer, once the records are on disk; counts what became of the events.
     pub(crate) fn finish(mut self, app: &App, site: &str, appended: &[Appended]) -> String {
         let mut text = String::with_capacity(16 + self.verdicts.len() * 24);

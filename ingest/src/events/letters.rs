@@ -7,7 +7,7 @@ use super::judge::{Judged, Verdict};
 use crate::app::App;
 use crate::body::Batch;
 use crate::dead_letters::{NewLetter, strip_secrets};
-use crate::normalise::{Context, truncate};
+use crate::normalise::{Context, OfVisit};
 use crate::sites::WriteKey;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,10 +37,14 @@ pub(super) fn keep(
             received: context.received,
             site: Arc::clone(&request.key.site),
             key: Arc::clone(&request.key.name),
-            address: Some(truncate(request.client).into()),
+            address: app.normaliser.addresses().keep(request.client),
             user_agent: request.user_agent.map(Into::into),
             sent: context.sent,
             proven_visit: context.proven_visit,
+            visit: match &context.visit {
+                OfVisit::This(visit) => Some(visit.to_string().into()),
+                OfVisit::Named | OfVisit::NamedOrNew => None,
+            },
             code: rejection.reason.as_str().into(),
             path: rejection.path.clone(),
             message: rejection.message.clone(),

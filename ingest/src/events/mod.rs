@@ -18,21 +18,22 @@ mod judge;
 mod letters;
 mod read;
 
-pub(crate) use admit::preflight;
-pub(crate) use judge::judge_one;
-pub(crate) use read::read as read_body;
+pub(crate) use admit::{add_cors, preflight};
+pub(crate) use judge::{Judged, Verdict, judge_one};
+pub(crate) use read::{Whole, read as read_body};
 
 use crate::answer::{Refusal, json_text};
 use crate::app::{App, Peer};
 use crate::body::{Batch, BodyError};
-use crate::normalise::{Agent, Context, Sender, truncate};
+use crate::normalise::{Agent, Context, OfVisit, Sender};
 use crate::sites::{WriteKey, decode_hex, first_128_bits};
-use admit::{Door, add_cors};
+use admit::Door;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
 use beckon_engine::log::{Appended, NewRecord, Refused};
 use beckon_engine::model::{EventTimeMs, PackedFields, ServerTimeMs, Value};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -66,25 +67,88 @@ async fn take(
     let batch = Batch::cut(&body.bytes, app.limits.batch_events_max)
         .map_err(|error| refuse_body(&error))?;
     let key = door.key_of_batch(app, early, batch.key.as_deref())?;
-    let agent_text = head.headers.get(header::USER_AGENT);
-    let agent_text = agent_text.map(|text| String::from_utf8_lossy(text.as_bytes()));
-    let agent_text = agent_text.as_deref();
-    let context = context(&key, &batch, received);
-    let shared = shared_fields(app, key.sender, door.client, agent_text);
-    let mut judged = judge::judge(app, &batch, &context, &shared)?;
-    let records = std::mem::take(&mut judged.records);
-    let appended = append(app, records).await?;
-    let request = letters::Request {
-        key: &key,
+    let delivery = Delivery {
+        app,
+        head,
         client: door.client,
-        user_agent: agent_text,
+        key: &key,
+        received,
+        visit: OfVisit::Named,
         shown_keys: door.shown_keys(batch.key.as_deref()),
     };
-    letters::keep(app, &request, &batch, &judged, &context);
+    let judged = delivery.judge(&batch)?;
+    let (judged, appended) = delivery.append(&batch, judged).await?;
     Ok(judged.finish(app, &key.site, &appended))
 }
 
-/// What all events of a browser's request have in common: its agent and its truncated address.
+/// Events of one request, under the key that lets them in.
+pub(crate) struct Delivery<'a> {
+    pub(crate) app: &'a Arc<App>,
+    pub(crate) head: &'a Head,
+    pub(crate) client: IpAddr,
+    pub(crate) key: &'a WriteKey,
+    pub(crate) received: ServerTimeMs,
+    pub(crate) visit: OfVisit,
+    /// Every key that the request shows: none of them is kept.
+    pub(crate) shown_keys: [Option<&'a str>; 3],
+}
+
+impl Delivery<'_> {
+    /// Judges each event.
+    ///
+    /// # Errors
+    /// As of [`judge::judge`].
+    pub(crate) fn judge(&self, batch: &Batch<'_>) -> Result<Judged, Refusal> {
+        let agent = self.agent();
+        let shared = shared_fields(self.app, self.key.sender, self.client, agent.as_deref());
+        judge::judge(self.app, batch, &self.context(batch), &shared)
+    }
+
+    /// Waits until what is good is on disk, and keeps the rest as dead letters.
+    pub(crate) async fn append(
+        &self,
+        batch: &Batch<'_>,
+        mut judged: Judged,
+    ) -> Result<(Judged, Vec<Appended>), Refusal> {
+        let records = std::mem::take(&mut judged.records);
+        let appended = append(self.app, records).await?;
+        let agent = self.agent();
+        let request = letters::Request {
+            key: self.key,
+            client: self.client,
+            user_agent: agent.as_deref(),
+            shown_keys: self.shown_keys,
+        };
+        letters::keep(self.app, &request, batch, &judged, &self.context(batch));
+        Ok((judged, appended))
+    }
+
+    fn agent(&self) -> Option<Cow<'_, str>> {
+        let agent = self.head.headers.get(header::USER_AGENT);
+        agent.map(|text| String::from_utf8_lossy(text.as_bytes()))
+    }
+
+    fn context(&self, batch: &Batch<'_>) -> Context<'_> {
+        let Self { key, received, .. } = self;
+        Context {
+            site: &key.site,
+            received: *received,
+            sent: batch.sent_ms.map(EventTimeMs),
+            sender: key.sender,
+            proven_visit: batch.secret.as_deref().and_then(proven_visit),
+            unproven: key.unproven,
+            agent: match key.sender {
+                Sender::Browser => Agent::Apart,
+                Sender::Server => Agent::Said,
+            },
+            address: None,
+            identity: key.identity.as_deref(),
+            visit: self.visit.clone(),
+        }
+    }
+}
+
+/// What all events of a browser's request have in common: its agent, and what is kept of its address.
 fn shared_fields(app: &App, sender: Sender, client: IpAddr, agent: Option<&str>) -> PackedFields {
     if sender == Sender::Server {
         return PackedFields::default();
@@ -93,25 +157,10 @@ fn shared_fields(app: &App, sender: Sender, client: IpAddr, agent: Option<&str>)
     if let Some(text) = agent {
         app.normaliser.user_agents().parse(text).push_fields(&mut fields);
     }
-    fields.push(("ip".into(), Value::Str(truncate(client).into())));
-    PackedFields::pack(&fields)
-}
-
-fn context<'a>(key: &'a WriteKey, batch: &Batch<'_>, received: ServerTimeMs) -> Context<'a> {
-    Context {
-        site: &key.site,
-        received,
-        sent: batch.sent_ms.map(EventTimeMs),
-        sender: key.sender,
-        proven_visit: batch.secret.as_deref().and_then(proven_visit),
-        unproven: key.unproven,
-        agent: match key.sender {
-            Sender::Browser => Agent::Apart,
-            Sender::Server => Agent::Said,
-        },
-        address: None,
-        identity: key.identity.as_deref(),
+    if let Some(kept) = app.normaliser.addresses().keep(client) {
+        fields.push(("ip".into(), Value::Str(kept)));
     }
+    PackedFields::pack(&fields)
 }
 
 /// The visit whose secret this is: the first 128 bits of the SHA-256 of 256 random bits, written as
@@ -140,7 +189,7 @@ pub(crate) async fn append(
     }
 }
 
-fn refuse_body(error: &BodyError) -> Refusal {
+pub(crate) fn refuse_body(error: &BodyError) -> Refusal {
     let (status, code, help) = match error {
         BodyError::TooManyEvents(_) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", "limits.batch_events_max")

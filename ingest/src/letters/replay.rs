@@ -12,7 +12,7 @@ use crate::body::one;
 use crate::dead_letters::{Filter, Letter, LetterId, Original};
 use crate::events::read_body;
 use crate::events::{append, judge_one};
-use crate::normalise::{Agent, Context, NormaliseError, RejectReason, Rejection, Sender};
+use crate::normalise::{Agent, Context, NormaliseError, OfVisit, RejectReason, Rejection, Sender};
 use crate::reach::Reach;
 use crate::record::record_of;
 use axum::Extension;
@@ -20,7 +20,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use beckon_engine::log::{Appended, NewRecord};
-use beckon_engine::model::{Event, PackedFields};
+use beckon_engine::model::{Event, Id, PackedFields};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -152,6 +152,7 @@ fn judge(app: &App, letter: &Letter) -> Result<Event, Rejection> {
     let piece = one(text).map_err(|error| invalid(&error.to_string()))?;
     let agent = head.user_agent.as_deref().map(|text| app.normaliser.user_agents().parse(text));
     let address = head.address.as_deref().and_then(|address| address.parse().ok());
+    let visit = head.visit.as_deref().and_then(|text| Id::from_hex(text).ok());
     let context = Context {
         site: &key.site,
         received: head.received_ms,
@@ -165,6 +166,7 @@ fn judge(app: &App, letter: &Letter) -> Result<Event, Rejection> {
         },
         address: address.filter(|_| key.sender == Sender::Browser),
         identity: key.identity.as_deref(),
+        visit: visit.map_or(OfVisit::Named, OfVisit::This),
     };
     let mut taken = judge_one(app, &piece, &context).map_err(|error| match error {
         NormaliseError::Rejected(rejection) => rejection,

@@ -10,6 +10,7 @@
 //! named in [`Normalised::dropped`], so that a developer sees the slip and a metric counts it.
 
 mod address;
+mod client_address;
 mod owned;
 mod reject;
 mod secrets;
@@ -19,6 +20,7 @@ mod user_agent;
 mod wire;
 
 pub use address::{Address, AddressError, QUERY_PARAMETERS_MAX, QueryPolicy};
+pub use client_address::{AddressPolicy, truncate};
 pub(crate) use owned::is_owned;
 pub use reject::{RejectReason, Rejection};
 pub(crate) use secrets::{is_credential, is_secret_like};
@@ -77,10 +79,24 @@ pub struct Context<'a> {
     pub unproven: Unproven,
     /// What the visitor's browser is known from.
     pub agent: Agent<'a>,
-    /// Of the visitor; it is kept truncated.
+    /// Of the visitor.
     pub address: Option<IpAddr>,
     /// What proves who signed in, where the site has that.
     pub identity: Option<&'a IdentityCheck>,
+    /// What is known of its visit.
+    pub visit: OfVisit,
+}
+
+/// Which visit an event is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OfVisit {
+    /// The one that it names.
+    #[default]
+    Named,
+    /// The one that it names, or a new one.
+    NamedOrNew,
+    /// This one, whether the event names it or not.
+    This(Id),
 }
 
 /// What a visitor's browser is known from.
@@ -122,6 +138,7 @@ pub enum NormaliseError {
 #[derive(Debug, Default)]
 pub struct Normaliser {
     query: QueryPolicy,
+    addresses: AddressPolicy,
     user_agents: UserAgents,
     parameters_over_limit: AtomicU64,
 }
@@ -131,6 +148,18 @@ impl Normaliser {
     #[must_use]
     pub fn new(query: QueryPolicy) -> Self {
         Self { query, ..Self::default() }
+    }
+
+    /// The same, with another policy of addresses.
+    #[must_use]
+    pub fn with_addresses(self, addresses: AddressPolicy) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// What is kept of a client's address.
+    #[must_use]
+    pub fn addresses(&self) -> AddressPolicy {
+        self.addresses
     }
 
     /// Which query parameters are kept.
@@ -178,7 +207,7 @@ impl Normaliser {
     ) -> Result<Normalised, Rejection> {
         let name = event_name(&wire.event_name)?;
         check_type(&wire.event_type, &name)?;
-        let visit = id("visitID", &wire.visit_id)?.ok_or_else(|| missing("visitID"))?;
+        let visit = visit(id("visitID", &wire.visit_id)?, &context.visit)?;
         let given = id("eventID", &wire.event_id)?;
         let has_new_id = given.is_none();
         let event_id = given.unwrap_or_else(random_id);
@@ -250,8 +279,8 @@ impl Normaliser {
             fields.push(("category".into(), category));
         }
         self.fill_agent(fields, &data, context);
-        if let Some(address) = context.address {
-            fields.push(("ip".into(), Value::Str(truncate(address).into())));
+        if let Some(kept) = context.address.and_then(|address| self.addresses.keep(address)) {
+            fields.push(("ip".into(), Value::Str(kept)));
         }
         if !data.is_empty() {
             fields.push(("data".into(), Value::Map(data)));
@@ -380,6 +409,19 @@ fn id(field: &str, slot: &Slot<'_>) -> Result<Option<Id>, Rejection> {
     })
 }
 
+fn visit(named: Option<Id>, of: &OfVisit) -> Result<Id, Rejection> {
+    match (named, of) {
+        (Some(named), OfVisit::This(this)) if named != *this => {
+            let message = format_args!("visitID: {named} is not {this}, the visit of the request");
+            Err(Rejection::field(RejectReason::OtherVisit, "visitID", message))
+        }
+        (_, OfVisit::This(this)) => Ok(this.clone()),
+        (Some(named), _) => Ok(named),
+        (None, OfVisit::NamedOrNew) => Ok(random_id()),
+        (None, OfVisit::Named) => Err(missing("visitID")),
+    }
+}
+
 fn random_id() -> Id {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
@@ -460,22 +502,6 @@ fn split_categories(joined: &str) -> Vec<Value> {
         .filter(|part| !part.is_empty())
         .map(|part| Value::Str(part.into()))
         .collect()
-}
-
-/// The address without the part that names a household: the last octet of IPv4, all but the first
-/// 48 bits of IPv6.
-#[must_use]
-pub fn truncate(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            std::net::Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_string()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -36,11 +36,13 @@ pub enum RejectReason {
     TooManyCategories,
     /// A replayed event's write key is no longer known.
     KeyGone,
+    /// `visitID` is not the visit that the request names.
+    OtherVisit,
 }
 
 impl RejectReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidJson,
         Self::NotAnObject,
         Self::TooLarge,
@@ -55,6 +57,7 @@ impl RejectReason {
         Self::BadUrl,
         Self::TooManyCategories,
         Self::KeyGone,
+        Self::OtherVisit,
     ];
 
     /// The code in results, dead letters and metrics.
@@ -75,6 +78,7 @@ impl RejectReason {
             Self::BadUrl => "bad_url",
             Self::TooManyCategories => "too_many_categories",
             Self::KeyGone => "key_gone",
+            Self::OtherVisit => "other_visit",
         }
     }
 }

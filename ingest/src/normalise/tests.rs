@@ -20,6 +20,7 @@ fn context(site: &SiteName) -> Context<'_> {
         agent: Agent::Said,
         address: None,
         identity: None,
+        visit: OfVisit::Named,
     }
 }
 

@@ -5,7 +5,9 @@
 //! account: `SignIn` and `UserInfo` are not `verified`.
 
 use super::report::Dropped;
-use crate::normalise::{Agent, Context, NormaliseError, Normaliser, QueryPolicy, Sender, Unproven};
+use crate::normalise::{
+    Agent, Context, NormaliseError, Normaliser, OfVisit, QueryPolicy, Sender, Unproven,
+};
 use beckon_engine::model::{DEPTH_MAX, Event, EventId, Flags, Id, ServerTimeMs, SiteName};
 
 /// Later than any timestamp that is taken, so that none is clamped to it.
@@ -58,6 +60,7 @@ impl WireEvents {
             agent: Agent::Said,
             address: None,
             identity: None,
+            visit: OfVisit::Named,
         };
         let parameters_before = self.normaliser.parameters_over_limit();
         let normalised = self.normaliser.event(text, &context)?;

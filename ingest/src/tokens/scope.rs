@@ -7,6 +7,9 @@ use std::str::FromStr;
 /// One right. A token has one or more of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
+    /// Send events as a server of the site.
+    #[serde(rename = "events:write")]
+    EventsWrite,
     /// List and show dead letters.
     #[serde(rename = "dead-letters")]
     DeadLetters,
@@ -40,7 +43,8 @@ pub struct ScopeError {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::EventsWrite,
         Self::DeadLetters,
         Self::EventsReplay,
         Self::RulesRead,
@@ -54,6 +58,7 @@ impl Scope {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::EventsWrite => "events:write",
             Self::DeadLetters => "dead-letters",
             Self::EventsReplay => "events:replay",
             Self::RulesRead => "rules:read",

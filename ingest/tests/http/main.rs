@@ -5,6 +5,7 @@ mod bodies;
 mod connections;
 mod dead_letters;
 mod demo;
+mod gwe;
 mod identity;
 mod keys;
 mod limits;

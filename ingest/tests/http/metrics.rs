@@ -47,6 +47,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("beckon_rejections", "counter"),
     ("beckon_requests_refused", "counter"),
     ("beckon_skewed_events", "counter"),
+    ("beckon_tls_handshakes_failed", "counter"),
     ("beckon_unproven_events", "counter"),
     ("beckon_unverified_sign_ins", "counter"),
 ];

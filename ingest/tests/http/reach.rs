@@ -13,7 +13,7 @@ fn two_sites() -> Bench {
     let mut config = config();
     let mut key = config.sites["shop"].keys[0].clone();
     key.key = Some(BLOG_KEY.into());
-    config.sites.insert("blog".into(), SiteConfig { keys: vec![key], identity: None });
+    config.sites.insert("blog".into(), SiteConfig { keys: vec![key], ..SiteConfig::default() });
     bench(&config)
 }
 
@@ -89,12 +89,16 @@ async fn every_route_says_whether_a_token_of_one_site_is_enough() {
         match access {
             Access::Public | Access::WriteKey => {}
             Access::Token(_) => ask().send(&bench).await.check_error(403, "other_site"),
-            Access::SiteToken(_) | Access::SiteTokenOrDemo(_) => enough.push(path.to_owned()),
+            Access::SiteToken(_) | Access::SiteTokenOrDemo(_) | Access::SiteTokenOrOrigin(_) => {
+                enough.push(path.to_owned());
+            }
         }
     }
     assert_eq!(
         enough,
         [
+            "/server/data/visits",
+            "/server/data/visits/{id}/events",
             "/v1/live",
             "/v1/live/snapshot",
             "/v1/dead-letters",

@@ -4,8 +4,13 @@ use crate::support::{bench, config, get};
 use beckon_ingest::{Access, ServerConfig};
 
 /// What anyone may ask for. A new name here is a decision.
-const PUBLIC: [(&str, &str); 3] =
-    [("OPTIONS", "/v1/events"), ("GET", "/healthz"), ("GET", "/readyz")];
+const PUBLIC: [(&str, &str); 5] = [
+    ("OPTIONS", "/v1/events"),
+    ("OPTIONS", "/server/data/visits"),
+    ("OPTIONS", "/server/data/visits/1/events"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+];
 
 /// And in demo mode, from this machine.
 const PUBLIC_IN_DEMO: [(&str, &str); 3] = [("GET", "/"), ("GET", "/demo.css"), ("GET", "/demo.js")];
@@ -40,7 +45,10 @@ async fn every_route_is_held_to_its_access() {
                     let wrong = ask().bearer("wrong").send(&bench).await;
                     wrong.check_error(401, "key_unknown");
                 }
-                Access::Token(_) | Access::SiteToken(_) | Access::SiteTokenOrDemo(_) => {
+                Access::Token(_)
+                | Access::SiteToken(_)
+                | Access::SiteTokenOrDemo(_)
+                | Access::SiteTokenOrOrigin(_) => {
                     ask().send(&bench).await.check_error(401, "token_missing");
                     let key = crate::support::SERVER_KEY;
                     ask().bearer(key).send(&bench).await.check_error(401, "token_unknown");
@@ -62,6 +70,9 @@ fn said_of(access: Access) -> String {
         Access::Token(scope) | Access::SiteToken(scope) => format!("token `{scope}`"),
         Access::SiteTokenOrDemo(scope) => {
             format!("token `{scope}`; of a demo who is on its machine")
+        }
+        Access::SiteTokenOrOrigin(scope) => {
+            format!("token `{scope}` of a site; a page of a default origin")
         }
     }
 }

@@ -264,7 +264,7 @@ pub(crate) fn config() -> ServerConfig {
         matching,
     ];
     ServerConfig {
-        sites: BTreeMap::from([("shop".to_owned(), SiteConfig { keys, identity: None })]),
+        sites: BTreeMap::from([("shop".to_owned(), SiteConfig { keys, ..SiteConfig::default() })]),
         ..ServerConfig::default()
     }
 }
