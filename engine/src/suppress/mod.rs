@@ -48,6 +48,7 @@ use std::sync::Arc;
 use visitor::VisitorKey;
 
 pub use presence::Presence;
+pub(crate) use rules::Gate;
 pub use rules::SuppressRules;
 pub use visitor::STANDING_MAX;
 

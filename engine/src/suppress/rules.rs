@@ -5,6 +5,7 @@ use super::SuppressConfig;
 use super::visitor::VisitorKey;
 use crate::log::PauseKey;
 use crate::model::{ActionFact, ServerTimeMs, SuppressReason};
+use crate::stage::RuleChange;
 use beckon_rules::plan::{RulePlan, RuleSet};
 use beckon_rules::schedule::{Schedule, ScheduleError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,28 @@ impl SuppressRules {
     fn get(&self, site: &str, package: &str, rule: &str) -> Option<&Rule> {
         let of_site = self.by_site.get(site).and_then(|by_name| by_name.get(package));
         of_site.or_else(|| self.of_all_sites.get(package))?.get(rule)
+    }
+}
+
+/// The reasons that need no memory, for who says matches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    rules: Arc<SuppressRules>,
+    paused: Arc<BTreeSet<PauseKey>>,
+    /// The server's time at the epoch's mark.
+    pub(crate) now: ServerTimeMs,
+}
+
+impl Gate {
+    /// Other rules are there, or other packages are paused.
+    pub(crate) fn take(&mut self, change: &RuleChange) {
+        self.rules = Arc::clone(&change.suppress);
+        self.paused = Arc::clone(&change.paused);
+    }
+
+    /// Whether a match does not act, whatever was said before.
+    pub(crate) fn refuses(&self, fact: &ActionFact) -> bool {
+        self.rules.check(fact, &VisitorKey::of(fact), self.now, &self.paused).is_some()
     }
 }
 

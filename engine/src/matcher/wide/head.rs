@@ -147,6 +147,7 @@ impl OpenWindow {
         let standing = &mut self.state.late_mut().standing;
         let corrections = standing.correct(&rules, found, shared.horizon);
         let Corrections { retracted, asserted } = corrections;
+        retracted.iter().for_each(|gone| shared.take_back(&self.key, gone));
         shared.stats.stage.matches_retracted += retracted.len() as u64;
         out.extend(retracted.into_iter().map(|one| Effect::Match(one.fact, -1)));
         self.assert(asserted, shared, out);

@@ -49,6 +49,7 @@ use crate::model::{
 };
 use crate::snapshot::Asleep;
 use crate::stage::{Effect, RuleBegin, RuleChange, StageStats};
+use crate::suppress::Gate;
 use backfill::Backfilling;
 use beckon_rules::plan::{RuleSet, Window};
 use joining::Joining;
@@ -251,6 +252,8 @@ struct Shared {
     /// The windows are those of new rules, in the past: they say what is final only.
     is_past: bool,
     sites: Names<Arc<str>>,
+    /// What keeps matches from acting now.
+    gate: Gate,
     /// Who had the actions of rules that fire once; those of windows that lie apart, too, to which they
     /// are lent.
     owners: Owners,
@@ -270,6 +273,7 @@ impl Wide {
             begins: Arc::default(),
             is_past: false,
             sites: Names::default(),
+            gate: Gate::default(),
             owners: Owners::default(),
             stats: WideStats::default(),
             buffers: Buffers::default(),
@@ -290,7 +294,9 @@ impl Wide {
     /// is final. The matches are in no order.
     pub fn epoch(&mut self, mark: &EpochMark, mut inputs: Vec<WideInput>, out: &mut Vec<Effect>) {
         let Self { shared, partitions, asleep, joining, .. } = self;
-        shared.owners.begin_epoch();
+        if !shared.is_past {
+            shared.gate.now = mark.now;
+        }
         inputs.sort_by_cached_key(WideInput::order);
         let mut ended = Vec::new();
         for input in inputs {
@@ -311,6 +317,7 @@ impl Wide {
         }
         self.end_epoch((mark, &ended), out);
         self.join_turns((mark, &ended), out);
+        self.shared.owners.end_epoch();
         self.wake(mark.epoch);
     }
 
@@ -359,6 +366,7 @@ impl Wide {
     pub fn deploy(&mut self, change: &RuleChange) {
         self.shared.prepared = Arc::clone(&change.rules);
         self.shared.begins = Arc::clone(&change.begins);
+        self.shared.gate.take(change);
         self.leaving.add(&change.retired);
         self.deploy_backfill(change);
     }
@@ -378,12 +386,12 @@ impl Wide {
 }
 
 impl Shared {
-    /// Windows that lie apart go on: who has an action is the same there.
-    fn lend_owners<R>(&mut self, apart: &mut Wide, go_on: impl FnOnce(&mut Wide) -> R) -> R {
+    /// Windows that lie apart go on: who has an action is the same there, and what acts now.
+    fn lend_owners(&mut self, apart: &mut Wide, go_on: impl FnOnce(&mut Wide)) {
+        apart.shared.gate = self.gate.clone();
         std::mem::swap(&mut self.owners, &mut apart.shared.owners);
-        let said = go_on(apart);
+        go_on(apart);
         std::mem::swap(&mut self.owners, &mut apart.shared.owners);
-        said
     }
 
     fn take_time(&mut self, mark: &EpochMark) {

@@ -5,16 +5,19 @@
 //! was said in an epoch before is said of the visitor and the visit of that one, where it meets what
 //! became of it: in the epoch that takes the first back, in any later one, and from a later version of
 //! the rule, which is shown the past (`backfill`). What is said and taken back within one epoch was never
-//! said. Nobody has the action of a match that cannot act: of a rule that is disabled, or that was
-//! complete before its rule was deployed.
+//! said.
 //!
-//! A match that did not act for another reason (a pause, opening hours, a limit) has its action all the
-//! same: whether it acted is not known here.
+//! Nobody has the action of a match that does not act, for a reason that needs no memory: its rule is
+//! disabled or its package paused, it was complete before its rule was deployed, its visitor is in
+//! the control group, it is outside of opening hours. In the epoch that takes such a match back
+//! another one corrects it all the same. A match that did not act because of a limit or a cooldown
+//! has its action: that is known to the suppression stage alone.
 //!
 //! **Bound.** One for each such rule that is deployed, by name, and window. A user's window that is
 //! forgotten forgets them; a rule that is gone leaves them in its partition's turn (`leaving`).
 //!
-//! **Invariant:** behind an epoch, a window that has an action is there: among the others or apart.
+//! **Invariant:** behind an epoch, a window that has an action is there: among the others or apart. (One
+//! that lies apart and is forgotten there leaves it, until the rule is gone: another of its key may go on.)
 
 use super::WideKey;
 use crate::model::{ActionFact, ActionId, Instance, PartitionId, VisitId, VisitorId, WindowKey};
@@ -48,30 +51,45 @@ pub(super) struct Owners {
     known: BTreeMap<Place, Owner>,
     /// Those of the epoch under way.
     fresh: BTreeSet<Place>,
+    /// Who had what was said in epochs before and is taken back in this one.
+    taken_back: BTreeMap<Place, Owner>,
     /// Those whose visit is open.
     open: BTreeSet<(Instance, Place)>,
 }
 
 impl Owners {
-    /// An epoch begins: what was said before is known to all.
-    pub(super) fn begin_epoch(&mut self) {
+    /// An epoch is over: what was said in it is known from now on.
+    pub(super) fn end_epoch(&mut self) {
         self.fresh.clear();
+        self.taken_back.clear();
     }
 
     /// A match that is said of a window is of whom its action belongs to; where that is nobody, it is its
-    /// own.
-    pub(super) fn assign(&mut self, window: &WideKey, plan: &RulePlan, fact: &mut ActionFact) {
-        if plan.fire != Fire::Once || !is_of_many(&window.key) {
-            return;
+    /// own. `acts`: nothing that needs no memory keeps it from acting.
+    pub(super) fn assign(
+        &mut self,
+        window: &WideKey,
+        plan: &RulePlan,
+        fact: &mut ActionFact,
+        acts: impl FnOnce(&ActionFact) -> bool,
+    ) {
+        let Some(place) = place_of(window, plan, fact) else { return };
+        let known = self.known.get(&place).filter(|_| !self.fresh.contains(&place));
+        if let Some(owner) = known.or_else(|| self.taken_back.get(&place)) {
+            owner.put(fact);
+        } else if acts(fact) {
+            self.fresh.insert(place);
+            self.insert(place, Owner::of(fact));
         }
-        let place = place(window.stable_hash(), fact.action);
-        match self.known.get(&place) {
-            Some(owner) if !self.fresh.contains(&place) => owner.put(fact),
-            _ if !plan.enabled || (fact.is_backfilled && !plan.backfill_acts) => {}
-            _ => {
-                self.fresh.insert(place);
-                self.insert(place, Owner::of(fact));
-            }
+    }
+
+    /// A match is taken back. One of the epoch under way was never said.
+    pub(super) fn take_back(&mut self, window: &WideKey, plan: &RulePlan, fact: &ActionFact) {
+        let Some(place) = place_of(window, plan, fact) else { return };
+        if self.fresh.remove(&place) {
+            self.retain(place..=place, |_| false);
+        } else {
+            self.taken_back.entry(place).or_insert_with(|| Owner::of(fact));
         }
     }
 
@@ -180,6 +198,12 @@ fn is_of_many(key: &WindowKey) -> bool {
         WindowKey::Visit | WindowKey::Visitor(_) => false,
         WindowKey::User(_) | WindowKey::Site | WindowKey::Global => true,
     }
+}
+
+/// Where the owner of a match's action stands, if one is kept.
+fn place_of(window: &WideKey, plan: &RulePlan, fact: &ActionFact) -> Option<Place> {
+    let is_kept = plan.fire == Fire::Once && is_of_many(&window.key);
+    is_kept.then(|| place(window.stable_hash(), fact.action))
 }
 
 fn place(hash: u64, action: ActionId) -> Place {

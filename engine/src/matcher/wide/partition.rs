@@ -178,7 +178,9 @@ impl Partition {
         let mut window = entry.remove().0.window;
         window.push_out(shared, out);
         window.leave(shared);
-        shared.owners.forget_window(turn.hash);
+        if !shared.is_past {
+            shared.owners.forget_window(turn.hash);
+        }
         shared.stats.windows_forgotten += 1;
         due.sweep(windows.len(), |turn| {
             windows.find(spread(turn.hash), is_scheduled(turn)).is_some()

@@ -53,6 +53,7 @@ impl Wide {
     pub fn resume(&mut self, ended: &EpochMark, rules: &RuleChange) {
         self.shared.prepared = Arc::clone(&rules.rules);
         self.shared.begins = Arc::clone(&rules.begins);
+        self.shared.gate.take(rules);
         self.shared.take_time(ended);
         self.wake(ended.epoch);
     }

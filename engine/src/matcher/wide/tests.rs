@@ -6,6 +6,7 @@ mod joining;
 mod owners;
 
 use super::{Router, Wide, WideSetup};
+use crate::log::PauseKey;
 use crate::matcher::testing::{NONE_MADE_UP, Sample, text};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
 use crate::model::{
@@ -17,6 +18,7 @@ use crate::suppress::{SuppressConfig, SuppressRules};
 use beckon_rules::compile::{PackageSources, SourceFile, compile};
 use beckon_rules::plan::{RulePlan, RuleSet};
 use beckon_rules::schema::Schema;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -36,6 +38,7 @@ struct Run {
     events: Vec<LoggedEvent>,
     /// The epochs before.
     log: Vec<EpochInput>,
+    paused: BTreeSet<PauseKey>,
 }
 
 /// Rules `r0`, `r1`, ... that fire every time unless `keys` say otherwise.
@@ -71,6 +74,7 @@ impl Run {
             marked: 0,
             events: Vec::new(),
             log: Vec::new(),
+            paused: BTreeSet::new(),
         }
     }
 
@@ -377,7 +381,7 @@ impl Run {
             fresh: Arc::default(),
             begins: Arc::default(),
             suppress: Arc::new(suppress.expect("a time zone")),
-            paused: Arc::default(),
+            paused: Arc::new(self.paused.clone()),
         };
         self.matcher.deploy(&change);
         self.router.deploy(&change);

@@ -11,7 +11,9 @@ use super::super::standing::Found;
 use super::super::visit::Visit;
 use super::super::windows::Windows;
 use super::{Shared, WideEvent, WideKey};
-use crate::model::{EventRow, EventTimeMs, Fate, Instance, LogSeq, PackedEvent, VisitorId};
+use crate::model::{
+    ActionFact, EventRow, EventTimeMs, Fate, Instance, LogSeq, PackedEvent, VisitorId,
+};
 use crate::stage::{Effect, StageStats};
 use beckon_rules::plan::Emit;
 use serde::{Deserialize, Serialize};
@@ -378,15 +380,22 @@ impl OpenWindow {
 impl Shared {
     /// Whether a rule says its matches before they are final.
     pub(super) fn is_early(&self, rule: u32) -> bool {
-        let rule = usize::try_from(rule).expect("an index of the rules");
-        !self.is_past && self.prepared.rules.rules[rule].emit == Emit::Early
+        !self.is_past && self.prepared.rules.rules[rule_index(rule)].emit == Emit::Early
     }
 
     /// Says of a match of a window what is known of it beside its events.
     pub(super) fn assign(&mut self, window: &WideKey, found: &mut Found) {
         found.fact.is_backfilled = is_backfilled(&self.begins, found);
-        let rule = usize::try_from(found.rule).expect("an index of the rules");
-        self.owners.assign(window, &self.prepared.rules.rules[rule], &mut found.fact);
+        let Self { owners, prepared, gate, .. } = self;
+        let plan = &prepared.rules.rules[rule_index(found.rule)];
+        let acts = |fact: &ActionFact| plan.enabled && !gate.refuses(fact);
+        owners.assign(window, plan, &mut found.fact, acts);
+    }
+
+    /// A match of a window no longer holds.
+    pub(super) fn take_back(&mut self, window: &WideKey, gone: &Found) {
+        let plan = &self.prepared.rules.rules[rule_index(gone.rule)];
+        self.owners.take_back(window, plan, &gone.fact);
     }
 
     /// A window is there that was not.
@@ -401,4 +410,8 @@ impl Shared {
         let bytes = &mut self.stats.stage.state_bytes;
         *bytes = (*bytes + window.bytes()).saturating_sub(before);
     }
+}
+
+fn rule_index(rule: u32) -> usize {
+    usize::try_from(rule).expect("an index of the rules")
 }

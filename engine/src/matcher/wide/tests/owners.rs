@@ -186,14 +186,46 @@ fn the_window_of_a_user_that_is_forgotten_forgets_them() {
     assert_eq!((run.wide.stats().windows_open, run.wide.shared.owners.bytes()), (0, 0));
 }
 
-/// A rule that is disabled acts for nobody.
+/// Whoever finds it again has it: what is said of a rule that is disabled, or paused, acts for nobody. In
+/// the epoch that takes it back it is corrected all the same.
 #[test]
 fn what_cannot_act_is_nobodys() {
-    for keys in ["window = \"site\"\nenabled = false", "window = \"site\"\nenabled = true"] {
-        let mut run = Run::one("A where true", keys);
-        run.event(&of("A", 50, 7)).mark(60).event(&of("A", 40, 8)).mark(60);
-        let is_enabled = keys.contains("true");
-        let last = if is_enabled { said_of(7, 1, 1) } else { said_of(8, 2, 1) };
-        assert_eq!(run.owners().last(), Some(&last), "{keys}");
+    let paused = PauseKey { package: None, site: None };
+    for (keys, paused, owner) in [
+        ("enabled = false", None, 8),
+        ("enabled = true", Some(&paused), 8),
+        ("enabled = true", None, 7),
+    ] {
+        let rule = [(BETWEEN, &*format!("{SITE}\n{keys}"))];
+        let mut run = Run::new(&rule, NONE_MADE_UP);
+        run.paused.extend(paused.cloned());
+        run.deploy(&rules(&rule), &[]);
+        found_again(&mut run, |run| {
+            run.paused.clear();
+            run.deploy(&rules(&rule), &[]);
+        });
+        let last = said_of(owner, if owner == 7 { 1 } else { 4 }, 1);
+        assert_eq!(run.owners().last(), Some(&last), "{keys}, {paused:?}");
+        let mut run = Run::new(&rule, NONE_MADE_UP);
+        run.paused.extend(paused.cloned());
+        run.deploy(&rules(&rule), &[]);
+        run.event(&of("A", 0, 7)).event(&of("B", 50, 7)).mark(55);
+        run.event(&of("X", 25, 9)).event(&of("A", 60, 8)).event(&of("B", 70, 8)).mark(75);
+        assert_eq!(run.owners().last(), Some(&said_of(7, 1, 1)), "{keys}, {paused:?}: corrected");
     }
+}
+
+/// What a full window says in the middle of an epoch, and takes back in it, was said to nobody.
+#[test]
+fn what_a_full_window_takes_back_at_once_is_nobodys() {
+    let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
+    let rules = [(BETWEEN, SITE), ("F where true", "window = \"site\"\nfire = \"every\"")];
+    let mut run = Run::new(&rules, config);
+    run.event(&of("A", 0, 7)).event(&of("B", 20, 7)).event(&of("F", 25, 7));
+    run.event(&of("X", 10, 9)).mark(30);
+    let pairs = |run: &Run| run.said.iter().filter(|(fact, _)| &*fact.rule == "r0").count();
+    assert_eq!(pairs(&run), 2, "said and taken back");
+    run.event(&of("A", 40, 8)).event(&of("B", 50, 8)).mark(60);
+    let last = run.said.iter().rfind(|(fact, _)| &*fact.rule == "r0").expect("said");
+    assert_eq!(last.0.visitor, Some(visitor(8)));
 }
