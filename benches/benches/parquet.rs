@@ -82,7 +82,7 @@ fn outputs() -> Vec<EpochOutput> {
             watermark: EventTimeMs(1_795_608_000_000),
         };
         let events = (first..first + EPOCH_EVENTS).map(row).collect();
-        EpochOutput { mark, events, visits: Vec::new(), actions: Vec::new() }
+        EpochOutput { mark, events, visits: Vec::new(), actions: Vec::new(), notices: Vec::new() }
     };
     (0..EVENTS / EPOCH_EVENTS).map(epoch).collect()
 }

@@ -74,7 +74,15 @@ impl Gathered {
         });
         self.visits.sort_unstable();
         self.actions.sort_unstable();
-        EpochOutput { mark, events: self.events, visits: self.visits, actions: self.actions }
+        // Notices pass by the dataflow: the pipeline puts them in.
+        let notices = Vec::new();
+        EpochOutput {
+            mark,
+            events: self.events,
+            visits: self.visits,
+            actions: self.actions,
+            notices,
+        }
     }
 }
 

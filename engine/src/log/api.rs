@@ -5,7 +5,8 @@
 //! same trait later; `conformance` has the tests that any implementation passes.
 
 use super::control::{Control, ControlError};
-use crate::model::{Epoch, LogSeq, PackedEvent, ServerTimeMs};
+use super::notice::NoticeError;
+use crate::model::{Epoch, LogSeq, Notice, PackedEvent, ServerTimeMs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub enum RecordBody {
     Event(PackedEvent),
     /// What people decided: a deployment, a pause.
     Control(Arc<Control>),
+    /// What a sink or a server says of messages.
+    Notice(Arc<Notice>),
     /// Taken out by a rewrite; its sequence number stays.
     Tombstone,
 }
@@ -27,7 +30,7 @@ pub struct NewRecord {
     pub site: Arc<str>,
     /// XXH3 of the visitor's (else the visit's) id: lets a rewrite find a person's records.
     pub visitor_hash: u64,
-    /// 128 bits of (site, eventID); a record whose key was appended within the deduplication
+    /// 128 bits of (site, eventID), or of what became of which message; a record whose key was appended within the deduplication
     /// window is a duplicate. `None` is never one.
     pub dedup: Option<u128>,
     /// What it says.
@@ -175,6 +178,12 @@ pub enum LogError {
          has the epoch)"
     )]
     Control(Epoch, ControlError),
+    /// A notice that this version cannot read.
+    #[error(
+        "epoch {0}: {1}; start the beckon that wrote it (`beckon log inspect` shows which segment \
+         has the epoch)"
+    )]
+    Notice(Epoch, NoticeError),
     /// The records asked for were deleted by retention.
     #[error("epoch {0} is no longer in the log")]
     Gone(Epoch),

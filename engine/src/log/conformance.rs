@@ -5,7 +5,8 @@
 use super::{Appended, CommitMark, Group, Log, LogError, NewRecord, RecordBody, Refused};
 use crate::log::{Control, PauseKey, dedup_key};
 use crate::model::{
-    Epoch, Event, EventId, EventTimeMs, Flags, Id, LogSeq, PackedEvent, ServerTimeMs, VisitId,
+    Epoch, Event, EventId, EventTimeMs, Flags, Id, LogSeq, Notice, Outcome, PackedEvent,
+    ServerTimeMs, VisitId,
 };
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -111,15 +112,18 @@ fn records_are_numbered_and_read_as_they_were_appended(log: &dyn Log) {
     let control = RecordBody::Control(Control::Resume(resume, "ann".into()).into());
     let decided = NewRecord { body: control.clone(), dedup: None, ..record(4, 0) };
     assert_eq!(append(log, vec![decided]), stored([4]));
+    let said = Notice::Delivery(super::notice::tests::delivery(5, Outcome::Delivered));
+    assert_eq!(append(log, vec![said.clone().into()]), stored([5]));
     let expected = [
         (LogSeq(1), RecordBody::Event(packed(1, 10))),
         (LogSeq(2), RecordBody::Event(packed(2, 10_000))),
         (LogSeq(3), RecordBody::Tombstone),
         (LogSeq(4), control),
+        (LogSeq(5), RecordBody::Notice(said.into())),
     ];
     assert_eq!(read_all(log), expected);
     let durable = log.durable().expect("not empty");
-    assert_eq!((durable.epoch, durable.last_seq), (Epoch(3), LogSeq(4)));
+    assert_eq!((durable.epoch, durable.last_seq), (Epoch(4), LogSeq(5)));
 }
 
 fn what_is_appended_together_stands_together(log: &dyn Log) {

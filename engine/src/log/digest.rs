@@ -27,7 +27,7 @@ use super::format::{BodyView, HEADER_BYTES, Header, HeaderFlaw, Rest, VERSION as
 use super::scan::{GroupScan, GroupView, ScanError, read_header};
 use super::segment::{SegmentInfo, damaged, digest_path, io_error, segment_name, segment_path};
 use crate::disk::{Disk, DiskFile};
-use crate::model::{Epoch, EventView, LogSeq, ServerTimeMs};
+use crate::model::{Epoch, EventView, LogSeq, Notice, ServerTimeMs};
 use crc32c::{crc32c, crc32c_append};
 use std::io;
 use std::path::Path;
@@ -99,7 +99,7 @@ impl Digest {
         Self { header, last: None, controls: Vec::new(), ids: DedupIds::default() }
     }
 
-    /// Takes the key of an event that was appended.
+    /// Takes the key of an event or a notice that was appended.
     pub(super) fn key(&mut self, key: u128, now: ServerTimeMs) {
         self.ids.push(key, now);
     }
@@ -122,6 +122,11 @@ impl Digest {
                 BodyView::Event { is_keyed: true, packed } => {
                     if let Ok(event) = EventView::read(packed) {
                         self.key(dedup_key(event.site, &event.id()), group.mark.now);
+                    }
+                }
+                BodyView::Notice(body) => {
+                    if let Some(key) = Notice::decode(body).ok().and_then(|notice| notice.key()) {
+                        self.key(key, group.mark.now);
                     }
                 }
                 BodyView::Control(body) => self.control(group.mark.epoch, body.to_vec()),

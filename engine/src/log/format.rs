@@ -13,6 +13,8 @@
 //!   2 event      the same; not in the deduplication index
 //!   3 tombstone  nothing: taken out by a rewrite, the seq stays
 //!   5 control    a version of its own and what was decided (`control.rs`)
+//!   6 notice     u64 visit hash  u32 site bytes  site  a version of its own and what a sink or a
+//!                server says of messages (`notice.rs`)
 //! commit     a record of kind 4; its seq is that of the last record up to here
 //!            u64 epoch  u64 first seq  i64 now ms  u32 records  u32 CRC32C of the records' CRCs
 //! ```
@@ -22,9 +24,9 @@
 //! bytes contain a valid commit record, and recovery, which looks for whole records behind a
 //! damaged one, would believe it. Sequence numbers follow each other without gaps, epochs too.
 
-use super::api::{CommitMark, NewRecord, RecordBody};
-use super::control::{Control, ControlError};
-use crate::model::{Epoch, LogSeq, PackedEvent, ServerTimeMs};
+use super::api::{CommitMark, LogError, NewRecord, RecordBody};
+use super::control::Control;
+use crate::model::{Epoch, LogSeq, Notice, PackedEvent, ServerTimeMs};
 use crc32c::{crc32c, crc32c_append};
 
 /// The version that is written, and the only one that is read.
@@ -45,6 +47,7 @@ const EVENT_WITHOUT_KEY: u8 = 2;
 const TOMBSTONE: u8 = 3;
 const COMMIT: u8 = 4;
 const CONTROL: u8 = 5;
+const NOTICE: u8 = 6;
 
 /// The first bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,7 @@ pub(super) struct RecordView<'a> {
 pub(super) enum BodyView<'a> {
     Event { is_keyed: bool, packed: &'a [u8] },
     Control(&'a [u8]),
+    Notice(&'a [u8]),
     Tombstone,
     Commit { epoch: Epoch, first_seq: LogSeq, now: ServerTimeMs, records: u32, records_crc: u32 },
 }
@@ -164,10 +168,12 @@ pub(super) fn decode_checked(bytes: &[u8]) -> Result<RecordView<'_>, Flaw> {
         let seq = LogSeq(rest.u64()?);
         let body = match rest.u8()? {
             kind @ (EVENT | EVENT_WITHOUT_KEY) => {
-                rest.u64()?;
-                let site_bytes = usize::try_from(rest.u32()?).ok()?;
-                rest.take(site_bytes)?;
+                rest.owner()?;
                 BodyView::Event { is_keyed: kind == EVENT, packed: rest.0 }
+            }
+            NOTICE => {
+                rest.owner()?;
+                BodyView::Notice(rest.0)
             }
             CONTROL => BodyView::Control(rest.0),
             TOMBSTONE => BodyView::Tombstone,
@@ -206,6 +212,7 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
     FRAME_BYTES
         + match &record.body {
             RecordBody::Event(event) => 12 + record.site.len() + event.as_bytes().len(),
+            RecordBody::Notice(notice) => 12 + record.site.len() + notice.encode().len(),
             RecordBody::Control(control) => control.encode().len(),
             RecordBody::Tombstone => 0,
         }
@@ -244,12 +251,14 @@ impl GroupBytes {
             RecordBody::Event(event) => {
                 let kind = if record.dedup.is_some() { EVENT } else { EVENT_WITHOUT_KEY };
                 let start = self.begin(seq, kind);
-                self.bytes.extend_from_slice(&record.visitor_hash.to_le_bytes());
-                let site_bytes = u32::try_from(record.site.len());
-                let site_bytes = site_bytes.expect("append refuses what is longer than a queue");
-                self.bytes.extend_from_slice(&site_bytes.to_le_bytes());
-                self.bytes.extend_from_slice(record.site.as_bytes());
+                self.owner(record);
                 self.bytes.extend_from_slice(event.as_bytes());
+                start
+            }
+            RecordBody::Notice(notice) => {
+                let start = self.begin(seq, NOTICE);
+                self.owner(record);
+                self.bytes.extend_from_slice(&notice.encode());
                 start
             }
             RecordBody::Control(control) => {
@@ -283,6 +292,15 @@ impl GroupBytes {
         start
     }
 
+    /// Whose record it is: the hash by which a person's are found, and the site.
+    fn owner(&mut self, record: &NewRecord) {
+        self.bytes.extend_from_slice(&record.visitor_hash.to_le_bytes());
+        let site_bytes = u32::try_from(record.site.len());
+        let site_bytes = site_bytes.expect("append refuses what is longer than a queue");
+        self.bytes.extend_from_slice(&site_bytes.to_le_bytes());
+        self.bytes.extend_from_slice(record.site.as_bytes());
+    }
+
     fn finish(&mut self, salt: u32, start: usize) -> u32 {
         let record = &mut self.bytes[start..];
         let length = u32::try_from(record.len() - PREFIX_BYTES);
@@ -299,11 +317,19 @@ pub(super) fn commit_bytes() -> usize {
     COMMIT_BYTES
 }
 
-/// The owned body of a record; `None` for a commit.
-pub(super) fn to_body(body: BodyView<'_>) -> Result<Option<RecordBody>, ControlError> {
+/// The owned body of a record of an epoch; `None` for a commit.
+pub(super) fn to_body(epoch: Epoch, body: BodyView<'_>) -> Result<Option<RecordBody>, LogError> {
     Ok(match body {
         BodyView::Event { packed, .. } => Some(RecordBody::Event(PackedEvent::from_bytes(packed))),
-        BodyView::Control(bytes) => Some(RecordBody::Control(Control::decode(bytes)?.into())),
+        BodyView::Control(bytes) => {
+            let control =
+                Control::decode(bytes).map_err(|error| LogError::Control(epoch, error))?;
+            Some(RecordBody::Control(control.into()))
+        }
+        BodyView::Notice(bytes) => {
+            let notice = Notice::decode(bytes).map_err(|error| LogError::Notice(epoch, error))?;
+            Some(RecordBody::Notice(notice.into()))
+        }
         BodyView::Tombstone => Some(RecordBody::Tombstone),
         BodyView::Commit { .. } => None,
     })
@@ -317,6 +343,13 @@ impl<'a> Rest<'a> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
+    }
+
+    /// Passes over whose record it is.
+    fn owner(&mut self) -> Option<()> {
+        self.u64()?;
+        let site_bytes = usize::try_from(self.u32()?).ok()?;
+        self.take(site_bytes).map(drop)
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

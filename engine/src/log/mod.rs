@@ -48,6 +48,7 @@ mod embedded;
 mod format;
 mod inspect;
 mod keeper;
+pub(crate) mod notice;
 mod reader;
 mod recover;
 mod scan;
@@ -67,6 +68,7 @@ pub use dedup_ids::DedupIds;
 pub use embedded::{EmbeddedLog, OnFatal, OpenLog};
 pub use format::RECORD_BYTES_MAX;
 pub use inspect::{Inspected, inspect};
+pub use notice::NoticeError;
 pub use recover::{LogBase, Named};
 
 /// Bounds of the log.

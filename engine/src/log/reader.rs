@@ -53,11 +53,10 @@ impl FileReader {
             Ok(None) => Ok(None),
             Ok(Some(view)) => {
                 let records = view.records().filter_map(|record| {
-                    let body = to_body(record.body).transpose()?;
+                    let body = to_body(view.mark.epoch, record.body).transpose()?;
                     Some(body.map(|body| LoggedRecord { seq: record.seq, body }))
                 });
-                let records = records.collect::<Result<_, _>>();
-                let records = records.map_err(|error| LogError::Control(view.mark.epoch, error))?;
+                let records = records.collect::<Result<_, _>>()?;
                 Ok(Some(Group { mark: view.mark, records }))
             }
             Err(error) => Err(scan_error(&self.shared, self.segment, error)),

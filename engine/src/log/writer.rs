@@ -152,9 +152,9 @@ impl GroupWriter {
     /// Notes for the digest what recovery would learn from a record.
     fn collect(&mut self, record: &NewRecord, epoch: Epoch, now: ServerTimeMs) {
         match (&record.body, record.dedup) {
-            (RecordBody::Event(_), Some(key)) => self.digest.key(key, now),
+            (RecordBody::Event(_) | RecordBody::Notice(_), Some(key)) => self.digest.key(key, now),
             (RecordBody::Control(control), _) => self.digest.control(epoch, control.encode()),
-            (RecordBody::Event(_), None) | (RecordBody::Tombstone, _) => {}
+            (RecordBody::Event(_) | RecordBody::Notice(_), None) | (RecordBody::Tombstone, _) => {}
         }
     }
 

@@ -12,6 +12,7 @@ mod identity;
 mod ids;
 mod json;
 mod mark;
+mod notice;
 mod packed;
 mod rows;
 mod time;
@@ -26,6 +27,7 @@ pub use ids::{
 };
 pub use json::{write_json, write_json_str};
 pub use mark::{EpochInput, EpochMark, LoggedEvent};
+pub use notice::{Delivery, Message, MessageId, Notice, NoticeRow, Outcome, SinkName};
 pub use packed::{PackedEvent, PackedFields, UnpackError, WELL_KNOWN_FIELDS};
 pub use rows::{
     ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventRow, Fate, Identity, Instance,

@@ -1,9 +1,9 @@
 //! What the engine says: rows for each epoch, in one order whatever the number of workers.
 //!
 //! These rows are the outbox records and the rows of the Parquet tables. Within an epoch events
-//! are sorted by (`seq`, made-up first), visits and actions by their derived order.
+//! are sorted by (`seq`, made-up first), notices by `seq`, visits and actions by their derived order.
 
-use super::{EpochMark, EventId, EventTimeMs, LogSeq, PackedEvent, VisitId, VisitorId};
+use super::{EpochMark, EventId, EventTimeMs, LogSeq, NoticeRow, PackedEvent, VisitId, VisitorId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -358,4 +358,6 @@ pub struct EpochOutput {
     pub visits: Vec<VisitRow>,
     /// Matches, sorted.
     pub actions: Vec<ActionRow>,
+    /// What sinks and servers said of messages, in the log's order: no rule sees it.
+    pub notices: Vec<NoticeRow>,
 }

@@ -5,7 +5,7 @@
 //! on disk yet. Opening keeps the epochs from the slowest cursor up to the first flaw, and the
 //! engine, which replays the log, says the rest again. Only cursors are durable ([`Cursor`]).
 //!
-//! Layout of `DATA/outbox/EPOCH.obx` (EPOCH is the first in the file, 20 digits), version 3,
+//! Layout of `DATA/outbox/EPOCH.obx` (EPOCH is the first in the file, 20 digits), version 4,
 //! integers little endian:
 //!
 //! ```text

@@ -6,9 +6,22 @@ use super::{PipelineError, Stopped};
 use crate::catalog::{Backfiller, Catalog, PastEpochs};
 use crate::dataflow::{Behind, Dataflow, DataflowStats};
 use crate::log::{CommitMark, Control, Group, Log, LogError, LogReader, LoggedRecord, RecordBody};
-use crate::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent, ServerTimeMs};
+use crate::model::{
+    Epoch, EpochInput, EpochMark, EventTimeMs, LoggedEvent, NoticeRow, ServerTimeMs,
+};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A group of the log, taken apart.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// What the dataflow gets.
+    pub(super) input: EpochInput,
+    /// What people decided.
+    pub(super) controls: Vec<Arc<Control>>,
+    /// What sinks and servers said of messages, which only the sinks get.
+    pub(super) notices: Vec<NoticeRow>,
+}
 
 /// Derives epoch marks: the watermark follows the server's clock at a distance and never goes back.
 #[derive(Debug)]
@@ -44,10 +57,9 @@ impl Marks {
         }
     }
 
-    /// A group as an epoch, and what people decided in it; tombstones keep their numbers and say
-    /// nothing.
-    pub(super) fn epoch(&mut self, group: Group) -> (EpochInput, Vec<Arc<Control>>) {
-        let mut controls = Vec::new();
+    /// A group as an epoch; tombstones keep their numbers and say nothing.
+    pub(super) fn epoch(&mut self, group: Group) -> Taken {
+        let (mut controls, mut notices) = (Vec::new(), Vec::new());
         let events =
             group.records.into_iter().filter_map(|LoggedRecord { seq, body }| match body {
                 RecordBody::Event(event) => Some(LoggedEvent { seq, event }),
@@ -55,10 +67,14 @@ impl Marks {
                     controls.push(control);
                     None
                 }
+                RecordBody::Notice(notice) => {
+                    notices.push(NoticeRow { seq, notice });
+                    None
+                }
                 RecordBody::Tombstone => None,
             });
         let events = events.collect();
-        (EpochInput { mark: self.mark(group.mark), events }, controls)
+        Taken { input: EpochInput { mark: self.mark(group.mark), events }, controls, notices }
     }
 }
 
@@ -127,8 +143,9 @@ impl Feeder {
     }
 
     fn submit(&mut self, group: Group) -> Result<(), PipelineError> {
-        let (input, controls) = self.marks.epoch(group);
+        let Taken { input, controls, notices } = self.marks.epoch(group);
         let mark = input.mark;
+        self.progress.add_notices(mark.epoch, notices);
         self.last = mark.epoch;
         let Some(catalog) = &mut self.catalog else { return Ok(self.dataflow.submit(input)?) };
         let backfiller = self.backfiller.as_mut();
@@ -215,6 +232,6 @@ fn past_epochs(
     let mut reader = log.reader(Some(log.epoch_before(start)))?;
     Ok(Box::new(std::iter::from_fn(move || {
         let next = reader.next(Duration::ZERO).transpose()?;
-        Some(next.map(|group| marks.epoch(group).0))
+        Some(next.map(|group| marks.epoch(group).input))
     })))
 }

@@ -4,7 +4,8 @@ use super::rule_counts::AllRuleCounts;
 use super::{EpochSink, Kept, PipelineError, Processed};
 use crate::catalog::Backfills;
 use crate::dataflow::{Deliver, OnFatal};
-use crate::model::{Epoch, EpochOutput};
+use crate::model::{Epoch, EpochOutput, NoticeRow};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub(super) struct Progress {
     ticks_asked: AtomicU64,
     backfills: Mutex<Backfills>,
     rule_counts: AllRuleCounts,
+    /// Of the epochs under way, whose number bounds it.
+    notices: Mutex<VecDeque<(Epoch, Vec<NoticeRow>)>>,
     on_fatal: OnFatal,
 }
 
@@ -53,6 +56,7 @@ impl Progress {
             ticks_asked: AtomicU64::new(0),
             backfills: Mutex::default(),
             rule_counts: AllRuleCounts::default(),
+            notices: Mutex::default(),
             on_fatal,
         }
     }
@@ -80,6 +84,25 @@ impl Progress {
 
     pub(super) fn rule_counts(&self) -> &AllRuleCounts {
         &self.rule_counts
+    }
+
+    fn notices(&self) -> MutexGuard<'_, VecDeque<(Epoch, Vec<NoticeRow>)>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what an epoch has beside the dataflow, until its output is there.
+    pub(super) fn add_notices(&self, epoch: Epoch, notices: Vec<NoticeRow>) {
+        if !notices.is_empty() {
+            self.notices().push_back((epoch, notices));
+        }
+    }
+
+    /// What was kept of an epoch. What is left of earlier ones was said before a restart.
+    fn take_notices(&self, epoch: Epoch) -> Vec<NoticeRow> {
+        let mut notices = self.notices();
+        let behind = notices.partition_point(|(of, _)| *of <= epoch);
+        let last = notices.drain(..behind).next_back();
+        last.filter(|(of, _)| *of == epoch).map(|(_, notices)| notices).unwrap_or_default()
     }
 
     /// The rules changed.
@@ -137,7 +160,8 @@ const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// Gives outputs to the sink until it fails, or is full at the end; after that nothing is given, so
 /// that the sink never has a gap.
 pub(super) fn deliver_to(mut sink: Box<dyn EpochSink>, progress: Arc<Progress>) -> Deliver {
-    Box::new(move |output| {
+    Box::new(move |mut output| {
+        output.notices = progress.take_notices(output.mark.epoch);
         while progress.takes_outputs() {
             match sink.append(&output) {
                 Ok(Kept::Yes) => return progress.kept(&output),

@@ -86,7 +86,7 @@ impl MemoryLog {
         let held = self.0.lock().expect("no panic");
         let control = |record: &NewRecord| match &record.body {
             RecordBody::Control(control) => Some(Arc::clone(control)),
-            RecordBody::Event(_) | RecordBody::Tombstone => None,
+            RecordBody::Event(_) | RecordBody::Notice(_) | RecordBody::Tombstone => None,
         };
         held.records.iter().filter_map(control).collect()
     }
@@ -95,7 +95,7 @@ impl MemoryLog {
         let held = self.0.lock().expect("no panic");
         let event = |record: &NewRecord| match &record.body {
             RecordBody::Event(packed) => packed.unpack().expect("a packed event"),
-            body @ (RecordBody::Control(_) | RecordBody::Tombstone) => panic!("no event: {body:?}"),
+            body => panic!("no event: {body:?}"),
         };
         held.records.iter().map(event).collect()
     }

@@ -275,5 +275,5 @@ fn output(mark: EpochMark, effects: Vec<Effect>, suppressor: &mut Suppressor) ->
     net.retain(|_, sign| *sign != 0);
     let mut actions = suppressor.epoch(&mark, net.into_iter().collect());
     actions.sort();
-    EpochOutput { mark, events: rows.into_values().collect(), visits, actions }
+    EpochOutput { mark, events: rows.into_values().collect(), visits, actions, notices: Vec::new() }
 }

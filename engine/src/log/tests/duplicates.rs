@@ -2,7 +2,8 @@
 
 use super::conformance::Answer;
 use super::*;
-use crate::model::LogSeq;
+use crate::log::notice::tests::delivery;
+use crate::model::{Delivery, LogSeq, Notice, Outcome};
 use std::sync::mpsc::TryRecvError;
 
 /// A log whose sync is held, and the answers that wait for it: a first copy and its duplicates, three
@@ -53,4 +54,27 @@ fn a_duplicate_of_what_no_sync_put_on_disk_is_not_acknowledged() {
         append(&log, vec![record(1, 10), record(2, 10)]).expect("sent again");
         assert_eq!(read_all(&log).len(), 3, "each once, whatever the crash left");
     }
+}
+
+/// A sink that does not know what reached the log before a crash says it again.
+#[test]
+fn what_became_of_a_message_stands_once_over_restarts() {
+    let said = |number, outcome| Notice::Delivery(delivery(number, outcome)).into();
+    let disk = SimDisk::default();
+    let log = open(&disk);
+    let records = vec![said(1, Outcome::Delivered), said(1, Outcome::Expired)];
+    let stored = append(&log, records).expect("taken");
+    assert_eq!(stored, [Appended::Stored(LogSeq(1)), Appended::Stored(LogSeq(2))]);
+    drop(log);
+    let log = open(&disk.exit());
+    let again = Delivery { reason: Some("again".into()), ..delivery(1, Outcome::Expired) };
+    let records = vec![
+        Notice::Delivery(again).into(),
+        said(2, Outcome::Expired),
+        said(1, Outcome::Delivered),
+    ];
+    let stored = append(&log, records).expect("taken");
+    let third = Appended::Stored(LogSeq(3));
+    assert_eq!(stored, [Appended::Duplicate, third, Appended::Duplicate]);
+    assert_eq!(read_all(&log).len(), 3);
 }

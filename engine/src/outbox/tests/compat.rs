@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::{
-    ActionFact, ActionId, ActionRow, CloseReason, EventId, Id, Instance, MatchId, Op,
+    ActionFact, ActionId, ActionRow, CloseReason, EventId, Id, Instance, MatchId, NoticeRow, Op,
     SuppressReason, VisitChange, VisitId, VisitRow, VisitScope, VisitorId, WindowKey,
 };
 use crate::testing::{bytes_of, disk_with, fixture, set_version};
@@ -66,11 +66,15 @@ fn everything(epoch: u64) -> EpochOutput {
         let replaced = (*op == Op::Correct).then_some(MatchId(u128::from(seq)));
         ActionRow { fact: fact(seq, *suppressed), op: *op, replaced }
     });
+    let notices = crate::log::notice::tests::everything().into_iter().zip(1_u64..);
+    let notices =
+        notices.map(|(notice, seq)| NoticeRow { seq: LogSeq(seq), notice: notice.into() });
     EpochOutput {
         mark,
         events: events.collect(),
         visits: visits.collect(),
         actions: actions.collect(),
+        notices: notices.collect(),
     }
 }
 
@@ -133,7 +137,7 @@ fn outbox_fixture() -> Vec<u8> {
     let (mut writer, _) = OutboxWriter::open(open).expect("opened");
     writer.append(&everything(1)).expect("appended");
     writer.append(&EpochOutput { events: Vec::new(), ..output(2) }).expect("appended");
-    fixture("outbox-v3.obx", &bytes_of(&disk, &outbox_path()))
+    fixture("outbox-v4.obx", &bytes_of(&disk, &outbox_path()))
 }
 
 fn cursor_fixture() -> Vec<u8> {
@@ -145,7 +149,7 @@ fn cursor_fixture() -> Vec<u8> {
 }
 
 #[test]
-fn version_3_of_the_outbox_is_written_and_read() {
+fn version_4_of_the_outbox_is_written_and_read() {
     let disk = disk_with(&outbox_path(), &outbox_fixture());
     let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
     assert_eq!(last, Epoch(2));
@@ -157,7 +161,7 @@ fn version_3_of_the_outbox_is_written_and_read() {
 /// The log refuses what a newer beckon wrote; the outbox is derived from it.
 #[test]
 fn an_outbox_of_another_version_is_derived_again() {
-    for version in [2, 4] {
+    for version in [3, 5] {
         let mut bytes = outbox_fixture();
         set_version(&mut bytes[..24], version);
         let disk = disk_with(&outbox_path(), &bytes);

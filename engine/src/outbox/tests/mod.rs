@@ -31,7 +31,13 @@ fn output(epoch: u64) -> EpochOutput {
         fate: Fate::Matched,
         identity: Identity::default(),
     };
-    EpochOutput { mark, events: vec![row], visits: Vec::new(), actions: Vec::new() }
+    EpochOutput {
+        mark,
+        events: vec![row],
+        visits: Vec::new(),
+        actions: Vec::new(),
+        notices: Vec::new(),
+    }
 }
 
 fn setup(disk: &SimDisk) -> OpenOutbox {

@@ -8,10 +8,11 @@ use crate::dataflow::DataflowConfig;
 use crate::dataflow::tests::fake::{FakeStage, Random, event, expected};
 use crate::disk::{Disk, SimDisk};
 use crate::log::RecordBody;
+use crate::log::notice::tests::delivery;
 use crate::log::{Appended, EmbeddedLog, Log, LogConfig, LogError, Named, NewRecord, OpenLog};
-use crate::model::{Epoch, EpochInput, EpochOutput, LogSeq, ServerTimeMs};
+use crate::model::{Epoch, EpochOutput, LogSeq, Notice, Outcome, ServerTimeMs};
 use crate::outbox::{OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter};
-use crate::pipeline::feeder::Marks;
+use crate::pipeline::feeder::{Marks, Taken};
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts};
 use crate::testing::seeds;
 use std::sync::Arc;
@@ -68,10 +69,13 @@ fn start(disk: &SimDisk, clock: &Arc<ManualClock>, workers: usize) -> Life {
     Life { log, outbox, pipeline }
 }
 
-/// Appends events, and waits until they are on disk; their places.
+/// Appends events and what became of messages, and waits until they are on disk; their places.
 fn append(log: &EmbeddedLog, random: &mut Random, sent: &mut u64) -> Vec<LogSeq> {
     let records = (0..1 + random.below(5)).map(|_| {
         *sent += 1;
+        if random.below(4) == 0 {
+            return Notice::Delivery(delivery(u128::from(*sent), Outcome::Delivered)).into();
+        }
         let visit = format!("visit {}", random.below(6));
         NewRecord {
             site: "shop".into(),
@@ -86,18 +90,18 @@ fn append(log: &EmbeddedLog, random: &mut Random, sent: &mut u64) -> Vec<LogSeq>
     let answers = answer.recv().expect("an answer").expect("on disk");
     let place = |appended| match appended {
         Appended::Stored(seq) => seq,
-        Appended::Duplicate => panic!("no record has a key"),
+        Appended::Duplicate => panic!("no key comes twice"),
     };
     answers.into_iter().map(place).collect()
 }
 
-fn epochs(log: &EmbeddedLog) -> Vec<EpochInput> {
+fn epochs(log: &EmbeddedLog) -> Vec<Taken> {
     let mut reader = log.reader(None).expect("the log is readable");
     let mut marks = Marks::new(DELAY_MS);
     let mut epochs = Vec::new();
     loop {
         match reader.next(Duration::ZERO) {
-            Ok(Some(group)) => epochs.push(marks.epoch(group).0),
+            Ok(Some(group)) => epochs.push(marks.epoch(group)),
             Ok(None) | Err(LogError::Closed) => return epochs,
             Err(error) => panic!("{error}"),
         }
@@ -144,9 +148,19 @@ fn history(seed: u64) {
     life.log.close();
     life.pipeline.stop().expect("nothing failed");
     let (epochs, outputs) = (epochs(&life.log), outputs(&life.outbox));
-    let seqs = epochs.iter().flat_map(|input| input.events.iter().map(|event| event.seq));
+    let seqs = epochs.iter().flat_map(|taken| {
+        let mut seqs: Vec<_> = taken.notices.iter().map(|row| row.seq).collect();
+        seqs.extend(taken.input.events.iter().map(|event| event.seq));
+        seqs.sort();
+        seqs
+    });
     assert_eq!(seqs.collect::<Vec<_>>(), stored, "BECKON_TEST_SEED={seed}: what is in the log");
-    let wanted = expected(&epochs);
+    let (inputs, notices): (Vec<_>, Vec<_>) =
+        epochs.into_iter().map(|taken| (taken.input, taken.notices)).unzip();
+    let mut wanted = expected(&inputs);
+    for (wanted, notices) in wanted.iter_mut().zip(notices) {
+        wanted.notices = notices;
+    }
     let numbers = |outputs: &[EpochOutput]| {
         outputs.iter().map(|output| output.mark.epoch).collect::<Vec<_>>()
     };

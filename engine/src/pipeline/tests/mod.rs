@@ -74,7 +74,7 @@ impl MemoryLog {
     fn epochs(&self) -> Vec<EpochInput> {
         let mut marks = super::feeder::Marks::new(DELAY_MS);
         let groups = self.groups.lock().expect("no test panics here");
-        groups.iter().map(|group| marks.epoch(group.clone()).0).collect()
+        groups.iter().map(|group| marks.epoch(group.clone()).input).collect()
     }
 }
 
@@ -262,7 +262,7 @@ fn the_watermark_follows_the_clock_and_never_goes_back() {
             last_seq: LogSeq(0),
             now: ServerTimeMs(now),
         };
-        marks.epoch(Group { mark, records: Vec::new() }).0.mark.watermark
+        marks.epoch(Group { mark, records: Vec::new() }).input.mark.watermark
     };
     assert_eq!(watermark(1_000), EventTimeMs(700));
     assert_eq!(watermark(900), EventTimeMs(700));

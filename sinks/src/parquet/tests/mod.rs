@@ -61,7 +61,7 @@ fn epoch_of(number: u64, now_ms: i64, events: Vec<EventRow>) -> EpochOutput {
         now: ServerTimeMs(now_ms),
         watermark: EventTimeMs(now_ms - 2000),
     };
-    EpochOutput { mark, events, visits: Vec::new(), actions: Vec::new() }
+    EpochOutput { mark, events, visits: Vec::new(), actions: Vec::new(), notices: Vec::new() }
 }
 
 /// Epoch `number` with one event a name; the epoch's number is the sequence number of the first.
