@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 reports = sys.argv[1]
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
-for table in ("events", "visits", "actions", "epochs"):
+for table in ("events", "visits", "actions", "epochs", "deliveries"):
     # The folders' names (date=..., event=...) come as columns.
     spark.read.option("mergeSchema", "true").parquet(f"{reports}/{table}").createOrReplaceTempView(table)
 

@@ -17,7 +17,7 @@ use super::config::TypedColumn;
 use super::declared::Declared;
 use super::error::ParquetError;
 use super::events::EVENT_COLUMNS;
-use super::facts::{ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS};
+use super::facts::{ACTION_COLUMNS, DELIVERY_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS};
 use super::folder::Folder;
 use super::layout::{MANIFEST, Table};
 use super::typed::typed_specs;
@@ -97,6 +97,7 @@ fn built_in(table: Table) -> TableColumns {
         Table::Visits => VISIT_COLUMNS,
         Table::Actions => ACTION_COLUMNS,
         Table::Epochs => EPOCH_COLUMNS,
+        Table::Deliveries => DELIVERY_COLUMNS,
     };
     let columns = columns.iter().map(|(name, kind)| ((*name).into(), *kind)).collect();
     TableColumns { table: table.as_str().into(), columns }

@@ -1,14 +1,15 @@
-//! The tables of what the engine concluded: visits, actions, epochs.
+//! The tables of what the engine concluded - visits, actions, epochs - and of what became of messages.
 //!
 //! `actions` is append-only: a line says `assert`, `retract`, `suppress` or `correct` of a match.
-//! Lines of one match add up: what holds is the last one said of it.
+//! Lines of one match add up: what holds is the last one said of it. `deliveries` has a line for each
+//! thing that a sink said of a message; that of an action has the action's id.
 
 use super::columns::{Batch, Kind};
 use super::events::write_identity;
 use super::hex::hex_digits;
 use beckon_engine::model::{
-    ActionRow, EpochMark, EpochOutput, EventTimeMs, Id, Op, VisitChange, VisitRow, WindowKey,
-    partition_of,
+    ActionRow, Delivery, EpochMark, EpochOutput, EventTimeMs, Id, LogSeq, Notice, NoticeRow, Op,
+    VisitChange, VisitRow, WindowKey, partition_of,
 };
 use std::borrow::Cow;
 
@@ -79,6 +80,24 @@ pub(super) const EPOCH_COLUMNS: &[(&str, Kind)] = &[
     ("actions_retracted", Kind::Integer),
     ("actions_suppressed", Kind::Integer),
     ("actions_corrected", Kind::Integer),
+    ("deliveries", Kind::Integer),
+];
+
+/// Columns of every deliveries file, in order. Appended, never changed.
+pub(super) const DELIVERY_COLUMNS: &[(&str, Kind)] = &[
+    ("log_sequence", Kind::Sequence),
+    ("epoch", Kind::Sequence),
+    ("time", Kind::Time),
+    ("site", Kind::Text),
+    ("partition", Kind::Small),
+    ("visit_id", Kind::UniqueText),
+    ("page_id", Kind::Text),
+    ("message_id", Kind::UniqueText),
+    ("sink", Kind::Text),
+    ("endpoint", Kind::Text),
+    ("outcome", Kind::Text),
+    ("reason", Kind::Text),
+    ("attempt", Kind::Integer),
 ];
 
 /// A visit's line; `log_sequence` is the last one known when it was said.
@@ -172,6 +191,39 @@ pub(super) fn append_epoch(batch: &mut Batch, output: &EpochOutput) {
         .count(said(Op::Retract))
         .count(said(Op::Suppress))
         .count(said(Op::Correct))
+        .count(Some(deliveries(output).count() as u64))
+        .done();
+}
+
+/// What sinks said of messages in an epoch, by its place in the log.
+pub(super) fn deliveries(output: &EpochOutput) -> impl Iterator<Item = (LogSeq, &Delivery)> {
+    output.notices.iter().filter_map(|NoticeRow { seq, notice }| match &**notice {
+        Notice::Delivery(delivery) => Some((*seq, delivery)),
+        Notice::Message(_) => None,
+    })
+}
+
+/// A line of what became of a message; `time` is the server's clock at the end of its epoch.
+pub(super) fn append_delivery(
+    batch: &mut Batch,
+    (seq, delivery): (LogSeq, &Delivery),
+    mark: &EpochMark,
+) {
+    batch
+        .row()
+        .count(Some(seq.0))
+        .count(Some(mark.epoch.0))
+        .time_ms(Some(mark.now.0))
+        .text(Some(&delivery.site))
+        .small(Some(i32::from(partition_of(&delivery.site, &delivery.visit).0)))
+        .id(Some(&delivery.visit.0))
+        .id(delivery.page.as_ref().map(|page| &page.0))
+        .hex(delivery.message.0)
+        .text(Some(delivery.sink.as_str()))
+        .text(delivery.sink.endpoint())
+        .text(Some(delivery.outcome.as_str()))
+        .text(delivery.reason.as_deref())
+        .count(delivery.attempt.map(u64::from))
         .done();
 }
 

@@ -67,7 +67,9 @@ impl Sequences {
     fn of(table: Table, batch: &RecordBatch) -> Self {
         let (first, last) = match table {
             Table::Epochs => (batch.column(1), batch.column(2)),
-            Table::Events | Table::Visits | Table::Actions => (batch.column(0), batch.column(0)),
+            Table::Events | Table::Visits | Table::Actions | Table::Deliveries => {
+                (batch.column(0), batch.column(0))
+            }
         };
         let values = |column: &dyn Array| -> Vec<u64> {
             let column = column.as_any().downcast_ref::<Int64Array>();

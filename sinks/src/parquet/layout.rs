@@ -21,17 +21,19 @@ pub(super) const OTHER: &str = "__other";
 /// theirs) would not fit file systems and go to [`OTHER`].
 const FOLDER_BYTES_MAX: usize = 200;
 
-/// The four tables.
+/// The five tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     Events,
     Visits,
     Actions,
     Epochs,
+    Deliveries,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 4] = [Self::Events, Self::Visits, Self::Actions, Self::Epochs];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Events, Self::Visits, Self::Actions, Self::Epochs, Self::Deliveries];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +41,7 @@ impl Table {
             Self::Visits => "visits",
             Self::Actions => "actions",
             Self::Epochs => "epochs",
+            Self::Deliveries => "deliveries",
         }
     }
 

@@ -1,8 +1,8 @@
-//! Parquet tables of everything that happened: `events`, `visits`, `actions`, `epochs`.
+//! Parquet tables of everything that happened: `events`, `visits`, `actions`, `epochs`, `deliveries`.
 //!
 //! ```text
 //! DIR/events/date=2026-11-25/event=AddToCart/r0000000001-0000.parquet
-//! DIR/visits/date=2026-11-25/r0000000001-0001.parquet          actions, epochs alike
+//! DIR/visits/date=2026-11-25/r0000000001-0001.parquet          the others alike
 //! DIR/_manifest/rounds-2026-11-25.txt, columns.json            what counts; columns so far
 //! DIR/_tmp/r0000000002-0000.part                               being written
 //! ```

@@ -1,4 +1,4 @@
-//! The four tables being written: rows in, files out, one round at a time.
+//! The five tables being written: rows in, files out, one round at a time.
 //!
 //! Rows of the events table wait in the lane of their folder and are put into columns a few
 //! thousand at a time; the other tables have one lane each and are put into columns at once. What
@@ -13,7 +13,8 @@ use super::declared::Declared;
 use super::error::ParquetError;
 use super::events::{EventEncoder, PendingEvent};
 use super::facts::{
-    ACTION_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS, append_action, append_epoch, append_visit,
+    ACTION_COLUMNS, DELIVERY_COLUMNS, EPOCH_COLUMNS, VISIT_COLUMNS, append_action, append_delivery,
+    append_epoch, append_visit, deliveries,
 };
 use super::file::{Limits, Output, RoundFiles};
 use super::folder::Folder;
@@ -47,6 +48,7 @@ pub struct ParquetTables {
     visits: FactTable,
     actions: FactTable,
     epochs: FactTable,
+    deliveries: FactTable,
     round: Option<Round>,
     last_epoch: Option<Epoch>,
     is_poisoned: bool,
@@ -152,6 +154,7 @@ impl ParquetTables {
             visits: FactTable::new(Table::Visits, VISIT_COLUMNS),
             actions: FactTable::new(Table::Actions, ACTION_COLUMNS),
             epochs: FactTable::new(Table::Epochs, EPOCH_COLUMNS),
+            deliveries: FactTable::new(Table::Deliveries, DELIVERY_COLUMNS),
             round: None,
             last_epoch,
             is_poisoned: false,
@@ -226,6 +229,10 @@ impl ParquetTables {
             self.actions.push(bytes, round, |batch| append_action(batch, row, mark))?;
             self.make_room(&mut round.files)?;
         }
+        for row in deliveries(output) {
+            self.deliveries.push(ROW_BYTES, round, |batch| append_delivery(batch, row, mark))?;
+            self.make_room(&mut round.files)?;
+        }
         self.epochs.push(ROW_BYTES, round, |batch| append_epoch(batch, output))?;
         self.make_room(&mut round.files)
     }
@@ -250,9 +257,10 @@ impl ParquetTables {
     /// Sends the largest of what is open to its file until the rest is within the limit.
     fn make_room(&mut self, files: &mut RoundFiles) -> Result<()> {
         while files.open_bytes > self.config.open_bytes_max {
-            let facts = [&mut self.visits, &mut self.actions, &mut self.epochs];
+            let facts =
+                [&mut self.visits, &mut self.actions, &mut self.epochs, &mut self.deliveries];
             let fact = facts.into_iter().max_by_key(|table| table.open_bytes());
-            let fact = fact.expect("there are three");
+            let fact = fact.expect("there are four");
             let lane = self.events.lanes.iter_mut().max_by_key(|lane| lane.open_bytes());
             match lane.filter(|lane| lane.open_bytes() >= fact.open_bytes()) {
                 Some(lane) => lane.flush(&mut self.events.encoder, files)?,
@@ -321,7 +329,8 @@ impl ParquetTables {
             return Ok(());
         };
         self.events.finish(&mut files)?;
-        for table in [&mut self.visits, &mut self.actions, &mut self.epochs] {
+        let facts = [&mut self.visits, &mut self.actions, &mut self.epochs, &mut self.deliveries];
+        for table in facts {
             if files.round == 1 {
                 table.touch(&mut files, &date)?;
             }

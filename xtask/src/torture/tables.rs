@@ -49,6 +49,15 @@ struct EpochRow {
     said: Said,
 }
 
+/// A row of `deliveries`.
+#[derive(Clone, Debug)]
+struct DeliveryRow {
+    epoch: u64,
+    sequence: u64,
+    /// The message, and what became of it.
+    said: (String, String),
+}
+
 /// How many rows an epoch has in each table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
@@ -56,6 +65,7 @@ struct Said {
     opened: u64,
     closed: u64,
     actions: u64,
+    deliveries: u64,
 }
 
 /// The tables, as far as they are looked at.
@@ -66,6 +76,7 @@ pub(super) struct Tables {
     epochs: Vec<EpochRow>,
     /// The epochs of the rows of `actions`.
     actions: Vec<u64>,
+    deliveries: Vec<DeliveryRow>,
 }
 
 /// An instance, by its events and by its rows.
@@ -150,9 +161,10 @@ impl Tables {
             "actions_retracted",
             "actions_suppressed",
             "actions_corrected",
+            "deliveries",
         ];
         each_row(&reports.join("epochs"), &columns, |row, at| {
-            let actions = at[6..].iter().map(|at| count(row, *at));
+            let actions = at[6..10].iter().map(|at| count(row, *at));
             self.epochs.push(EpochRow {
                 epoch: count(row, at[0])?,
                 sequences: (count(row, at[1])?, count(row, at[2])?),
@@ -161,12 +173,22 @@ impl Tables {
                     opened: count(row, at[4])?,
                     closed: count(row, at[5])?,
                     actions: actions.sum::<anyhow::Result<u64>>()?,
+                    deliveries: count(row, at[10])?,
                 },
             });
             Ok(())
         })?;
         each_row(&reports.join("actions"), &["epoch"], |row, at| {
             self.actions.push(count(row, at[0])?);
+            Ok(())
+        })?;
+        let columns = ["epoch", "log_sequence", "message_id", "outcome"];
+        each_row(&reports.join("deliveries"), &columns, |row, at| {
+            self.deliveries.push(DeliveryRow {
+                epoch: count(row, at[0])?,
+                sequence: count(row, at[1])?,
+                said: (row.get_string(at[2])?.clone(), row.get_string(at[3])?.clone()),
+            });
             Ok(())
         })
     }
@@ -184,13 +206,16 @@ impl Tables {
         self.events.iter().filter(|event| event.is_late).map(|event| event.id).collect()
     }
 
-    /// Checks that the log's records behind `before`, all of them events, stand here once each.
+    /// Checks that the log's records behind `before`, events and what became of messages, stand here
+    /// once each.
     ///
     /// # Errors
     /// When one does not.
     pub(super) fn check_records(&self, before: u64, last: u64) -> anyhow::Result<()> {
         let events = self.events.iter().filter(|event| !event.is_made_up);
         let mut records: Vec<_> = events.map(|event| event.sequence).collect();
+        let deliveries = self.deliveries.iter().map(|row| row.sequence);
+        records.extend(deliveries.filter(|sequence| *sequence > before));
         records.sort_unstable();
         let wrong = records.iter().zip(before + 1..).find(|(found, expected)| *found != expected);
         ensure!(wrong.is_none(), "log sequence number: (found, expected) {wrong:?}");
@@ -227,6 +252,14 @@ impl Tables {
         }
         for epoch in &self.actions {
             of(&mut found, *epoch)?.1.actions += 1;
+        }
+        let mut said = BTreeSet::new();
+        for row in &self.deliveries {
+            let ((first, last), epoch) = of(&mut found, row.epoch)?;
+            epoch.deliveries += 1;
+            let is_within = (*first..=*last).contains(&row.sequence);
+            ensure!(is_within, "{row:?}, of {first} to {last}");
+            ensure!(said.insert(&row.said), "said twice: {row:?}");
         }
         let wrong = epochs.iter().zip(&found).find(|(row, (_, said))| row.said != *said);
         ensure!(wrong.is_none(), "(an epoch, and what is found of it) {wrong:?}");
@@ -324,13 +357,17 @@ mod tests {
         }
     }
 
-    fn epoch(epoch: u64, sequences: (u64, u64), said: [u64; 4]) -> EpochRow {
-        let [events, opened, closed, actions] = said;
-        EpochRow { epoch, sequences, said: Said { events, opened, closed, actions } }
+    fn epoch(epoch: u64, sequences: (u64, u64), said: [u64; 5]) -> EpochRow {
+        let [events, opened, closed, actions, deliveries] = said;
+        EpochRow { epoch, sequences, said: Said { events, opened, closed, actions, deliveries } }
+    }
+
+    fn delivery(epoch: u64, sequence: u64, outcome: &str) -> DeliveryRow {
+        DeliveryRow { epoch, sequence, said: ("AB".to_owned(), outcome.to_owned()) }
     }
 
     /// A visit of three events that ends, an epoch without any, and the visit's second instance, of
-    /// two events, behind a record that is none.
+    /// two events, behind a record of a message.
     fn tables() -> Tables {
         let made_up = EventRow { is_made_up: true, id: 100, ..event(1, 1, 1) };
         let end = EventRow { is_end: true, ..event(3, 2, 1) };
@@ -345,13 +382,14 @@ mod tests {
                 visit(5, 5, Some(("inactive", 2))),
             ],
             epochs: vec![
-                epoch(1, (1, 2), [3, 1, 0, 1]),
-                epoch(2, (3, 3), [1, 0, 1, 0]),
-                epoch(3, (4, 3), [0, 0, 0, 0]),
-                epoch(4, (4, 6), [2, 1, 0, 2]),
-                epoch(5, (7, 6), [0, 0, 1, 0]),
+                epoch(1, (1, 2), [3, 1, 0, 1, 0]),
+                epoch(2, (3, 3), [1, 0, 1, 0, 0]),
+                epoch(3, (4, 3), [0, 0, 0, 0, 0]),
+                epoch(4, (4, 6), [2, 1, 0, 2, 1]),
+                epoch(5, (7, 6), [0, 0, 1, 0, 0]),
             ],
             actions: vec![4, 1, 4],
+            deliveries: vec![delivery(4, 4, "delivered")],
         }
     }
 
@@ -410,6 +448,12 @@ mod tests {
             find("a gap", &|it| it.epochs[at].sequences.0 += 1);
             find("an overlap", &|it| it.epochs[at].sequences.1 -= 1);
         }
+        find("a delivery gone", &|it| it.deliveries.clear());
+        find("a delivery elsewhere", &|it| it.deliveries[0].sequence = 3);
+        find("the same of a message twice", &|it| {
+            it.deliveries.push(delivery(4, 5, "delivered"));
+            it.epochs[3].said.deliveries += 1;
+        });
         for at in 0..3 {
             find("an action gone", &|it| {
                 it.actions.remove(at);

@@ -260,7 +260,7 @@ fn columns_keep_their_order_over_restarts() {
 fn the_columns_are_these() {
     let folder = tempfile::tempdir().expect("a folder");
     write_all(folder.path(), ParquetConfig::default(), &[priced(1)]);
-    let tables = ["events", "visits", "actions", "epochs"];
+    let tables = ["events", "visits", "actions", "epochs", "deliveries"];
     let found: Vec<_> = tables.iter().flat_map(|table| columns(folder.path(), table)).collect();
     let expected = include_str!("columns.txt");
     assert_eq!(found.join("\n"), expected.trim_end());

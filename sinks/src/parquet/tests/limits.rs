@@ -113,9 +113,11 @@ fn open_memory_is_bounded_within_an_epoch() {
     let whole = super::rows::with_facts();
     let visits = whole.visits.iter().cycle().take(900).cloned().collect();
     let actions = whole.actions.iter().cycle().take(900).cloned().collect();
-    let of_visits = EpochOutput { visits, actions: Vec::new(), ..epoch(9, NOON, &[]) };
-    let of_actions = EpochOutput { visits: Vec::new(), actions, ..epoch(9, NOON, &[]) };
-    for output in [of_visits, of_actions, many(9, 900, NOON)] {
+    let notices = whole.notices.iter().cycle().skip(1).take(1_350).cloned().collect();
+    let of_visits = EpochOutput { visits, ..epoch(9, NOON, &[]) };
+    let of_actions = EpochOutput { actions, ..epoch(9, NOON, &[]) };
+    let of_deliveries = EpochOutput { notices, ..epoch(9, NOON, &[]) };
+    for output in [of_visits, of_actions, of_deliveries, many(9, 900, NOON)] {
         let folder = tempfile::tempdir().expect("a folder");
         // A row counts 256 bytes at least, so 900 of them fill it three times and more.
         let config = ParquetConfig { open_bytes_max: 64 << 10, ..ParquetConfig::default() };

@@ -4,9 +4,10 @@ use super::read::{Row, boolean, long, rows, text, texts, time_ms};
 use super::{DAY_MS, NOON, epoch, epoch_of, event, files, open, row, write_all};
 use crate::parquet::ParquetConfig;
 use beckon_engine::model::{
-    ActionFact, ActionId, ActionRow, CloseReason, EpochOutput, EventId, EventTimeMs, Fate, Id,
-    Identity, Instance, LogSeq, MatchId, Op, PackedEvent, SuppressReason, VisitChange, VisitId,
-    VisitRow, VisitScope, VisitorId, WindowKey,
+    ActionFact, ActionId, ActionRow, CloseReason, Delivery, EpochOutput, EventId, EventTimeMs,
+    Fate, Id, Identity, Instance, LogSeq, MatchId, Message, MessageId, Notice, NoticeRow, Op,
+    Outcome, PackedEvent, PageId, SinkName, SuppressReason, VisitChange, VisitId, VisitRow,
+    VisitScope, VisitorId, WindowKey,
 };
 
 #[test]
@@ -20,6 +21,7 @@ fn files_lie_by_table_load_date_and_event() {
     write_all(folder.path(), ParquetConfig::default(), &epochs);
     let expected = [
         "actions/date=2026-11-25/r0000000001-0003.parquet",
+        "deliveries/date=2026-11-25/r0000000001-0005.parquet",
         "epochs/date=2026-11-25/r0000000001-0004.parquet",
         "epochs/date=2026-11-26/r0000000002-0001.parquet",
         "events/date=2026-11-25/event=PageEntered/r0000000001-0000.parquet",
@@ -56,6 +58,7 @@ fn no_column_is_named_like_a_folder() {
         crate::parquet::facts::VISIT_COLUMNS,
         crate::parquet::facts::ACTION_COLUMNS,
         crate::parquet::facts::EPOCH_COLUMNS,
+        crate::parquet::facts::DELIVERY_COLUMNS,
     ] {
         assert!(table.iter().all(|(name, _)| *name != "date" && *name != "event"));
     }
@@ -125,6 +128,42 @@ fn fact(suppressed: Option<SuppressReason>) -> ActionFact {
     }
 }
 
+/// A server's message, and what became of it and of an action at a webhook.
+fn notices() -> Vec<NoticeRow> {
+    let visit = VisitId(Id::Text("v-1".into()));
+    let message = Message {
+        site: "shop".into(),
+        visit: visit.clone(),
+        id: MessageId(0xAB),
+        page: None,
+        channel: "chat".into(),
+        data: "{}".into(),
+        expires_ms: 60_000,
+    };
+    let shown = Delivery {
+        site: "shop".into(),
+        visit,
+        message: message.id,
+        sink: SinkName::Notification,
+        outcome: Outcome::Delivered,
+        page: Some(PageId(Id::Bits(5))),
+        reason: None,
+        attempt: None,
+    };
+    let failed = Delivery {
+        message: ActionId(1).into(),
+        sink: SinkName::Webhook("crm".into()),
+        outcome: Outcome::Failed,
+        page: None,
+        reason: Some("status_500".into()),
+        attempt: Some(2),
+        ..shown.clone()
+    };
+    let rows = [Notice::Message(message), Notice::Delivery(shown), Notice::Delivery(failed)];
+    let row = |(seq, notice): (u64, Notice)| NoticeRow { seq: LogSeq(seq), notice: notice.into() };
+    (20..).zip(rows).map(row).collect()
+}
+
 pub(super) fn with_facts() -> EpochOutput {
     let visit = |change, events| VisitRow {
         instance: Instance(LogSeq(3)),
@@ -152,6 +191,7 @@ pub(super) fn with_facts() -> EpochOutput {
             ActionRow { fact: fact(None), op: Op::Retract, replaced: None },
             ActionRow { fact: fact(None), op: Op::Correct, replaced: Some(MatchId(7)) },
         ],
+        notices: notices(),
         ..epoch(9, NOON, &["a"])
     }
 }
@@ -226,6 +266,29 @@ fn a_window_has_a_kind_and_a_key() {
 }
 
 #[test]
+fn what_became_of_messages_is_said_line_by_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), ParquetConfig::default(), &[with_facts()]);
+    let found = rows(folder.path(), "deliveries");
+    let [shown, failed] = found.as_slice() else { panic!("two rows: {found:?}") };
+    let texts_of = |row: &Row| {
+        ["site", "visit_id", "message_id", "sink", "endpoint", "outcome", "page_id", "reason"]
+            .map(|column| text(row, column).unwrap_or_default())
+    };
+    let (message, page) = (format!("{:032X}", 0xAB), format!("{:032X}", 5));
+    let expected = ["shop", "v-1", &message, "notification", "", "delivered", &page, ""];
+    assert_eq!(texts_of(shown), expected);
+    let actions = rows(folder.path(), "actions");
+    let action = text(&actions[0], "action_id").expect("an id");
+    let expected = ["shop", "v-1", &action, "webhook", "crm", "failed", "", "status_500"];
+    assert_eq!(texts_of(failed), expected);
+    let numbers = |row: &Row| ["log_sequence", "epoch", "attempt"].map(|column| long(row, column));
+    assert_eq!(numbers(shown), [Some(21), Some(9), None]);
+    assert_eq!(numbers(failed), [Some(22), Some(9), Some(2)]);
+    assert_eq!(time_ms(shown, "time"), Some(NOON));
+}
+
+#[test]
 fn visits_and_epochs_are_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let timer = EpochOutput {
@@ -253,10 +316,11 @@ fn visits_and_epochs_are_counted() {
             "actions_retracted",
             "actions_suppressed",
             "actions_corrected",
+            "deliveries",
         ]
         .map(|column| long(row, column).expect("a count"))
     };
-    assert_eq!(counts(&epochs[0]), [1, 0, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(counts(&epochs[0]), [1, 0, 1, 1, 1, 1, 1, 1, 2]);
     assert_eq!(time_ms(&epochs[0], "watermark"), Some(NOON - 2000));
     assert_eq!(time_ms(&epochs[1], "watermark"), None, "the end of input is no time");
     assert_eq!(long(&epochs[1], "log_sequence_first"), Some(11));

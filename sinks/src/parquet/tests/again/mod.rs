@@ -2,8 +2,9 @@
 //!
 //! A stream with whatever events may hold runs on the ordinary way - log, pipeline, outbox, sink, with
 //! the log's marks and ticks - and by the marks of a replay. What it was made of is built again from
-//! the two tables, and all four tables that one worker and two write of that are the same, cell by
-//! cell. (Deployments are not in Parquet: the rules are those of the first run.)
+//! the two tables, and the four tables that one worker and two write of that are the same, cell by
+//! cell. (Deployments are not in Parquet: the rules are those of the first run. Nor are messages, of which no
+//! rule sees anything.)
 
 mod rules;
 mod stream;
