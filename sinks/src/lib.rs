@@ -2,6 +2,7 @@
 //!
 //! A sink reads the outbox behind its own durable cursor, off the hot path: it may be down for an
 //! hour, and nothing is lost and nothing grows in memory. A sink knows the engine's rows and
-//! nothing of HTTP or ingest.
+//! nothing of ingest.
 
+pub mod notification;
 pub mod parquet;

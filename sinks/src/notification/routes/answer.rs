@@ -1,0 +1,68 @@
+//! Refusals, in the words of every other route: `{"error":{"code", "message", "help"}}`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use beckon_engine::log::Refused;
+use serde_json::json;
+
+/// The code of a refusal, kept with its response for who counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalCode(pub &'static str);
+
+/// A request that is not served.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    help: &'static str,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        help: &'static str,
+    ) -> Self {
+        Self { status, code, message: message.into(), help }
+    }
+
+    pub(super) fn bad(code: &'static str, message: impl Into<String>, help: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message, help)
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let code = match refused {
+            Refused::Busy => "log_busy",
+            Refused::LogFull => "log_full",
+            Refused::DiskFull => "disk_full",
+            Refused::Closed => "log_closed",
+        };
+        let help = "try again after Retry-After seconds; nothing of this request was taken";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refused.to_string(), help)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = json!({ "code": self.code, "message": self.message, "help": self.help });
+        let mut response = json_text(self.status, json!({ "error": error }).to_string());
+        response.extensions_mut().insert(RefusalCode(self.code));
+        let is_later =
+            [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
+        if is_later {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+        }
+        response
+    }
+}
+
+/// A JSON answer that no cache keeps.
+pub(super) fn json_text(status: StatusCode, mut text: String) -> Response {
+    text.push('\n');
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, text).into_response()
+}

@@ -1,0 +1,82 @@
+//! `POST /v1/visits/{visitID}/notifications/{id}`: a page says what became of a message.
+//!
+//! Without a body it is acknowledged. 204 once that is on disk, also when it was said before; 404 for a
+//! message that is not known, or is over for so long that it was forgotten.
+
+use super::answer::Refusal;
+use super::{Admitted, message_of, page_of};
+use crate::notification::Word;
+use crate::notification::notifications::Notifications;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use beckon_engine::model::Outcome;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Bytes of a reason.
+const REASON_BYTES_MAX: usize = 128;
+const HELP: &str = "{\"status\": \"acknowledged\" | \"withdrawn\" | \"failed\", \"page\": ID, \
+                    \"reason\": a word}, or nothing";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wire {
+    status: Option<Status>,
+    page: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// The page did what it was to do.
+    Acknowledged,
+    /// The page is gone.
+    Withdrawn,
+    /// The page could not do it.
+    Failed,
+}
+
+/// The handler.
+pub(super) async fn word(
+    State(notifications): State<Arc<Notifications>>,
+    Extension(Admitted(key)): Extension<Admitted>,
+    Path((_, id)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let word = read(&body)?;
+    let id = message_of(&id).ok_or_else(unknown)?;
+    if notifications.word(&key, (id, word)).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(unknown())
+}
+
+fn unknown() -> Refusal {
+    let help = "it never was one of this visit, or it is over for long";
+    Refusal::new(StatusCode::NOT_FOUND, "message_unknown", "the message is not known", help)
+}
+
+fn read(body: &[u8]) -> Result<Word, Refusal> {
+    let is_empty = body.iter().all(u8::is_ascii_whitespace);
+    let wire: Wire = if is_empty {
+        Wire::default()
+    } else {
+        serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad("bad_word", error.to_string(), HELP))?
+    };
+    let outcome = match wire.status {
+        None | Some(Status::Acknowledged) => Outcome::Acknowledged,
+        Some(Status::Withdrawn) => Outcome::Withdrawn,
+        Some(Status::Failed) => Outcome::Failed,
+    };
+    if wire.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+        let message = format!("the reason has more than {REASON_BYTES_MAX} bytes");
+        return Err(Refusal::bad("bad_word", message, HELP));
+    }
+    let gone = (outcome == Outcome::Withdrawn).then(|| "page_gone".into());
+    let reason = wire.reason.map(Into::into).or(gone);
+    Ok(Word { outcome, page: page_of(wire.page.as_deref())?, reason })
+}
