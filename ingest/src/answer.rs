@@ -18,9 +18,10 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u32>,
 }
 
-/// The code of a [`Refusal`], kept with its response so that it is counted and logged in one place.
+/// The code of a refusal, kept with its response as an extension, so that it is counted and logged in
+/// one place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RefusalCode(pub(crate) &'static str);
+pub struct RefusalCode(pub &'static str);
 
 #[derive(Serialize)]
 struct Body<'a> {

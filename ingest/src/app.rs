@@ -12,10 +12,13 @@ use crate::refusals::Refusals;
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
 use crate::tls::{TlsError, TlsFiles};
 use crate::tokens::TokenStore;
+use crate::visits::VisitTokens;
+use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::{Log, Refused};
+use beckon_engine::model::SiteName;
 use beckon_engine::pipeline::RuleCounts;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -115,6 +118,12 @@ pub struct Parts {
     pub deployer: Arc<Deployer>,
     /// The folder that owns rules, if there is one.
     pub folder: Option<Arc<dyn RulesFolder>>,
+    /// Tokens of visits whose ids came from elsewhere.
+    pub visit_tokens: Arc<VisitTokens>,
+    /// Serves the messages of visits, by the paths of the table of routes. A request that comes to it
+    /// has the [`VisitReach`](crate::visits::VisitReach) of its visit as an extension, and its whole
+    /// body.
+    pub notifications: Router,
 }
 
 /// The state of all routes.
@@ -134,6 +143,8 @@ pub(crate) struct App {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) deployer: Arc<Deployer>,
     pub(crate) folder: Option<Arc<dyn RulesFolder>>,
+    pub(crate) visit_tokens: Arc<VisitTokens>,
+    pub(crate) notifications: Router,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Arc<Rates<u64>>,
@@ -178,6 +189,8 @@ impl App {
             dead_letters: parts.dead_letters,
             deployer: parts.deployer,
             folder: parts.folder,
+            visit_tokens: parts.visit_tokens,
+            notifications: parts.notifications,
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates,
@@ -185,6 +198,22 @@ impl App {
             is_draining: AtomicBool::new(false),
             limits,
         })
+    }
+
+    /// The site of a name.
+    pub(crate) fn site_named(&self, name: &str) -> Option<SiteName> {
+        self.site_names().find(|site| &***site == name).cloned()
+    }
+
+    /// The only site, where there are no others.
+    pub(crate) fn only_site(&self) -> Option<SiteName> {
+        let mut names = self.site_names();
+        let first = names.next()?;
+        names.next().is_none().then(|| Arc::clone(first))
+    }
+
+    fn site_names(&self) -> impl Iterator<Item = &SiteName> {
+        self.sites.names().iter().chain(self.demo.iter().map(|demo| &demo.site))
     }
 
     /// The write key of a name: `site/name`.

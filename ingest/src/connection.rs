@@ -15,10 +15,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper_util::server::graceful::GracefulConnection;
 use std::fmt::Display;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -106,9 +107,47 @@ pub(crate) enum End {
     Idle,
 }
 
-/// Serves a connection until it ends, is idle for `idle_max`, or the server stops.
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// A request of HTTP/1.
+    Http1,
+    /// What may become the preface of HTTP/2.
+    Unknown,
+}
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Waits for the first bytes of a connection and leaves them there. Who tells the versions apart by reading
+/// them (`hyper_util`'s `auto`) hands them on in two parts, at which an HTTP/1 connection doubles the buffer
+/// that it reads into: 8 KiB more for each of thousands of streams.
+///
+/// # Errors
+/// How the connection ended instead.
+pub(crate) async fn first_words(
+    stream: &TcpStream,
+    usage: &Usage,
+    idle_max: Duration,
+    stopped: &mut watch::Receiver<()>,
+) -> Result<Words, End> {
+    let mut bytes = [0; HTTP2_PREFACE.len()];
+    let peeked = tokio::select! {
+        peeked = stream.peek(&mut bytes) => peeked,
+        () = usage.idle(idle_max) => return Err(End::Idle),
+        // An error says that the server is gone, which is the same.
+        _ = stopped.changed() => return Err(End::Done),
+    };
+    match peeked {
+        Ok(0) | Err(_) => Err(End::Done),
+        Ok(count) if HTTP2_PREFACE.starts_with(&bytes[..count]) => Ok(Words::Unknown),
+        Ok(_) => Ok(Words::Http1),
+    }
+}
+
+/// Serves a connection until it ends, is idle for `idle_max`, or the server stops. It comes in a box: moved
+/// into this task as it is it would lie there three times, and thousands of them are open.
 pub(crate) async fn serve<C>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     usage: &Usage,
     idle_max: Duration,
     mut stopped: watch::Receiver<()>,
@@ -117,7 +156,6 @@ where
     C: GracefulConnection,
     C::Error: Display,
 {
-    let mut connection = pin!(connection);
     let end = tokio::select! {
         served = &mut connection => {
             log(served);

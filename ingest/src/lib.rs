@@ -17,6 +17,7 @@ pub mod sites;
 pub mod source;
 pub mod tls;
 pub mod tokens;
+pub mod visits;
 
 mod answer;
 mod app;
@@ -39,6 +40,7 @@ mod routes;
 mod rules;
 mod server;
 
+pub use answer::RefusalCode;
 pub use app::{EngineView, Parts, Peer, RulesFolder, ServerConfig, ServerError};
 pub use live::live_json;
 pub use record::record_of;

@@ -17,13 +17,14 @@ use crate::reach::Reach;
 use crate::rules;
 use crate::sites::WriteKey;
 use crate::tokens::{Scope, TokenInfo};
+use crate::visits;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, on, on_service};
 use base64::Engine as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,16 +45,21 @@ pub enum Access {
     /// Who shows an API token of one site with this scope; and a page of an origin that has a default
     /// key. With the request goes the write key that it stands for.
     SiteTokenOrOrigin(Scope),
+    /// Who shows an API token with this scope for the site of the path's visit.
+    SiteVisit(Scope),
+    /// Who shows the secret of the path's visit, or a token of it.
+    Visit,
 }
 
 impl Access {
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Public | Self::WriteKey => None,
+            Self::Public | Self::WriteKey | Self::Visit => None,
             Self::Token(scope)
             | Self::SiteToken(scope)
             | Self::SiteTokenOrDemo(scope)
-            | Self::SiteTokenOrOrigin(scope) => Some(scope),
+            | Self::SiteTokenOrOrigin(scope)
+            | Self::SiteVisit(scope) => Some(scope),
         }
     }
 }
@@ -69,10 +75,18 @@ pub(crate) struct Route {
 const LETTERS_REPLAY: &str = "/v1/dead-letters/replay";
 const GWE_VISITS: &str = "/server/data/visits";
 const GWE_EVENTS: &str = "/server/data/visits/{id}/events";
+/// Where the API lies.
+const API: [&str; 2] = ["/v1/", "/server/data/"];
+const VISIT_TOKEN: &str = "/v1/visits/{visitID}/token";
+const NOTIFICATIONS: &str = "/v1/visits/{visitID}/notifications";
+const NOTIFICATION: &str = "/v1/visits/{visitID}/notifications/{id}";
+const NOTIFY: &str = "/server/data/notification/notify/{visitID}";
 
 /// All routes. In demo mode the page at `/` is one of them.
 pub(crate) fn table(app: &App) -> Vec<Route> {
-    use Access::{Public, SiteToken, SiteTokenOrDemo, SiteTokenOrOrigin, Token, WriteKey};
+    use Access::{
+        Public, SiteToken, SiteTokenOrDemo, SiteTokenOrOrigin, SiteVisit, Token, Visit, WriteKey,
+    };
     let mut routes = vec![
         route(Method::POST, "/v1/events", WriteKey, events::post),
         route(Method::OPTIONS, "/v1/events", Public, events::preflight),
@@ -96,6 +110,12 @@ pub(crate) fn table(app: &App) -> Vec<Route> {
         route(Method::POST, "/v1/rules/reload", Token(Scope::RulesWrite), rules::reload),
         route(Method::POST, "/v1/actions/pause", SiteToken(Scope::RulesWrite), rules::pause),
         route(Method::POST, "/v1/actions/resume", SiteToken(Scope::RulesWrite), rules::resume),
+        route(Method::POST, VISIT_TOKEN, SiteVisit(Scope::VisitsToken), visits::token),
+        route(Method::OPTIONS, NOTIFICATIONS, Public, visits::preflight),
+        route(Method::OPTIONS, NOTIFICATION, Public, visits::preflight),
+        mounted(Method::GET, NOTIFICATIONS, Visit, &app.notifications),
+        mounted(Method::POST, NOTIFICATION, Visit, &app.notifications),
+        mounted(Method::POST, NOTIFY, SiteVisit(Scope::NotifyWrite), &app.notifications),
     ];
     if app.demo.is_some() {
         routes.extend([
@@ -116,16 +136,18 @@ where
     Route { method, path, access, handler: on(filter, handler) }
 }
 
+/// A route that another part serves; who may use it is said here all the same.
+fn mounted(method: Method, path: &'static str, access: Access, router: &Router) -> Route {
+    let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP itself has");
+    Route { method, path, access, handler: on_service(filter, router.clone()) }
+}
+
 /// The router of the table.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for route in table(app) {
         tracing::debug!(method = %route.method, path = route.path, access = ?route.access, "route");
-        let mut handler = route.handler;
-        if let Some(scope) = route.access.scope() {
-            let wanted = (Arc::clone(app), scope, route.access);
-            handler = handler.layer(from_fn_with_state(wanted, check_token));
-        }
+        let mut handler = guarded(app, route.handler, route.access);
         let path = route.path;
         let watch = move |State(app): State<Arc<App>>, request: Request, next: Next| {
             watched(app, path, request, next)
@@ -142,6 +164,28 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         })
         .layer(from_fn(safe_headers))
         .with_state(Arc::clone(app))
+}
+
+/// A handler behind the check of who may use it.
+fn guarded(
+    app: &Arc<App>,
+    handler: MethodRouter<Arc<App>>,
+    access: Access,
+) -> MethodRouter<Arc<App>> {
+    let app = Arc::clone(app);
+    match access {
+        Access::Public | Access::WriteKey => handler,
+        Access::Token(_)
+        | Access::SiteToken(_)
+        | Access::SiteTokenOrDemo(_)
+        | Access::SiteTokenOrOrigin(_) => {
+            handler.layer(from_fn_with_state((app, access), check_token))
+        }
+        Access::SiteVisit(_) => {
+            handler.layer(from_fn_with_state((app, access), visits::check_site_visit))
+        }
+        Access::Visit => handler.layer(from_fn_with_state(app, visits::check_visit)),
+    }
 }
 
 /// Counts and logs a request. Neither its query (a key may stand there) nor its body is logged.
@@ -162,19 +206,28 @@ async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Nex
     response
 }
 
+/// What every answer tells browsers. An answer of the API is kept by no cache, unless it says that it
+/// may be, and is embedded by no page of another origin: it is never a script, so never JSONP.
 async fn safe_headers(request: Request, next: Next) -> Response {
+    let is_api = API.iter().any(|prefix| request.uri().path().starts_with(prefix));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let nosniff = header::HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let no_referrer = header::HeaderValue::from_static("no-referrer");
     headers.insert(header::REFERRER_POLICY, no_referrer);
+    if is_api {
+        let same_origin = header::HeaderValue::from_static("same-origin");
+        headers.insert("cross-origin-resource-policy", same_origin);
+        let no_store = header::HeaderValue::from_static("no-store");
+        headers.entry(header::CACHE_CONTROL).or_insert(no_store);
+    }
     response
 }
 
 /// Lets through who shows a token with the scope, with that token and the sites that it reaches.
 async fn check_token(
-    State((app, scope, access)): State<(Arc<App>, Scope, Access)>,
+    State((app, access)): State<(Arc<App>, Access)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -183,7 +236,7 @@ async fn check_token(
     if let Err(refusal) = app.admit_address(client).and_then(|()| refuse_cross_site(&head)) {
         return refusal.into_response();
     }
-    if matches!(access, Access::SiteTokenOrOrigin(_)) {
+    if let Access::SiteTokenOrOrigin(scope) = access {
         match key_of(&app, &head.headers, scope) {
             Ok(key) => head.extensions.insert(key),
             Err(refusal) => return refusal.into_response(),
@@ -194,8 +247,7 @@ async fn check_token(
     let reach = if is_open {
         Reach::all()
     } else {
-        let token = token_of(&app, &head.headers, scope);
-        match token.and_then(|token| Ok((reach_of(&token, scope, access)?, token))) {
+        match shown(&app, &head.headers, access) {
             Ok((reach, token)) => {
                 head.extensions.insert(token);
                 reach
@@ -205,6 +257,18 @@ async fn check_token(
     };
     head.extensions.insert(reach);
     next.run(Request::from_parts(head, body)).await
+}
+
+/// The sites that a request's token reaches.
+pub(crate) fn authorize(app: &App, headers: &HeaderMap, access: Access) -> Result<Reach, Refusal> {
+    shown(app, headers, access).map(|(reach, _)| reach)
+}
+
+/// The token that is shown, and the sites on which it may do this.
+fn shown(app: &App, headers: &HeaderMap, access: Access) -> Result<(Reach, TokenInfo), Refusal> {
+    let scope = access.scope().expect("asked for where a scope is");
+    let token = token_of(app, headers, scope)?;
+    Ok((reach_of(&token, scope, access)?, token))
 }
 
 const TOKEN_HELP: &str =
@@ -255,7 +319,8 @@ fn reach_of(token: &TokenInfo, scope: Scope, access: Access) -> Result<Reach, Re
         return Err(refuse("scope_missing", format!("the token has not the scope {scope}")));
     }
     match (access, own_site) {
-        (Access::SiteToken(_) | Access::SiteTokenOrDemo(_), _) | (_, None) => Ok(Reach::of(token)),
+        (Access::SiteToken(_) | Access::SiteTokenOrDemo(_) | Access::SiteVisit(_), _)
+        | (_, None) => Ok(Reach::of(token)),
         (_, Some(site)) => {
             let message = format!("the token is for the site {site}, this concerns all sites");
             Err(refuse("other_site", message))

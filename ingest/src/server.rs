@@ -5,7 +5,7 @@
 //! number at a time, and the others are closed at once. [`connection`] closes the idle ones.
 
 use crate::app::{App, Parts, Peer, ServerConfig, ServerError};
-use crate::connection::{self, End, Usage};
+use crate::connection::{self, End, Usage, Words, first_words};
 use crate::linger::Lingering;
 use crate::normalise::UserAgents;
 use crate::routes::{self, Access};
@@ -40,7 +40,7 @@ const REFUSALS_MAX: usize = 64;
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const STREAMS_MAX: u32 = 128;
 /// What an HTTP/1 connection reads ahead, in memory that no body has reserved; so much may the head
-/// of a request have (431).
+/// of a request have, and what comes in one read with its end as much again (431).
 const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// The HTTP side of Beckon.
@@ -139,7 +139,7 @@ impl Server {
     }
 
     fn spawn(&self, router: &Router, accepted: Accepted) {
-        let Accepted { stream, peer, permit, stopped } = accepted;
+        let Accepted { stream, peer, permit, mut stopped } = accepted;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay");
         }
@@ -148,10 +148,27 @@ impl Server {
             let _permit = permit;
             server.app.metrics.connections.inc();
             match &server.tls {
-                None => server.connection(stream, (router, peer), stopped).await,
+                None => {
+                    let (usage, idle_max) = (Usage::new(Instant::now()), server.idle_max());
+                    match first_words(&stream, &usage, idle_max, &mut stopped).await {
+                        Ok(words) => {
+                            let stream = (stream, words);
+                            let served =
+                                server.connection(stream, (router, peer), (usage, stopped));
+                            Box::pin(served).await;
+                        }
+                        Err(End::Idle) => drop(server.app.metrics.connections_idle.inc()),
+                        Err(End::Done) => {}
+                    }
+                }
                 Some(tls) => {
-                    if let Some(stream) = server.shake_hands(tls, stream).await {
-                        server.connection(stream, (router, peer), stopped).await;
+                    // Boxed, so that a connection without TLS takes no room for its handshake.
+                    let hands = Box::pin(server.shake_hands(tls, stream));
+                    if let Some(stream) = hands.await {
+                        let stream = (stream, Words::Unknown);
+                        let usage = Usage::new(Instant::now());
+                        let served = server.connection(stream, (router, peer), (usage, stopped));
+                        Box::pin(served).await;
                     }
                 }
             }
@@ -175,16 +192,19 @@ impl Server {
         None
     }
 
+    fn idle_max(&self) -> Duration {
+        Duration::from_millis(self.app.limits.idle_timeout_ms)
+    }
+
     /// Serves one connection to its end.
     async fn connection<S>(
         &self,
-        stream: S,
+        (stream, words): (S, Words),
         (router, peer): (Router, SocketAddr),
-        stopped: watch::Receiver<()>,
+        (usage, stopped): (Arc<Usage>, watch::Receiver<()>),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let usage = Usage::new(Instant::now());
         let counted = Arc::clone(&usage);
         let body_timeout = Duration::from_millis(self.app.limits.body_timeout_ms);
         let cut_off = self.app.metrics.bodies_cut_off.clone();
@@ -211,9 +231,11 @@ impl Server {
             .max_concurrent_streams(STREAMS_MAX)
             .keep_alive_interval(head_timeout);
         let service = TowerToHyperService::new(service);
+        if words == Words::Http1 {
+            builder = builder.http1_only();
+        }
         let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let idle_max = Duration::from_millis(limits.idle_timeout_ms);
-        let end = connection::serve(served, &usage, idle_max, stopped).await;
+        let end = connection::serve(Box::pin(served), &usage, self.idle_max(), stopped).await;
         if end == End::Idle {
             self.app.metrics.connections_idle.inc();
         }

@@ -129,6 +129,7 @@ impl WriteKey {
 /// All sites and keys.
 #[derive(Debug, Default)]
 pub struct Sites {
+    names: BTreeSet<SiteName>,
     keys: BTreeMap<[u8; 32], Arc<WriteKey>>,
     origins: BTreeSet<Box<str>>,
     /// By origin: the key of pages that show none.
@@ -146,6 +147,7 @@ impl Sites {
         let mut sites = Self::default();
         let mut errors = Vec::new();
         for (site, site_config) in config {
+            sites.names.insert(site.as_str().into());
             let mut say = |key: Option<&KeyConfig>, message: String| {
                 let key = key.map(|key| key.name.clone());
                 errors.push(SitesError { site: site.clone(), key, message });
@@ -244,6 +246,12 @@ impl Sites {
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Arc<WriteKey>> {
         self.keys.get(&sha256(key.as_bytes()))
+    }
+
+    /// The names of all sites, those without keys too.
+    #[must_use]
+    pub fn names(&self) -> &BTreeSet<SiteName> {
+        &self.names
     }
 
     /// The key of a name: `site/name`.

@@ -8,6 +8,7 @@ use beckon_ingest::limits::Limits;
 use beckon_ingest::normalise::{AddressPolicy, QueryPolicy};
 use beckon_ingest::sites::SitesConfig;
 use beckon_ingest::tls::TlsFiles;
+use beckon_sinks::notification::NotificationConfig;
 use beckon_sinks::parquet::ParquetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) log: LogSection,
     /// `[reports]`
     pub(crate) reports: ReportsSection,
+    /// `[notification]`
+    pub(crate) notification: NotificationConfig,
     /// `[limits]`
     pub(crate) limits: Limits,
     /// `[dead_letters]`
@@ -278,7 +281,7 @@ impl Config {
     /// Nothing is negative, and what does not work without room has some.
     fn check_numbers(&self) -> anyhow::Result<()> {
         let sections = toml::Table::try_from(self)?;
-        for section in ["server", "engine", "log", "reports", "dead_letters"] {
+        for section in ["server", "engine", "log", "reports", "notification", "dead_letters"] {
             let keys = sections.get(section).and_then(toml::Value::as_table);
             for (key, value) in keys.into_iter().flatten() {
                 let name = format!("{section}.{key}");

@@ -1,10 +1,11 @@
-//! Everything behind the HTTP side: log, engine, outbox, Parquet sink.
+//! Everything behind the HTTP side: log, engine, outbox, sinks.
 
 use super::FolderRules;
 use super::ahead::Ahead;
 use super::columns::Columns;
-use super::figures;
+use super::slowest::{Reader, Slowest};
 use super::view::View;
+use super::{figures, notification};
 use crate::config::Config;
 use crate::output;
 use anyhow::Context;
@@ -20,6 +21,7 @@ use beckon_engine::pipeline::Pipeline;
 use beckon_engine::snapshot::{Restart, Snapshots};
 use beckon_ingest::EngineView;
 use beckon_rules::render::{Colors, render};
+use beckon_sinks::notification::Notifications;
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(crate) struct Back {
     deployer: Arc<Deployer>,
     pipeline: Option<Arc<Pipeline>>,
     view: Arc<View>,
+    notifications: Arc<Notifications>,
+    notifier: Option<JoinHandle<anyhow::Result<()>>>,
     sink: Option<JoinHandle<anyhow::Result<()>>>,
     sink_stop: Arc<Stop>,
     /// How long the sink may take to finish its files; what it leaves stays in the outbox.
@@ -45,7 +49,7 @@ pub(crate) struct Back {
 }
 
 impl Back {
-    /// Opens what is on disk and starts the engine and the sink.
+    /// Opens what is on disk and starts the engine and the sinks.
     ///
     /// # Errors
     /// When a folder is in use or damaged, or a thread cannot be started.
@@ -64,21 +68,35 @@ impl Back {
         let ahead = Ahead::of(config, &cursors, (&tables, &restart))?;
         let log = open_log(config, (&disk, clock), (ahead.named(), restart.base()));
         let log = log.map_err(|error| ahead.explain(error))?;
+        // Made where it is missing, and only beside a log that reaches as far.
+        let told = notification::cursor(&cursors, tables.durable())?;
+        let taken = tables.durable().map_or(Epoch(0), |position| position.epoch);
+        let taken = [taken, told.1.epoch];
         let found = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
+        let ready_at = log.durable().map_or(Epoch(0), |mark| mark.epoch);
+        let notifications = notification::hub(config, (&log, clock), ready_at);
         let compiler = event_compiler();
         let deployer = deployer(&log, &compiler, Columns(tables.declared()), folder)?;
         let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk,
             dir: data.join("outbox"),
             config: outbox_config(config),
-            slowest: Some(tables.durable().map_or(Epoch(0), |position| position.epoch)),
+            slowest: taken.into_iter().min(),
             log_last: log.durable().map_or(Epoch(0), |mark| mark.epoch),
         })?;
         let outbox = writer.outbox();
         let tables_stats = tables.stats();
         let sink_stop = Arc::new(Stop::default());
-        let sink = Sink { tables, outbox: outbox.clone(), cursor, stop: Arc::clone(&sink_stop) };
+        let slowest = Slowest::new(outbox.clone(), taken);
+        let sink = Sink {
+            tables,
+            outbox: outbox.clone(),
+            cursor,
+            slowest: Arc::clone(&slowest),
+            stop: Arc::clone(&sink_stop),
+        };
         let sink = sink.spawn(Arc::clone(clock))?;
+        let notifier = notification::spawn(&notifications, outbox.clone(), told, slowest)?;
         let started = super::engine::start(
             config,
             (&log, writer, outbox_last),
@@ -86,14 +104,16 @@ impl Back {
             found,
         )?;
         let pipeline = Arc::new(started);
-        let view = View::new(Arc::clone(&pipeline), Arc::clone(&deployer), outbox, tables_stats);
-        let view = Arc::new(view);
+        let parts = (outbox, tables_stats, Arc::clone(&notifications));
+        let view = Arc::new(View::new(Arc::clone(&pipeline), Arc::clone(&deployer), parts));
         let registry = figures::registry(&view);
         Ok(Self {
             log,
             deployer,
             pipeline: Some(pipeline),
             view,
+            notifications,
+            notifier: Some(notifier),
             sink: Some(sink),
             sink_stop,
             sink_drain_max: Duration::from_millis(config.reports.drain_ms_max),
@@ -109,6 +129,11 @@ impl Back {
     /// The way in for rules.
     pub(crate) fn deployer(&self) -> Arc<Deployer> {
         Arc::clone(&self.deployer)
+    }
+
+    /// Messages to pages.
+    pub(crate) fn notifications(&self) -> Arc<Notifications> {
+        Arc::clone(&self.notifications)
     }
 
     /// What the HTTP side asks.
@@ -130,6 +155,11 @@ impl Back {
         self.view.close();
         if let Some(pipeline) = self.pipeline.take().and_then(Arc::into_inner) {
             pipeline.stop().context("the engine did not end well")?;
+        }
+        if let Some(notifier) = self.notifier.take() {
+            let ended = notifier.join();
+            let ended = ended.map_err(|_| anyhow::anyhow!("the sink of notifications panicked"))?;
+            ended.context("the sink of notifications did not end well")?;
         }
         if let Some(sink) = self.sink.take() {
             let patience = Instant::now() + self.sink_drain_max;
@@ -213,6 +243,7 @@ struct Sink {
     tables: ParquetTables,
     outbox: Outbox,
     cursor: Cursor,
+    slowest: Arc<Slowest>,
     stop: Arc<Stop>,
 }
 
@@ -220,11 +251,12 @@ impl Sink {
     /// Starts the thread. A failure that trying again does not mend ends the process: going on
     /// would only fill the outbox.
     fn spawn(self, clock: Arc<dyn Clock>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
-        let Self { tables, outbox, mut cursor, stop } = self;
+        let Self { tables, outbox, mut cursor, slowest, stop } = self;
         let run = move || -> anyhow::Result<()> {
-            let mut source = OutboxSource::new(outbox.clone());
+            let mut source = OutboxSource::new(outbox);
             let mut durable = |position: Position| {
-                let moved = cursor.advance(position).and_then(|()| outbox.release(position.epoch));
+                let moved = cursor.advance(position);
+                let moved = moved.and_then(|()| slowest.moved(Reader::Tables, position.epoch));
                 moved.map_err(|error| SourceError::Failed(error.into()))
             };
             let mut context = SinkContext {

@@ -1,9 +1,10 @@
-//! Metrics of engine, outbox and Parquet sink, read when they are asked for.
+//! Metrics of engine, outbox and sinks, read when they are asked for.
 
 use super::view::View;
 use beckon_engine::dataflow::DataflowStats;
 use beckon_engine::pipeline::PipelineStats;
 use beckon_rules::program::results_over_limit;
+use beckon_sinks::notification::NotificationStats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -111,6 +112,29 @@ fn engine_counters(engine: &PipelineStats) -> [Figure; 26] {
     ]
 }
 
+fn notification_gauges(told: &NotificationStats) -> [Figure; 4] {
+    [
+        ("notification_streams", "Streams and long polls that are open", told.streams),
+        ("notification_messages_waiting", "Messages for a page", told.hub.waiting),
+        ("notification_messages_held", "Those that are over and remembered too", told.hub.held),
+        ("notification_bytes", "What they are counted with", told.hub.bytes),
+    ]
+}
+
+fn notification_counters(told: &NotificationStats) -> [Figure; 8] {
+    let hub = &told.hub;
+    [
+        ("notification_messages", "Messages since the start", hub.messages),
+        ("notification_said", "Given to a page, again or as withdrawn too", told.said),
+        ("notification_over_visit", "Out by visit_messages_max", hub.over_visit),
+        ("notification_over_bytes", "Out by bytes_max", hub.over_bytes),
+        ("notification_too_large", "Out by message_bytes_max", hub.too_large),
+        ("notification_streams_refused", "By streams_max, visit_streams_max", told.streams_refused),
+        ("notification_records_refused", "By the log, to be given again", told.records_refused),
+        ("notification_records_lost", "The log did not take in time", hub.records_lost),
+    ]
+}
+
 #[derive(Debug)]
 struct Figures(Arc<View>);
 
@@ -118,7 +142,8 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let engine = self.0.engine().unwrap_or_default();
         let (outbox, tables) = (self.0.outbox(), self.0.tables());
-        let gauges = engine_gauges(&engine).into_iter().chain([
+        let told = self.0.notifications();
+        let gauges = engine_gauges(&engine).into_iter().chain(notification_gauges(&told)).chain([
             ("outbox_bytes", "Bytes that wait for the slowest sink", outbox.bytes),
             ("parquet_open_bytes", "Memory of open row groups", tables.open_bytes.load(Relaxed)),
             ("parquet_epoch_durable", "Last epoch in files", tables.epoch_durable.load(Relaxed)),
@@ -127,7 +152,8 @@ impl Collector for Figures {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let counters = engine_counters(&engine).into_iter().chain([
+        let counters = engine_counters(&engine).into_iter().chain(notification_counters(&told));
+        let counters = counters.chain([
             ("parquet_rows", "Rows in finished files", tables.rows.load(Relaxed)),
             ("parquet_files", "Finished files", tables.files.load(Relaxed)),
             ("parquet_file_bytes", "Bytes of finished files", tables.bytes.load(Relaxed)),

@@ -2,7 +2,7 @@
 //!
 //! Order of start: rules, tables and cursors (what they name, the log must reach), log, what changed in
 //! the folder of rules since the log was written, outbox, engine, sink, HTTP. The HTTP side listens while the engine still replays; `/readyz` says when
-//! it has caught up. Order of the end: HTTP drains, the log is closed, the engine works through
+//! it has caught up. Order of the end: streams of messages end, HTTP drains, the log is closed, the engine works through
 //! what is on disk, the sink finishes its files.
 
 mod ahead;
@@ -12,7 +12,9 @@ mod columns;
 mod engine;
 mod figures;
 mod logging;
+mod notification;
 mod rules;
+mod slowest;
 mod view;
 
 use crate::config::{self, Config, ConfigArgs, Loaded};
@@ -21,6 +23,7 @@ use beckon_engine::clock::{Clock, SystemClock};
 use beckon_engine::disk::RealDisk;
 use beckon_ingest::dead_letters::DeadLetters;
 use beckon_ingest::tokens::TokenStore;
+use beckon_ingest::visits::VisitTokens;
 use beckon_ingest::{Parts, Server, ServerConfig};
 use rules::Folder;
 pub(crate) use rules::FolderRules;
@@ -81,6 +84,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             dead_letters: Arc::clone(&letters),
             deployer: back.deployer(),
             folder: config.server.rules.clone().map(|path| Arc::new(Folder(path)) as _),
+            visit_tokens: Arc::new(VisitTokens::open(&config.server.data)?),
+            notifications: notification::router(&back.notifications()),
         },
     )?;
     // From here on a signal drains; before, while recovery reads the log, it ends the process.
@@ -88,7 +93,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     if args.demo {
         banner::print(address, &config, &folder.rules, &tokens)?;
     }
-    let served = runtime.block_on(server.serve(listener, signals.ended()));
+    let notifications = back.notifications();
+    let ended = async move {
+        signals.ended().await;
+        notifications.close();
+    };
+    let served = runtime.block_on(server.serve(listener, ended));
     tracing::info!("draining");
     let stopped = back.stop();
     // The last owner: letters that wait are written and synced here.

@@ -5,6 +5,7 @@ use beckon_engine::live::LiveHandle;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats, RuleCounts};
 use beckon_ingest::{EngineView, live_json};
+use beckon_sinks::notification::{NotificationStats, Notifications};
 use beckon_sinks::parquet::ParquetStats;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,7 @@ pub(crate) struct View {
     deployer: Arc<Deployer>,
     outbox: Outbox,
     tables: Arc<ParquetStats>,
+    notifications: Arc<Notifications>,
 }
 
 impl View {
@@ -25,11 +27,11 @@ impl View {
     pub(crate) fn new(
         pipeline: Arc<Pipeline>,
         deployer: Arc<Deployer>,
-        outbox: Outbox,
-        tables: Arc<ParquetStats>,
+        (outbox, tables, notifications): (Outbox, Arc<ParquetStats>, Arc<Notifications>),
     ) -> Self {
         let live = pipeline.live();
-        Self { pipeline: RwLock::new(Some(pipeline)), live, deployer, outbox, tables }
+        let pipeline = RwLock::new(Some(pipeline));
+        Self { pipeline, live, deployer, outbox, tables, notifications }
     }
 
     /// Lets go of the pipeline.
@@ -46,6 +48,11 @@ impl View {
     /// The outbox's figures.
     pub(crate) fn outbox(&self) -> OutboxStats {
         self.outbox.stats()
+    }
+
+    /// The figures of messages to pages.
+    pub(crate) fn notifications(&self) -> NotificationStats {
+        self.notifications.stats()
     }
 
     /// The Parquet sink's figures.
@@ -95,6 +102,7 @@ impl EngineView for View {
         let engine = self.engine().unwrap_or_default();
         let outbox = self.outbox();
         let tables = &self.tables;
+        let told = self.notifications();
         let said = [
             ("rules", rules.into()),
             (
@@ -109,6 +117,14 @@ impl EngineView for View {
                 }),
             ),
             ("outbox", json!({ "bytes": outbox.bytes, "epochs": [outbox.first, outbox.last] })),
+            (
+                "notification",
+                json!({
+                    "streams": told.streams,
+                    "messages_waiting": told.hub.waiting,
+                    "messages": told.hub.messages,
+                }),
+            ),
             (
                 "parquet",
                 json!({

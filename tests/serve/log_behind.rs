@@ -49,7 +49,8 @@ fn each_who_is_ahead_is_named_and_the_right_log_mends_it() {
     let folder = with_an_older_log();
     let at = |path: &str| folder.path().join(path);
     let said = complaint(folder.path());
-    let named = "error: ahead of the log: data/cursors/parquet, reports: ";
+    let named =
+        "error: ahead of the log: data/cursors/notification, data/cursors/parquet, reports: ";
     assert!(said.starts_with(named), "{said}");
 
     let text = fs::read(at("data/log/0000000001.seg")).expect("a segment");
@@ -70,7 +71,9 @@ fn each_who_is_ahead_is_named_and_the_right_log_mends_it() {
 #[test]
 fn a_manifest_alone_is_enough() {
     let folder = with_an_older_log();
-    fs::remove_file(folder.path().join("data/cursors/parquet")).expect("removed");
+    for cursor in ["notification", "parquet"] {
+        fs::remove_file(folder.path().join("data/cursors").join(cursor)).expect("removed");
+    }
     let said = complaint(folder.path());
     assert!(said.starts_with("error: ahead of the log: reports: segment "), "{said}");
 }
@@ -81,7 +84,9 @@ fn a_cursor_alone_is_enough_until_all_is_moved_away() {
     let at = |path: &str| folder.path().join(path);
     fs::remove_dir_all(at("reports")).expect("removed");
     let said = complaint(folder.path());
-    assert!(said.starts_with("error: ahead of the log: data/cursors/parquet: segment "), "{said}");
+    let named =
+        "error: ahead of the log: data/cursors/notification, data/cursors/parquet: segment ";
+    assert!(said.starts_with(named), "{said}");
 
     fs::rename(at("data"), at("old-data")).expect("moved");
     fs::rename(at("reports"), at("old-reports")).expect("moved");

@@ -11,6 +11,7 @@ mod live;
 mod log_behind;
 mod log_inspect;
 mod log_lines;
+mod notification;
 mod restart;
 mod support;
 mod tls;

@@ -198,6 +198,15 @@ impl Server {
         names.filter(|found| found.trim_end() == name).count()
     }
 
+    /// What it has in memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kilobytes << 10
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
@@ -346,6 +355,32 @@ pub(crate) fn column_in_parquet(data: &Path, name: &str, column: &str) -> Vec<Op
         }
     }
     cells
+}
+
+/// Columns of all rows of a table, as text; null is none.
+pub(crate) fn rows_in_parquet<const N: usize>(
+    table: &Path,
+    columns: &[&str; N],
+) -> Vec<[String; N]> {
+    let mut files = Vec::new();
+    collect_files(table, &mut files);
+    let mut rows = Vec::new();
+    for path in files {
+        let file = std::fs::File::open(&path).expect("a file");
+        let reader = SerializedFileReader::new(file).expect("Parquet");
+        for row in reader.get_row_iter(None).expect("rows") {
+            let row = row.expect("a row");
+            rows.push(columns.map(|column| {
+                let cell = row.get_column_iter().find(|(name, _)| *name == column);
+                match cell.expect("a column").1 {
+                    Field::Null => String::new(),
+                    Field::Str(text) => text.clone(),
+                    other => other.to_string(),
+                }
+            }));
+        }
+    }
+    rows
 }
 
 fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -26,7 +26,7 @@ const PREFLIGHT_SECONDS: &str = "7200";
 
 /// What the head of a request says of its sender.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(crate) struct Door {
     pub(super) client: IpAddr,
     pub(super) origin: Option<String>,
     bearer: Option<Result<String, ()>>,
@@ -35,7 +35,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(app: &App, head: &Head) -> Self {
+    pub(crate) fn new(app: &App, head: &Head) -> Self {
         let peer = peer_of(head);
         let text = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str());
         let bearer = text(header::AUTHORIZATION).map(|value| {
@@ -54,6 +54,32 @@ impl Door {
             query_key,
             is_local: is_local(peer.0.ip(), &head.headers, authority),
         }
+    }
+
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// What stands behind `Bearer`.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.bearer.as_ref()?.as_deref().ok()
+    }
+
+    /// The key of who listens to a visit, whose `Authorization` is the visit's: that of the query, else
+    /// what stands for none.
+    pub(crate) fn key_of_listener(&self, app: &App) -> Result<Arc<WriteKey>, Refusal> {
+        let Some(key) = &self.query_key else { return self.key_of_origin(app) };
+        let Some(key) = app.sites.find(key) else { return Err(key_unknown()) };
+        let is_allowed = |origin| key.sender == Sender::Server || key.allows(origin);
+        if !self.origin.as_deref().is_none_or(is_allowed) {
+            return Err(origin_refused("the origin is not on the key's list"));
+        }
+        app.admit_key(key)?;
+        Ok(Arc::clone(key))
     }
 
     /// The key of the head, if there is one: of the `Authorization` header, else of the query.
@@ -99,6 +125,11 @@ impl Door {
         if let Some(key) = of_head {
             return Ok(key);
         }
+        self.key_of_origin(app)
+    }
+
+    /// The default key of the page's origin, else the demo's, for this machine.
+    fn key_of_origin(&self, app: &App) -> Result<Arc<WriteKey>, Refusal> {
         if let Some(key) = self.origin.as_deref().and_then(|origin| app.sites.default_of(origin)) {
             app.admit_key(key)?;
             return Ok(Arc::clone(key));
@@ -114,22 +145,27 @@ impl Door {
     }
 
     fn admit(&self, app: &App, key: &str) -> Result<Arc<WriteKey>, Refusal> {
-        let Some(key) = app.sites.find(key) else {
-            return Err(unauthorized("key_unknown", "the write key is not known"));
-        };
+        let Some(key) = app.sites.find(key) else { return Err(key_unknown()) };
         if key.sender == Sender::Browser
             && !self.origin.as_deref().is_some_and(|origin| key.allows(origin))
         {
-            let message = match &self.origin {
+            return Err(origin_refused(match &self.origin {
                 Some(_) => "the origin is not on the key's list",
                 None => "a browser key needs an Origin header",
-            };
-            let help = "add the page's origin to the key's origins, or use a server key";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help));
+            }));
         }
         app.admit_key(key)?;
         Ok(Arc::clone(key))
     }
+}
+
+fn origin_refused(message: &str) -> Refusal {
+    let help = "add the page's origin to the key's origins, or use a server key";
+    Refusal::new(StatusCode::FORBIDDEN, "origin_refused", message, help)
+}
+
+fn key_unknown() -> Refusal {
+    unauthorized("key_unknown", "the write key is not known")
 }
 
 fn unauthorized(code: &'static str, message: &str) -> Refusal {
@@ -168,21 +204,30 @@ pub(crate) fn add_cors(app: &App, origin: Option<&str>, headers: &mut HeaderMap)
 
 /// `OPTIONS /v1/events`: answered for an origin on any key's list, within the address's rate.
 pub(crate) async fn preflight(State(app): State<Arc<App>>, request: Request) -> Response {
+    preflight_of(&app, request, ("POST", ALLOWED_HEADERS))
+}
+
+/// The answer to a preflight, where pages may use these methods and headers.
+pub(crate) fn preflight_of(
+    app: &Arc<App>,
+    request: Request,
+    (methods, headers): (&'static str, &'static str),
+) -> Response {
     let (request, _) = request.into_parts();
     let origin = request.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let admitted = app.admit_address(app.client(peer_of(&request), &request.headers));
     let mut response = match (admitted, origin) {
         (Err(refusal), _) => refusal.into_response(),
-        (Ok(()), Some(origin)) if may_read(&app, origin) => {
+        (Ok(()), Some(origin)) if may_read(app, origin) => {
             let allowed = [
-                (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
+                (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, headers),
                 (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
             ];
             (StatusCode::NO_CONTENT, allowed).into_response()
         }
         _ => on_no_list().into_response(),
     };
-    add_cors(&app, origin, response.headers_mut());
+    add_cors(app, origin, response.headers_mut());
     response
 }

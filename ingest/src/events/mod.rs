@@ -18,7 +18,7 @@ mod judge;
 mod letters;
 mod read;
 
-pub(crate) use admit::{add_cors, preflight};
+pub(crate) use admit::{Door, add_cors, preflight, preflight_of};
 pub(crate) use judge::{Judged, Verdict, judge_one};
 pub(crate) use read::{Whole, read as read_body};
 
@@ -27,7 +27,6 @@ use crate::app::{App, Peer};
 use crate::body::{Batch, BodyError};
 use crate::normalise::{Agent, Context, OfVisit, Sender};
 use crate::sites::{WriteKey, decode_hex, first_128_bits};
-use admit::Door;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};

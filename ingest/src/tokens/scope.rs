@@ -25,6 +25,12 @@ pub enum Scope {
     /// See what happens now.
     #[serde(rename = "live:read")]
     LiveRead,
+    /// Send messages to visits.
+    #[serde(rename = "notify:write")]
+    NotifyWrite,
+    /// Get tokens for visits.
+    #[serde(rename = "visits:token")]
+    VisitsToken,
     /// Read the server's metrics.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -43,13 +49,15 @@ pub struct ScopeError {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EventsWrite,
         Self::DeadLetters,
         Self::EventsReplay,
         Self::RulesRead,
         Self::RulesWrite,
         Self::LiveRead,
+        Self::NotifyWrite,
+        Self::VisitsToken,
         Self::MetricsRead,
         Self::Operator,
     ];
@@ -64,6 +72,8 @@ impl Scope {
             Self::RulesRead => "rules:read",
             Self::RulesWrite => "rules:write",
             Self::LiveRead => "live:read",
+            Self::NotifyWrite => "notify:write",
+            Self::VisitsToken => "visits:token",
             Self::MetricsRead => "metrics:read",
             Self::Operator => "operator",
         }
@@ -130,6 +140,6 @@ mod tests {
         assert!(say("deadletters").contains("did you mean \"dead-letters\"?"));
         assert!(say("rule:read").contains("did you mean \"rules:read\"?"));
         let far = say("everything");
-        assert!(!far.contains("did you mean") && far.contains("live:read, metrics:read"), "{far}");
+        assert!(!far.contains("did you mean") && far.contains("live:read, notify:write"), "{far}");
     }
 }

@@ -183,7 +183,7 @@ async fn who_sends_into_overload_reads_the_503() {
 async fn a_head_has_a_size() {
     let bench = limited(Limits::default());
     let running = run(&bench).await;
-    for (padding, status) in [(60 << 10, "HTTP/1.1 200"), (64 << 10, "HTTP/1.1 431")] {
+    for (padding, status) in [(60 << 10, "HTTP/1.1 200"), (128 << 10, "HTTP/1.1 431")] {
         let mut stream = connect(&running).await;
         let request = format!(
             "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-padding: {}\r\n\r\n",

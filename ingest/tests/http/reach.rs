@@ -87,9 +87,12 @@ async fn every_route_says_whether_a_token_of_one_site_is_enough() {
         let asked = path.replace("{id}", "1");
         let ask = || get(&asked).method(String::leak(method.to_string())).bearer(&token);
         match access {
-            Access::Public | Access::WriteKey => {}
+            Access::Public | Access::WriteKey | Access::Visit => {}
             Access::Token(_) => ask().send(&bench).await.check_error(403, "other_site"),
-            Access::SiteToken(_) | Access::SiteTokenOrDemo(_) | Access::SiteTokenOrOrigin(_) => {
+            Access::SiteToken(_)
+            | Access::SiteTokenOrDemo(_)
+            | Access::SiteTokenOrOrigin(_)
+            | Access::SiteVisit(_) => {
                 enough.push(path.to_owned());
             }
         }
@@ -110,6 +113,8 @@ async fn every_route_says_whether_a_token_of_one_site_is_enough() {
             "/v1/rules/{package}",
             "/v1/actions/pause",
             "/v1/actions/resume",
+            "/v1/visits/{visitID}/token",
+            "/server/data/notification/notify/{visitID}",
         ]
     );
 }

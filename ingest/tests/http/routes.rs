@@ -4,12 +4,14 @@ use crate::support::{bench, config, get};
 use beckon_ingest::{Access, ServerConfig};
 
 /// What anyone may ask for. A new name here is a decision.
-const PUBLIC: [(&str, &str); 5] = [
+const PUBLIC: [(&str, &str); 7] = [
     ("OPTIONS", "/v1/events"),
     ("OPTIONS", "/server/data/visits"),
     ("OPTIONS", "/server/data/visits/1/events"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("OPTIONS", "/v1/visits/1/notifications"),
+    ("OPTIONS", "/v1/visits/1/notifications/1"),
 ];
 
 /// And in demo mode, from this machine.
@@ -28,6 +30,7 @@ async fn every_route_is_held_to_its_access() {
         for (method, path, access) in bench.server.routes() {
             let method: &'static str = String::leak(method.to_string());
             let path = path.replace("{id}", "1").replace("{package}", "com.example.shop");
+            let path = path.replace("{visitID}", "1");
             // The peer of the tests is no local one.
             let ask = || get(&path).method(method);
             if matches!(access, Access::SiteTokenOrDemo(_)) {
@@ -45,10 +48,18 @@ async fn every_route_is_held_to_its_access() {
                     let wrong = ask().bearer("wrong").send(&bench).await;
                     wrong.check_error(401, "key_unknown");
                 }
+                Access::Visit => {
+                    let key = crate::support::SERVER_KEY;
+                    let path = format!("{path}?key={key}");
+                    let ask = || get(&path).method(method);
+                    ask().send(&bench).await.check_error(401, "visit_refused");
+                    ask().bearer(key).send(&bench).await.check_error(401, "visit_refused");
+                }
                 Access::Token(_)
                 | Access::SiteToken(_)
                 | Access::SiteTokenOrDemo(_)
-                | Access::SiteTokenOrOrigin(_) => {
+                | Access::SiteTokenOrOrigin(_)
+                | Access::SiteVisit(_) => {
                     ask().send(&bench).await.check_error(401, "token_missing");
                     let key = crate::support::SERVER_KEY;
                     ask().bearer(key).send(&bench).await.check_error(401, "token_unknown");
@@ -67,7 +78,10 @@ fn said_of(access: Access) -> String {
     match access {
         Access::Public => "anyone".to_owned(),
         Access::WriteKey => "a write key".to_owned(),
-        Access::Token(scope) | Access::SiteToken(scope) => format!("token `{scope}`"),
+        Access::Visit => "the visit's secret or token".to_owned(),
+        Access::Token(scope) | Access::SiteToken(scope) | Access::SiteVisit(scope) => {
+            format!("token `{scope}`")
+        }
         Access::SiteTokenOrDemo(scope) => {
             format!("token `{scope}`; of a demo who is on its machine")
         }

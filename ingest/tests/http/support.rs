@@ -16,6 +16,7 @@ use beckon_ingest::dead_letters::{DeadLetterLimits, DeadLetters};
 use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
+use beckon_ingest::visits::{VisitReach, VisitTokens};
 use beckon_ingest::{EngineView, Parts, Peer, RulesFolder, Server, ServerConfig};
 use futures_util::stream;
 use http_body_util::BodyExt;
@@ -217,6 +218,8 @@ pub(crate) struct Bench {
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) letters: Arc<DeadLetters>,
     pub(crate) folder: Arc<FakeFolder>,
+    /// Has the key of visits' tokens.
+    pub(crate) _data: Arc<tempfile::TempDir>,
 }
 
 impl Bench {
@@ -293,6 +296,7 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
     let log_of_rules = Arc::clone(&log) as _;
     let deployer = Deployer::new(log_of_rules, event_compiler(), Standing::default());
     let folder = Arc::new(FakeFolder::default());
+    let data = Arc::new(tempfile::tempdir().expect("a folder"));
     let parts = Parts {
         log: Arc::clone(&log) as _,
         clock: Arc::clone(&clock) as _,
@@ -302,9 +306,22 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
         dead_letters: Arc::clone(&letters),
         deployer: Arc::new(deployer),
         folder: Some(Arc::clone(&folder) as _),
+        visit_tokens: Arc::new(VisitTokens::open(data.path()).expect("a key")),
+        notifications: axum::Router::new().fallback(echo),
     };
     let server = Server::new(config, parts).expect("a good configuration");
-    Bench { server, log, engine, clock, tokens, letters, folder }
+    Bench { server, log, engine, clock, tokens, letters, folder, _data: data }
+}
+
+/// Stands for who serves messages: says for which visit it was asked, and what with.
+async fn echo(request: axum::extract::Request) -> axum::Json<Value> {
+    let (head, body) = request.into_parts();
+    let visit = head.extensions.get::<VisitReach>().expect("who was let through has one");
+    let body = axum::body::HttpBody::size_hint(&body).exact();
+    let said = serde_json::json!({
+        "site": visit.site, "visit": visit.visit.to_string(), "body_bytes": body,
+    });
+    axum::Json(said)
 }
 
 /// An answer.
