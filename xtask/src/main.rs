@@ -1,9 +1,10 @@
-//! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`.
+//! What developers of Beckon run: `cargo xtask tidy`, `torture`, `e2e`, `listeners`.
 
 #[path = "../../tests/beside/mod.rs"]
 mod beside;
 mod deny;
 mod e2e;
+mod listeners;
 mod status;
 mod tidy;
 mod torture;
@@ -28,6 +29,8 @@ enum Command {
     E2e(e2e::E2eArgs),
     /// Kills a server under load and checks that nothing acknowledged is lost or doubled
     Torture(torture::TortureArgs),
+    /// Measures what idle listeners to messages cost
+    Listeners(listeners::ListenersArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Command::Deny => deny::run(&root()),
         Command::E2e(args) => e2e::run(&root(), &args),
         Command::Torture(args) => torture::run(&root(), &args),
+        Command::Listeners(args) => listeners::run(&root(), &args),
     }
 }
 

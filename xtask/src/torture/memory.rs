@@ -4,8 +4,8 @@ use anyhow::Context;
 
 /// `VmRSS` and `VmHWM` (`proc_pid_status(5)`).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resident {
-    pub(super) now_bytes: u64,
+pub(crate) struct Resident {
+    pub(crate) now_bytes: u64,
     /// The most that there was at any time, however short.
     pub(super) peak_bytes: u64,
 }

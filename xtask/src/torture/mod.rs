@@ -5,7 +5,7 @@
 //! workers; some kills come while a snapshot is taken or behind one ([`kills`]). What is deployed is held
 //! against what was acknowledged all the time. In the end the server is asked to stop, and the Parquet is
 //! held against it too: every acknowledged event once, none twice, no action twice by its id, which all
-//! versions of a rule share; what must act did ([`carts`]); and visits and epochs against the events
+//! versions of a rule share; what must act did ([`carts`]); what became of messages ([`messages`]); and visits and epochs against the events
 //! ([`tables`]). The seed is another
 //! one each time, and is printed; it decides when kills come, not what the machine's scheduler does in
 //! between.
@@ -17,6 +17,7 @@ mod clients;
 mod deployments;
 mod kills;
 mod memory;
+mod messages;
 mod open_load;
 pub(super) mod overload;
 mod reports;
@@ -24,11 +25,11 @@ mod server;
 mod snapshots;
 mod tables;
 
+pub(crate) use self::server::Server;
 use anyhow::Context;
 use clients::Tally;
 use deployments::{Deployments, Figures, PREFIX};
 use kills::Kills;
-use server::Server;
 use snapshots::Snapshots;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +86,8 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     // Short enough to be typed.
     let seed = args.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
-    write_configuration(folder.path(), BOUNDS)?;
+    write_configuration(folder.path(), &format!("{BOUNDS}{}", messages::BOUNDS))?;
+    messages::lay_rule(folder.path())?;
     super::say(&format!(
         "{} kills, data in {}; again with --kills {} --seed {seed}",
         args.kills,
@@ -159,6 +161,7 @@ fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
     super::say("nothing lost, nothing doubled");
     judge_carts(folder, &acknowledged, &tables)?;
     tables.check_epochs()?;
+    messages::judge(&folder.join("reports"))?;
     judge_visits(&tables)
 }
 

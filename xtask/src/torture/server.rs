@@ -96,6 +96,20 @@ impl Server {
         Resident::of(self.child.as_ref().context("it does not run")?.id())
     }
 
+    /// Processor time that it has used, in the kernel's ticks of 10 ms.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub(crate) fn processor_ticks(&self) -> anyhow::Result<u64> {
+        let process = self.child.as_ref().context("it does not run")?.id();
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let (_, behind_name) = stat.rsplit_once(") ").context("a name")?;
+        let fields: Vec<&str> = behind_name.split(' ').collect();
+        let [user, system] =
+            [11, 12].map(|at| fields.get(at).and_then(|it| it.parse::<u64>().ok()));
+        user.zip(system).map(|(user, system)| user + system).context("times")
+    }
+
     /// The end of what it logged.
     pub(crate) fn last_words(&self) -> String {
         let Ok(file) = std::fs::File::open(self.folder.join("server.log")) else {
