@@ -196,6 +196,27 @@ impl Server {
         Duration::from_millis(self.app.limits.idle_timeout_ms)
     }
 
+    /// How connections that begin so are served.
+    fn builder(&self, words: Words) -> auto::Builder<TokioExecutor> {
+        let limits = &self.app.limits;
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let head_timeout = Duration::from_millis(limits.head_timeout_ms);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(READ_AHEAD_BYTES_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(head_timeout);
+        match words {
+            Words::Http1 => builder.http1_only(),
+            Words::Unknown => builder,
+        }
+    }
+
     /// Serves one connection to its end.
     async fn connection<S>(
         &self,
@@ -217,25 +238,12 @@ impl Server {
             let answered = router.clone().oneshot(request);
             async move { answered.await.map(|response| in_progress.answered(response)) }
         });
-        let limits = &self.app.limits;
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        let head_timeout = Duration::from_millis(limits.head_timeout_ms);
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout)
-            .max_buf_size(READ_AHEAD_BYTES_MAX);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .keep_alive_interval(head_timeout);
         let service = TowerToHyperService::new(service);
-        if words == Words::Http1 {
-            builder = builder.http1_only();
-        }
-        let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let end = connection::serve(Box::pin(served), &usage, self.idle_max(), stopped).await;
+        let builder = self.builder(words);
+        let served = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        // It would wait with the connection for its end.
+        drop(builder);
+        let end = connection::serve(served, &usage, self.idle_max(), stopped).await;
         if end == End::Idle {
             self.app.metrics.connections_idle.inc();
         }
