@@ -3,6 +3,9 @@
 //! One site window, one rule by a key, and so many carts of keys of their own that wait for their
 //! deadline meanwhile. Each sample is 500 carts and the checkout of each, in one epoch with its mark,
 //! through both stages: as many wait behind it as before.
+//!
+//! `late`: an epoch of one late checkout of no cart, ten events behind the newest, which makes the rule
+//! be evaluated again.
 
 use beckon_benches::cpu::{self, CpuTime, cpu_time};
 use beckon_engine::matcher::{Matcher, MatcherConfig, Router, Wide, WideSetup};
@@ -20,6 +23,8 @@ use std::time::Duration;
 
 const PENDING: [u64; 4] = [1, 10, 1_000, 4_000];
 const CARTS: u64 = 500;
+/// In `late`, so far apart that twenty events wait for the horizon.
+const LATE_STEP_MS: u64 = 50;
 
 const RULE: &str = "name = \"abandoned\"
 query = '''sequence by data.cart with maxspan=30d [AddToCart where true] ![Checkout where true]'''
@@ -48,24 +53,32 @@ struct Site {
     router: Router,
     wide: Wide,
     seq: u64,
+    /// An event happens so much later than the one before.
+    step_ms: u64,
 }
 
 impl Site {
-    fn new(pending: u64) -> Self {
+    fn new(pending: u64, step_ms: u64) -> Self {
         let (rules, config) = (rules(), MatcherConfig::default());
         let config = MatcherConfig { lateness_ms: 1_000, window_events_max: 100_000, ..config };
         let setup = WideSetup::new(&rules, config).expect("a rule on another window");
         let matcher = Matcher::new(rules, config);
-        let mut site = Self { matcher, router: setup.router(), wide: setup.stage(), seq: 0 };
+        let (router, wide) = (setup.router(), setup.stage());
+        let mut site = Self { matcher, router, wide, seq: 1_000, step_ms };
         let events: Vec<_> = (0..pending).map(|cart| site.event("AddToCart", cart)).collect();
         site.epoch(&events);
         site
     }
 
-    /// Two milliseconds behind the one before.
+    /// A step behind the one before.
     fn event(&mut self, name: &str, cart: u64) -> LoggedEvent {
+        self.late_event(name, cart, 0)
+    }
+
+    /// So many steps before the newest event.
+    fn late_event(&mut self, name: &str, cart: u64, steps: u64) -> LoggedEvent {
         self.seq += 1;
-        let time_ms = i64::try_from(self.seq * 2).expect("a time");
+        let time_ms = i64::try_from((self.seq - steps) * self.step_ms).expect("a time");
         let cart = i64::try_from(cart).expect("a number of carts");
         let event = Event {
             flags: Flags::default(),
@@ -91,6 +104,18 @@ impl Site {
         carts.chain(checkouts).map(|(name, cart)| self.event(name, cart)).collect()
     }
 
+    /// Two carts with their checkouts, and then a late checkout in an epoch of its own, which is
+    /// measured.
+    fn late(&mut self) -> Duration {
+        let carts = [1_000_000, 1_000_001];
+        let carts = carts.map(|cart| [self.event("AddToCart", cart), self.event("Checkout", cart)]);
+        self.epoch(carts.as_flattened());
+        let late = self.late_event("Checkout", 2_000_000, 10);
+        let began = cpu_time();
+        self.epoch(&[late]);
+        cpu_time() - began
+    }
+
     fn epoch(&mut self, events: &[LoggedEvent]) {
         let last = events.last().map_or(LogSeq(0), |event| event.seq);
         let mark = EpochMark {
@@ -98,7 +123,7 @@ impl Site {
             first_seq: events.first().map_or(last, |event| event.seq),
             last_seq: last,
             now: ServerTimeMs(0),
-            watermark: EventTimeMs(i64::try_from(last.0 * 2).expect("a time")),
+            watermark: EventTimeMs(i64::try_from(last.0 * self.step_ms).expect("a time")),
         };
         let (mut effects, mut inputs) = (Vec::new(), Vec::new());
         self.matcher.events(events, &mut effects);
@@ -115,7 +140,7 @@ fn costs(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("absences");
     group.throughput(Throughput::Elements(2 * CARTS));
     for pending in PENDING {
-        let mut site = Site::new(pending);
+        let mut site = Site::new(pending, 2);
         group.bench_function(BenchmarkId::from_parameter(pending), |bencher| {
             bencher.iter_custom(|epochs| {
                 let mut spent = Duration::ZERO;
@@ -127,6 +152,13 @@ fn costs(criterion: &mut Criterion<CpuTime>) {
                 }
                 spent
             });
+        });
+    }
+    group.throughput(Throughput::Elements(1));
+    for pending in PENDING {
+        let mut site = Site::new(pending, LATE_STEP_MS);
+        group.bench_function(BenchmarkId::new("late", pending), |bencher| {
+            bencher.iter_custom(|epochs| (0..epochs).map(|_| site.late()).sum());
         });
     }
     group.finish();

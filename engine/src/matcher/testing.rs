@@ -378,3 +378,10 @@ pub(crate) fn compiled(query: &str, more: &str) -> Arc<RuleSet> {
     let (rules, diagnostics) = compile(&[package], &Schema::event());
     Arc::new(rules.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")))
 }
+
+/// What is said of a match.
+pub(crate) fn fact() -> ActionFact {
+    let mut run = Run::new(&compiled("A where true", ""), NONE_MADE_UP);
+    run.event(&Sample::new("A", 0));
+    run.facts()[0].clone()
+}

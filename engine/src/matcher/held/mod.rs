@@ -1,10 +1,14 @@
 //! Matches that are complete in their positive steps and wait for their time, in one window.
 //!
-//! Most windows have none, or two or three: those are looked through. Where more than [`FEW_MAX`]
-//! wait (a rule with join keys on a window of many visitors), they are found by what is asked
-//! (`orders`): by when they are due, by rule and key, by their match, by their visit. So an event
-//! costs the logarithm of how many wait, and what it touches: at most `pending_absences_max` of its
-//! own key. `first_due` and the like, asked with each event, never go through all.
+//! Of most rules none wait, or two or three: those are looked through. Where more than `FEW_MAX`
+//! of a rule do (one with join keys on a window of many visitors), they are found by what is asked
+//! (`orders`): by when they are due, by key, by their match, by their visit. So an event costs the
+//! logarithm of how many wait, and what it touches: at most `pending_absences_max` of its own key.
+//! `first_due` and the like, asked with each event, never go through all.
+//!
+//! **Copies.** With a late event a rule begins again from the state before the kept events: `adopt`.
+//! The matches are shared then, and their orders (persistent trees), so that it costs the same however
+//! many wait.
 //!
 //! **Bounds.** What waits for a deadline is bounded for each key and for each rule before it comes here
 //! (`sequence`); what is decided and waits for its turn by [`HeldMatches::pop_over`].
@@ -12,6 +16,7 @@
 //! **Invariant:** which order finds a match makes no difference: it says where to look, and each one
 //! there is asked as where few wait.
 
+mod of_rule;
 mod orders;
 #[cfg(test)]
 mod tests;
@@ -21,9 +26,11 @@ use super::waiting::RuleKey;
 use super::windows::{BoundEvent, Windows};
 use crate::model::{ActionFact, EventTimeMs, Instance, LogSeq, MatchId};
 use beckon_rules::plan::{Fire, RulePlan};
-use orders::Orders;
+use of_rule::OfRule;
+use orders::Asked;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A match whose positive steps are complete, and that waits for its time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +69,7 @@ impl Held {
             return;
         }
         if let Some(waiting) = windows.waiting_mut_if_any() {
-            waiting.held.drop_same(self.fact.matched);
+            waiting.held.drop_same(self.of.rule, self.fact.matched);
         }
         let Self { of, is_deadline, newest, fact, .. } = self;
         found.push(Found { rule: of.rule, is_deadline, newest, fact });
@@ -72,112 +79,76 @@ impl Held {
     }
 }
 
-/// So many are looked through; more have orders.
-const FEW_MAX: usize = 16;
-
-/// The matches of one window that wait.
+/// The matches of one window that wait, by rule.
 #[derive(Debug, Default)]
 pub(super) struct HeldMatches {
-    /// By numbers that grow in the order in which they became complete.
-    all: BTreeMap<u64, Box<Held>>,
-    /// Where they lie, if there are many.
-    orders: Option<Box<Orders>>,
+    /// Sorted by rule; none is empty.
+    rules: Vec<OfRule>,
+    /// The earliest time that one of them waits for.
+    first_due: Option<EventTimeMs>,
+    bytes: usize,
 }
 
 impl HeldMatches {
+    fn place(&self, rule: u32) -> Result<usize, usize> {
+        self.rules.binary_search_by_key(&rule, |of_rule| of_rule.rule)
+    }
+
+    fn of_rule(&self, rule: u32) -> Option<&OfRule> {
+        self.place(rule).ok().map(|place| &self.rules[place])
+    }
+
     /// Lets a match wait.
     pub(super) fn hold(&mut self, held: Held) {
-        let number = self.all.last_key_value().map_or(0, |(last, _)| last + 1);
-        if let Some(orders) = &mut self.orders {
-            orders.insert(number, &held);
-        }
-        self.all.insert(number, Box::new(held));
-        if self.orders.is_none() && self.all.len() > FEW_MAX {
-            let mut orders = Box::<Orders>::default();
-            self.each().for_each(|(number, held)| orders.insert(number, held));
-            self.orders = Some(orders);
-        }
+        let (rule, due) = (held.of.rule, held.due);
+        let place = self.place(rule).unwrap_or_else(|place| {
+            self.rules.insert(place, OfRule::new(rule));
+            place
+        });
+        let of_rule = &mut self.rules[place];
+        self.bytes -= of_rule.bytes();
+        of_rule.hold(held.into());
+        self.bytes += of_rule.bytes();
+        self.first_due = Some(self.first_due.map_or(due, |first| first.min(due)));
     }
 
-    fn remove(&mut self, number: u64) -> Option<Held> {
-        let held = self.all.remove(&number)?;
-        if let Some(orders) = &mut self.orders {
-            orders.remove(number, &held);
+    /// Takes something out of a rule.
+    fn take_of<T>(&mut self, rule: u32, take: impl FnOnce(&mut OfRule) -> T) -> Option<T> {
+        let place = self.place(rule).ok()?;
+        let of_rule = &mut self.rules[place];
+        let (before, first) = (of_rule.bytes(), of_rule.first_due);
+        let taken = take(of_rule);
+        self.bytes = self.bytes + of_rule.bytes() - before;
+        let is_first = of_rule.first_due != first && self.first_due == Some(first);
+        if of_rule.len() == 0 {
+            self.rules.remove(place);
         }
-        if self.all.len() <= FEW_MAX / 2 {
-            self.orders = None;
+        if is_first {
+            self.first_due = self.rules.iter().map(|of_rule| of_rule.first_due).min();
         }
-        Some(*held)
-    }
-
-    /// With their numbers, in the order of those.
-    fn each(&self) -> impl Iterator<Item = (u64, &Held)> {
-        self.all.iter().map(|(number, held)| (*number, &**held))
-    }
-
-    /// The numbers of those that `is_asked` says; where there are many it is asked of those only that
-    /// `place` finds.
-    fn find<'s, I: Iterator<Item = u64> + 's>(
-        &'s self,
-        place: impl FnOnce(&'s Orders) -> I,
-        is_asked: impl Fn(&Held) -> bool,
-    ) -> Vec<u64> {
-        match &self.orders {
-            None => {
-                let asked = self.each().filter(|(_, held)| is_asked(held));
-                asked.map(|(number, _)| number).collect()
-            }
-            Some(orders) => {
-                let is_asked = |number: &u64| self.all.get(number).is_some_and(|it| is_asked(it));
-                place(orders).filter(is_asked).collect()
-            }
-        }
+        Some(taken)
     }
 
     /// How many matches of a rule and key wait for a deadline that is not before `now`.
     pub(super) fn absences(&self, of: &RuleKey, now: EventTimeMs) -> usize {
-        let is_pending = |held: &Held| held.is_pending(now) && held.of == *of;
-        self.find(|orders| orders.of_key(of, now), is_pending).len()
+        self.of_rule(of.rule).map_or(0, |of_rule| of_rule.pending_of(&of.key, now))
     }
 
     /// How many matches of a rule do, of all keys.
     pub(super) fn rule_absences(&self, rule: u32, now: EventTimeMs) -> usize {
-        match &self.orders {
-            None => {
-                let of_rule = self.each().filter(|(_, held)| held.of.rule == rule);
-                of_rule.filter(|(_, held)| held.is_pending(now)).count()
-            }
-            Some(orders) => orders.rule_absences(rule, now),
-        }
+        self.of_rule(rule).map_or(0, |of_rule| of_rule.pending(now))
     }
 
     /// The first match of a rule that is decided by `now` and only waits for its turn, if more than
     /// `max` do.
     pub(super) fn pop_over(&mut self, rule: u32, now: EventTimeMs, max: u32) -> Option<Held> {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let first = match &self.orders {
-            None => {
-                let is_decided = |(_, held): &(u64, &Held)| {
-                    held.of.rule == rule && (!held.is_deadline || held.fact.decided < now)
-                };
-                let decided = || self.each().filter(is_decided);
-                decided().nth(max)?;
-                decided().min_by_key(|(_, held)| held.moment()).map(|(number, _)| number)
-            }
-            Some(orders) => {
-                orders.decided(rule, now).nth(max)?;
-                orders.decided(rule, now).next()
-            }
-        };
-        first.and_then(|first| self.remove(first))
+        self.take_of(rule, |of_rule| of_rule.pop_over(now, max))?.map(Arc::unwrap_or_clone)
     }
 
     /// Whether a match of a rule was decided before this time and is only waiting for its turn.
     pub(super) fn is_decided_before(&self, rule: u32, time: EventTimeMs) -> bool {
-        match &self.orders {
-            None => self.all.values().any(|held| held.of.rule == rule && held.fact.decided < time),
-            Some(orders) => orders.first_decided(rule).is_some_and(|first| first < time),
-        }
+        self.of_rule(rule).and_then(OfRule::first_decided).is_some_and(|first| first < time)
     }
 
     /// Drops the waiting matches that an event at `now` prevents, if `is_hit` says that it is what
@@ -192,35 +163,33 @@ impl HeldMatches {
             let is_asked = held.is_pending(now) && held.of == *of && held.fact.timestamp < now;
             is_asked && is_hit(&held.bound)
         };
-        let prevented = self.find(|orders| orders.of_key(of, now), is_prevented);
-        self.drop_all(prevented);
+        self.take_of(of.rule, |of_rule| {
+            of_rule.take(&Asked::Key(&of.key, now), is_prevented);
+        });
     }
 
-    /// Drops what is the same match.
-    fn drop_same(&mut self, matched: MatchId) {
-        let is_same = |held: &Held| held.fact.matched == matched;
-        let same = self.find(|orders| orders.of_match(matched), is_same);
-        self.drop_all(same);
-    }
-
-    fn drop_all(&mut self, numbers: Vec<u64>) {
-        for number in numbers {
-            self.remove(number);
-        }
+    /// Drops what is the same match of a rule.
+    fn drop_same(&mut self, rule: u32, matched: MatchId) {
+        self.take_of(rule, |of_rule| of_rule.drop_same(matched));
     }
 
     /// Takes out the matches whose time the watermark has passed, in the order in which they were
     /// decided, each once.
     pub(super) fn take_due(&mut self, watermark: EventTimeMs) -> Vec<Held> {
-        let due = self.find(|orders| orders.due(watermark), |held| watermark > held.due);
-        self.take(due)
+        if self.first_due.is_none_or(|first| first >= watermark) {
+            return Vec::new();
+        }
+        let is_due = |held: &Held| watermark > held.due;
+        self.take(|of_rule| {
+            let has_due = watermark > of_rule.first_due;
+            if has_due { of_rule.take(&Asked::Due(watermark), is_due) } else { Vec::new() }
+        })
     }
 
     /// Takes out the matches that were decided before a time, in that order, each once.
     pub(super) fn take_decided(&mut self, before: EventTimeMs) -> Vec<Held> {
         let is_decided = |held: &Held| before > held.fact.decided;
-        let decided = self.find(|orders| orders.decided_before(before).into_iter(), is_decided);
-        self.take(decided)
+        self.take(|of_rule| of_rule.take(&Asked::DecidedBefore(before), is_decided))
     }
 
     /// Takes out the matches that are known by now, be they due or not: those that an event decided,
@@ -228,79 +197,66 @@ impl HeldMatches {
     /// each once.
     pub(super) fn take_known(&mut self, watermark: EventTimeMs) -> Vec<Held> {
         let is_known = |held: &Held| !held.is_deadline || watermark > held.fact.decided;
-        let known = self.each().filter(|(_, held)| is_known(held));
-        let known = known.map(|(number, _)| number).collect();
-        self.take(known)
+        self.take(|of_rule| of_rule.take(&Asked::All, is_known))
     }
 
-    fn take(&mut self, numbers: Vec<u64>) -> Vec<Held> {
-        let taken = numbers.into_iter().filter_map(|it| Some((it, self.remove(it)?)));
-        let mut taken: Vec<(u64, Held)> = taken.collect();
-        taken.sort_unstable_by_key(|(number, held)| (held.moment(), *number));
+    /// Takes matches out of all rules, and puts them in the order in which they were decided.
+    fn take(&mut self, take: impl Fn(&mut OfRule) -> Vec<Arc<Held>>) -> Vec<Held> {
+        let mut taken: Vec<Arc<Held>> = self.rules.iter_mut().flat_map(take).collect();
+        self.rules.retain(|of_rule| of_rule.len() > 0);
+        self.first_due = self.rules.iter().map(|of_rule| of_rule.first_due).min();
+        self.bytes = self.rules.iter().map(OfRule::bytes).sum();
+        taken.sort_by_key(|held| held.moment());
         let mut known = BTreeSet::new();
-        taken.retain(|(_, held)| known.insert(held.fact.matched));
-        taken.into_iter().map(|(_, held)| held).collect()
+        taken.retain(|held| known.insert(held.fact.matched));
+        taken.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// A visit ended: matches whose last event is of it say so.
     pub(super) fn visit_ended(&mut self, instance: Instance) {
-        let is_of_visit = |held: &Held| held.fact.instance == instance;
-        for number in self.find(|orders| orders.of_visit(instance), is_of_visit) {
-            if let Some(held) = self.all.get_mut(&number) {
-                held.fact.is_visit_open = false;
-            }
-        }
+        self.rules.iter_mut().for_each(|of_rule| of_rule.visit_ended(instance));
     }
 
     /// Whether a match of a rule waits.
     pub(super) fn is_held(&self, rule: u32) -> bool {
-        match &self.orders {
-            None => self.all.values().any(|held| held.of.rule == rule),
-            Some(orders) => orders.first_decided(rule).is_some(),
-        }
+        self.of_rule(rule).is_some()
     }
 
     /// The earliest time that a match waits for.
     pub(super) fn first_due(&self) -> Option<EventTimeMs> {
-        match &self.orders {
-            None => self.all.values().map(|held| held.due).min(),
-            Some(orders) => orders.first_due(),
-        }
+        self.first_due
     }
 
     /// A rule is done here.
     pub(super) fn finish(&mut self, rule: u32) {
-        let of_rule = self.of_rule(rule);
-        self.drop_all(of_rule);
+        self.take_of(rule, |of_rule| *of_rule = OfRule::new(rule));
     }
 
     /// Takes over what another window has of a rule; of this one there must be nothing.
     pub(super) fn adopt(&mut self, rule: u32, from: &Self) {
-        let mut of_rule = from.of_rule(rule);
-        of_rule.sort_unstable();
-        for number in of_rule {
-            if let Some(held) = from.all.get(&number) {
-                self.hold(Held::clone(held));
-            }
-        }
+        let (Some(of_rule), Err(place)) = (from.of_rule(rule), self.place(rule)) else { return };
+        let due = of_rule.first_due;
+        self.bytes += of_rule.bytes();
+        self.rules.insert(place, of_rule.clone());
+        self.first_due = Some(self.first_due.map_or(due, |first| first.min(due)));
     }
 
-    fn of_rule(&self, rule: u32) -> Vec<u64> {
-        self.find(|orders| orders.of_rule(rule), |held| held.of.rule == rule)
+    /// Rule by rule, in the order in which they became complete.
+    fn each(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.rules.iter().flat_map(OfRule::each)
     }
 
-    /// Bytes, by a figure for each.
+    /// Bytes, by a figure for each. What two windows share is counted in both.
     pub(super) fn bytes(&self) -> usize {
-        let own = size_of::<(u64, Box<Held>)>() + size_of::<Held>() + size_of::<ActionFact>();
-        let places = if self.orders.is_some() { Orders::PLACES_BYTES } else { 0 };
-        self.all.len() * (own + places)
+        self.bytes
     }
 }
 
-/// As a list, in the order in which they became complete.
+/// As a list, rule by rule in the order in which they became complete.
 impl Serialize for HeldMatches {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.all.values())
+        // The list's length goes before it.
+        self.each().collect::<Vec<_>>().serialize(serializer)
     }
 }
 

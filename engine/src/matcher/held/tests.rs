@@ -1,8 +1,9 @@
 //! Matches that wait, against a list of them that is looked through for everything.
 
+use super::of_rule::FEW_MAX;
 use super::*;
 use crate::matcher::keys::Key;
-use crate::matcher::testing::{NONE_MADE_UP, Run, Sample, compiled};
+use crate::matcher::testing::fact;
 use crate::model::LogSeq;
 use proptest::prelude::*;
 use smallvec::SmallVec;
@@ -26,7 +27,7 @@ enum Step {
     TakeDue(i64),
     TakeDecided(i64),
     TakeKnown(i64),
-    DropSame(u128),
+    DropSame(u32, u128),
     VisitEnded(u64),
     Finish(u32),
     /// Another window takes over a rule.
@@ -55,7 +56,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (-3_i64..9).prop_map(Step::TakeDue),
         1 => (-3_i64..9).prop_map(Step::TakeDecided),
         1 => (-3_i64..9).prop_map(Step::TakeKnown),
-        2 => (0_u128..50).prop_map(Step::DropSame),
+        2 => (0..RULES, 0_u128..50).prop_map(|(rule, matched)| Step::DropSame(rule, matched)),
         1 => (0_u64..4).prop_map(Step::VisitEnded),
         1 => (0..RULES).prop_map(Step::Finish),
         1 => (0..RULES).prop_map(Step::Adopt),
@@ -71,7 +72,7 @@ struct List(Vec<Held>);
 impl List {
     fn take(&mut self, is_asked: impl Fn(&Held) -> bool) -> Vec<Held> {
         let mut taken: Vec<Held> = self.0.extract_if(.., |held| is_asked(held)).collect();
-        taken.sort_by_key(|held| (held.fact.decided, held.is_deadline));
+        taken.sort_by_key(|held| (held.fact.decided, held.is_deadline, held.of.rule));
         let mut known = Vec::new();
         taken.retain(|held| {
             let is_new = !known.contains(&held.fact.matched);
@@ -180,9 +181,10 @@ impl Pair {
                 list.0.retain(|held| !is_prevented(held));
                 held.prevent(&of, now, |_| true);
             }
-            Step::DropSame(matched) => {
-                list.0.retain(|held| held.fact.matched.0 != *matched);
-                held.drop_same(MatchId(*matched));
+            Step::DropSame(rule, matched) => {
+                let is_same = |held: &Held| held.fact.matched.0 == *matched;
+                list.0.retain(|held| held.of.rule != *rule || !is_same(held));
+                held.drop_same(*rule, MatchId(*matched));
             }
             Step::VisitEnded(visit) => {
                 let instance = Instance(LogSeq(*visit));
@@ -197,13 +199,20 @@ impl Pair {
             Step::Adopt(rule) => {
                 let mut other = HeldMatches::default();
                 other.adopt(*rule, held);
-                let of_rule = list.0.iter().filter(|held| held.of.rule == *rule);
-                assert_eq!(names(other.all.values().map(|it| &**it)), names(of_rule));
+                let of_rule = || list.0.iter().filter(|held| held.of.rule == *rule);
+                assert_eq!(names(other.each().map(|it| &**it)), names(of_rule()));
+                assert_eq!(other.first_due(), of_rule().map(|held| held.due).min());
+                // What becomes of one is not the other's business.
+                other.visit_ended(Instance(LogSeq(0)));
+                other.take_due(*now);
+                other.finish(*rule);
+                assert_eq!(other.bytes(), 0);
             }
             Step::Restart => {
                 let mut bytes = Vec::new();
                 crate::snapshot::encode(held, &mut bytes);
                 let mut as_list = Vec::new();
+                list.0.sort_by_key(|held| held.of.rule);
                 crate::snapshot::encode(&list.0, &mut as_list);
                 assert!(bytes == as_list, "saved as a list");
                 *held = crate::snapshot::decode(&bytes).expect("just saved");
@@ -214,7 +223,9 @@ impl Pair {
 
     fn check(&self) {
         let Self { held, list, now, .. } = self;
-        assert_eq!(names(held.all.values().map(|it| &**it)), names(&list.0));
+        let mut listed: Vec<_> = list.0.iter().collect();
+        listed.sort_by_key(|held| held.of.rule);
+        assert_eq!(names(held.each().map(|it| &**it)), names(listed));
         assert_eq!(held.first_due(), list.0.iter().map(|held| held.due).min());
         assert_eq!(held.bytes() == 0, list.0.is_empty());
         for rule in 0..RULES {
@@ -232,12 +243,6 @@ impl Pair {
     }
 }
 
-fn fact() -> ActionFact {
-    let mut run = Run::new(&compiled("A where true", ""), NONE_MADE_UP);
-    run.event(&Sample::new("A", 0));
-    run.facts()[0].clone()
-}
-
 proptest! {
     #[test]
     fn they_are_a_list_that_is_looked_through(steps in steps()) {
@@ -249,16 +254,37 @@ proptest! {
     }
 }
 
-/// A window with two or three has no orders, and one in which many waited has none behind that.
+/// A rule with two or three has no orders, and one of which many waited has none behind that.
 #[test]
 fn few_have_no_orders() {
     let mut pair = Pair::new(fact());
+    let is_many = |pair: &Pair| pair.held.rules.iter().any(OfRule::is_many);
     for number in 0..=FEW_MAX {
-        assert!(pair.held.orders.is_none());
-        pair.hold((0, 0, number as u128, 0, Some(1), 0));
+        assert!(!is_many(&pair));
+        pair.hold((0, 0, number as u128, 0, Some(i64::try_from(number).expect("few")), 0));
+        pair.hold((1, 0, 100 + number as u128, 0, Some(1), 0));
     }
-    assert!(pair.held.orders.is_some());
+    assert!(is_many(&pair));
+    pair.held.finish(1);
+    assert!(is_many(&pair));
+    pair.held.take_due(EventTimeMs(9));
+    assert!(!is_many(&pair));
     pair.held.take_due(EventTimeMs::MAX);
-    assert!(pair.held.orders.is_none());
-    assert_eq!((size_of::<HeldMatches>(), pair.held.bytes()), (32, 0));
+    assert_eq!((size_of::<HeldMatches>(), pair.held.bytes()), (48, 0));
+}
+
+/// A copy shares the matches, and where they lie: a late event has one made of all that wait.
+#[test]
+fn a_copy_shares_what_waits() {
+    let mut pair = Pair::new(fact());
+    for number in 0..1_000 {
+        pair.hold((0, 0, number, 0, Some(1_000), 0));
+    }
+    let mut copy = HeldMatches::default();
+    copy.adopt(0, &pair.held);
+    assert!(pair.held.each().zip(copy.each()).all(|(one, other)| Arc::ptr_eq(one, other)));
+    assert!(copy.each().all(|held| Arc::strong_count(held) == 1), "the trees are shared whole");
+    pair.hold((0, 0, 1_000, 0, Some(1_000), 0));
+    copy.drop_same(0, MatchId(7));
+    assert_eq!((pair.held.each().count(), copy.each().count()), (1_001, 999));
 }
