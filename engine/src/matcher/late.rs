@@ -12,13 +12,15 @@
 //! **Cost.** A late event costs one evaluation of `visit_events_max` events at most, once for each
 //! epoch; a visit that never had more than that keeps no state for it.
 
+use super::Shared;
+use super::arrival::Arrival;
+use super::fields::Captures;
 use super::index::Hit;
 use super::kept::Ordinal;
 use super::sequence::Trial;
 use super::standing::{Corrections, Found};
 use super::visit::Visit;
 use super::windows::Windows;
-use super::{Arrival, Captures, Shared};
 use crate::model::{EventRow, EventTimeMs, Fate, Instance, PackedEvent, WindowKey};
 use crate::stage::Effect;
 

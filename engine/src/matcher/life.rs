@@ -1,8 +1,9 @@
 //! How visits begin and end.
 
+use super::Shared;
+use super::arrival::{Arrival, Reading};
 use super::partition::{Ended, Partition};
 use super::visit::Visit;
-use super::{Arrival, Reading, Shared};
 use crate::model::{
     CloseReason, EventRow, EventTimeMs, Fate, LogSeq, PackedEvent, VisitChange,
     made_up_visit_started, system,
