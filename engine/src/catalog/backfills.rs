@@ -32,6 +32,11 @@ impl Backfills {
         self.rules.values().any(|(_, said)| said.is_under_way)
     }
 
+    /// The rules that are deployed.
+    pub fn rules(&self) -> impl Iterator<Item = &RulePlace> {
+        self.rules.keys()
+    }
+
     /// Of a rule that runs.
     #[must_use]
     pub fn of(&self, rule: &RulePlace) -> RuleBackfill {

@@ -155,17 +155,17 @@ impl Feeder {
         let rounds = self.rounds.as_mut();
         let cuts = rounds.map_or_else(Vec::new, |rounds| rounds.cuts(&mark, is_changing));
         let is_changed = change.is_some();
+        if is_changed {
+            self.progress.set_backfills(catalog.backfills());
+        }
         let behind = Behind { change, backfill: step.map(Arc::new), cuts };
         self.dataflow.submit_with(input, behind)?;
         if let Some(rounds) = &mut self.rounds {
             rounds.submitted(&mark, catalog);
         }
-        if is_changed {
-            self.progress.set_backfills(catalog.backfills());
-            if let Some(backfiller) = &mut self.backfiller {
-                let open = |start| past_epochs(&*self.log, self.marks.anew(), start);
-                backfiller.follow(catalog, open)?;
-            }
+        if is_changed && let Some(backfiller) = &mut self.backfiller {
+            let open = |start| past_epochs(&*self.log, self.marks.anew(), start);
+            backfiller.follow(catalog, open)?;
         }
         Ok(())
     }

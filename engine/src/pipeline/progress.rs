@@ -107,6 +107,7 @@ impl Progress {
 
     /// The rules changed.
     pub(super) fn set_backfills(&self, backfills: Backfills) {
+        self.rule_counts.deploy(backfills.rules().cloned().collect());
         *self.backfills() = backfills;
     }
 
