@@ -6,6 +6,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) message: String,
-    pub(crate) help: &'static str,
+    pub(crate) help: Cow<'static, str>,
     /// Seconds after which it is worth trying again.
     pub(crate) retry_after: Option<u32>,
 }
@@ -40,9 +41,9 @@ impl Refusal {
         status: StatusCode,
         code: &'static str,
         message: impl Into<String>,
-        help: &'static str,
+        help: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, message: message.into(), help, retry_after: None }
+        Self { status, code, message: message.into(), help: help.into(), retry_after: None }
     }
 
     /// 408, 429 or 503, to be tried again.
@@ -64,7 +65,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body =
-            Body { error: Inner { code: self.code, message: &self.message, help: self.help } };
+            Body { error: Inner { code: self.code, message: &self.message, help: &self.help } };
         let mut response = json(self.status, &body);
         response.extensions_mut().insert(RefusalCode(self.code));
         if let Some(seconds) = self.retry_after {

@@ -271,13 +271,17 @@ fn shown(app: &App, headers: &HeaderMap, access: Access) -> Result<(Reach, Token
     Ok((reach_of(&token, scope, access)?, token))
 }
 
-const TOKEN_HELP: &str =
-    "make one with beckon token create, send it as Authorization: Bearer TOKEN";
+fn token_help(scope: Scope) -> String {
+    format!(
+        "make one with beckon token create --scope {scope}, send it as Authorization: Bearer TOKEN"
+    )
+}
 
 /// The valid token that is shown.
 fn token_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TokenInfo, Refusal> {
-    let refuse =
-        |code, message: String| Refusal::new(StatusCode::UNAUTHORIZED, code, message, TOKEN_HELP);
+    let refuse = |code, message: String| {
+        Refusal::new(StatusCode::UNAUTHORIZED, code, message, token_help(scope))
+    };
     let shown = shown_token(headers).ok_or_else(|| {
         refuse("token_missing", format!("a token with the scope {scope} is needed"))
     })?;
@@ -312,8 +316,9 @@ fn key_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Arc<WriteKey>,
 
 /// The sites on which a token may do this.
 fn reach_of(token: &TokenInfo, scope: Scope, access: Access) -> Result<Reach, Refusal> {
-    let refuse =
-        |code, message: String| Refusal::new(StatusCode::FORBIDDEN, code, message, TOKEN_HELP);
+    let refuse = |code, message: String| {
+        Refusal::new(StatusCode::FORBIDDEN, code, message, token_help(scope))
+    };
     let own_site = token.site.as_deref();
     if !token.grants(scope, own_site) {
         return Err(refuse("scope_missing", format!("the token has not the scope {scope}")));

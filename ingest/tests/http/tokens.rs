@@ -19,7 +19,12 @@ async fn a_scope_opens_its_routes_only() {
     get("/v1/status").send(&bench).await.check_error(401, "token_missing");
     get("/v1/status").bearer("beckon_x").send(&bench).await.check_error(401, "token_unknown");
     let rules = bench.token(Scope::RulesRead);
-    get("/v1/status").bearer(&rules).send(&bench).await.check_error(403, "scope_missing");
+    let refused = get("/v1/status").bearer(&rules).send(&bench).await;
+    refused.check_error(403, "scope_missing");
+    let error = &refused.json()["error"];
+    assert_eq!(error["message"], "the token has not the scope metrics:read");
+    let help = error["help"].as_str().expect("a text");
+    assert!(help.starts_with("make one with beckon token create --scope metrics:read,"), "{help}");
     let metrics = bench.token(Scope::MetricsRead);
     let status = get("/v1/status").bearer(&metrics).send(&bench).await;
     let status = status.json();
