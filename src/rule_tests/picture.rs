@@ -14,18 +14,15 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-/// All results, and the pictures of those that failed.
+/// Those that passed, and then the pictures of those that failed.
 pub(crate) fn text(report: &TestReport, colors: Colors) -> String {
     let mut out = String::new();
-    for test in &report.tests {
-        let word = match test.has_passed() {
-            true => paint(colors, GREEN, "PASS"),
-            false => paint(colors, RED, "FAIL"),
-        };
-        out.push_str(&format!("{word}  {}\n", test.title));
+    for test in report.tests.iter().filter(|test| test.has_passed()) {
+        out.push_str(&format!("{}  {}\n", paint(colors, GREEN, "PASS"), test.title));
     }
     for test in report.failures() {
-        out.push_str(&format!("\n{}", failure(test, colors)));
+        let between = if out.is_empty() { "" } else { "\n" };
+        out.push_str(&format!("{between}{}", failure(test, colors)));
     }
     out.push_str(&format!("\n{}", summary(report)));
     out
