@@ -6,6 +6,7 @@ use anyhow::Context;
 use beckon_engine::matcher::MatcherConfig;
 use beckon_engine::suppress::{InvitationLimits, SuppressConfig};
 use beckon_ingest::source::Mapping;
+use beckon_rules::compile::Limits;
 
 /// What a visit is, how late an event may be, and how much is remembered.
 pub(crate) fn matcher(config: &Config) -> MatcherConfig {
@@ -45,6 +46,11 @@ pub(crate) fn matcher_of_source(
         makes_visit_started: mapping.visit_started,
         ..matcher
     })
+}
+
+/// What rules are warned of.
+pub(crate) fn limits(config: &Config) -> Limits {
+    Limits { window_memory_ms: Some(config.engine.window_memory_ms) }
 }
 
 /// Which matches act.

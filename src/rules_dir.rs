@@ -5,7 +5,7 @@
 
 use crate::output;
 use anyhow::Context;
-use beckon_rules::compile::{PackageSources, SourceFile, compile};
+use beckon_rules::compile::{Limits, PackageSources, SourceFile, compile_within};
 use beckon_rules::diagnostic::{Diagnostic, Severity};
 use beckon_rules::package::RULE_FILE_BYTES_MAX;
 use beckon_rules::plan::RuleSet;
@@ -56,13 +56,17 @@ impl CheckedRules {
     }
 }
 
-/// Reads and checks the packages of a folder.
+/// Reads and checks the packages of a folder, for a server with these limits.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read, or a rule lies beside the packages.
-pub(crate) fn check(directory: &Path, schema: &Schema) -> anyhow::Result<CheckedRules> {
+pub(crate) fn check(
+    directory: &Path,
+    schema: &Schema,
+    limits: Limits,
+) -> anyhow::Result<CheckedRules> {
     let packages = read(directory)?;
-    let (rules, diagnostics) = compile(&packages, schema);
+    let (rules, diagnostics) = compile_within(&packages, schema, limits);
     Ok(CheckedRules { rules, diagnostics, packages })
 }
 
@@ -163,7 +167,7 @@ mod tests {
             })
             .collect();
         assert_eq!(found, [("com.example.a", true, 1), ("com.example.b", false, 1)]);
-        let checked = check(folder.path(), &Schema::event()).expect("packages");
+        let checked = check(folder.path(), &Schema::event(), Limits::default()).expect("packages");
         assert_eq!(checked.rules.map(|rules| rules.rules.len()), Some(2));
     }
 
@@ -171,7 +175,7 @@ mod tests {
     fn a_wrong_rule_is_drawn_with_its_file() {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), "com.example.a/a.toml", &RULE.replace("true", "nothing == 1"));
-        let checked = check(folder.path(), &Schema::event()).expect("packages");
+        let checked = check(folder.path(), &Schema::event(), Limits::default()).expect("packages");
         assert!(checked.rules.is_none());
         assert_eq!(checked.count(Severity::Error), 1);
         let picture = checked.render(Colors::Plain);

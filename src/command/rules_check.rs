@@ -36,11 +36,11 @@ impl RulesArgs {
     pub(crate) fn read(&self) -> anyhow::Result<(CheckedRules, TestEngine)> {
         let mapping = self.source.as_deref().map(replay::read_mapping).transpose()?;
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
-        let checked = rules_dir::check(&self.dir, &schema)?;
         let args = ConfigArgs { config: self.config.clone(), ..ConfigArgs::default() };
         let config = config::load(&args, std::env::vars())
             .context("the configuration says which limits and time zone rules are tested with")?
             .config;
+        let checked = rules_dir::check(&self.dir, &schema, engine_config::limits(&config))?;
         let matcher = engine_config::matcher_of_source(&config, mapping.as_deref())?;
         Ok((checked, TestEngine { matcher, suppress: engine_config::suppress(&config) }))
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use beckon_engine::matcher::MatcherConfig;
 use beckon_engine::suppress::{SuppressClock, SuppressConfig};
 use beckon_ingest::source::{Input, Mapping, SourceConfig};
+use beckon_rules::compile::Limits;
 use beckon_rules::diagnostic::Severity;
 use beckon_rules::plan::RuleSet;
 use beckon_rules::render::Colors;
@@ -37,7 +38,7 @@ impl Setup {
         let mapping = args.source.as_deref().map(read_mapping).transpose()?;
         let schema = mapping.as_ref().map_or_else(Schema::event, |mapping| mapping.schema());
         let rules = match &args.rules {
-            Some(directory) => read_rules(directory, &schema)?,
+            Some(directory) => read_rules(directory, &schema, engine_config::limits(&config))?,
             None => RuleSet::default(),
         };
         let matcher = engine_config::matcher_of_source(&config, mapping.as_deref())?;
@@ -78,8 +79,8 @@ pub(crate) fn read_mapping(path: &Path) -> anyhow::Result<Arc<Mapping>> {
 }
 
 #[expect(clippy::print_stderr, reason = "diagnostics are for the person at the terminal")]
-fn read_rules(directory: &Path, schema: &Schema) -> anyhow::Result<RuleSet> {
-    let checked = rules_dir::check(directory, schema)?;
+fn read_rules(directory: &Path, schema: &Schema, limits: Limits) -> anyhow::Result<RuleSet> {
+    let checked = rules_dir::check(directory, schema, limits)?;
     if !checked.diagnostics.is_empty() {
         let is_terminal = std::io::stderr().is_terminal();
         let colors = if is_terminal { Colors::Ansi } else { Colors::Plain };

@@ -3,6 +3,7 @@
 use super::*;
 use crate::rules_dir;
 use beckon_ingest::source::Mapping;
+use beckon_rules::compile::Limits;
 use beckon_rules::render::Colors;
 use beckon_rules::schema::Schema;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ fn example(path: &str) -> PathBuf {
 
 fn check(directory: &str, schema: &Schema, engine: &TestEngine, tests_min: usize) {
     let directory = example(directory);
-    let checked = rules_dir::check(&directory, schema).expect("a folder of packages");
+    let checked =
+        rules_dir::check(&directory, schema, Limits::default()).expect("a folder of packages");
     assert!(checked.diagnostics.is_empty(), "{}", checked.render(Colors::Plain));
     let rules = checked.rules.as_ref().expect("rules without errors");
     let report = run(&checked.packages, rules, engine, "");
@@ -61,7 +63,8 @@ fn the_clock_starts_at_ten_where_the_rule_is() {
         expect = []
     "#;
     std::fs::write(package.join("opens.toml"), rule).expect("written");
-    let checked = rules_dir::check(folder.path(), &Schema::event()).expect("a folder of packages");
+    let checked = rules_dir::check(folder.path(), &Schema::event(), Limits::default())
+        .expect("a folder of packages");
     let rules = checked.rules.as_ref().expect("rules without errors");
     let report = run(&checked.packages, rules, &TestEngine::default(), "");
     assert_eq!((report.tests.len(), report.failures().count()), (2, 0));

@@ -7,9 +7,9 @@ use super::slowest::{Reader, Slowest};
 use super::view::View;
 use super::{figures, notification};
 use crate::config::Config;
-use crate::output;
+use crate::{engine_config, output};
 use anyhow::Context;
-use beckon_engine::catalog::{Compiler, Deployer, NotDeployed, event_compiler};
+use beckon_engine::catalog::{Compiler, Deployer, NotDeployed, event_compiler_within};
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log, LogBase, LogConfig, Named, OpenLog};
@@ -75,7 +75,7 @@ impl Back {
         let found = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
         let ready_at = log.durable().map_or(Epoch(0), |mark| mark.epoch);
         let notifications = notification::hub(config, (&log, clock), ready_at);
-        let compiler = event_compiler();
+        let compiler = event_compiler_within(engine_config::limits(config));
         let deployer = deployer(&log, &compiler, Columns(tables.declared()), folder)?;
         let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk,

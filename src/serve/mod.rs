@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     logging::start(&loaded.config.server)?;
     let demo_folder = if args.demo { demo_folder(&mut loaded)? } else { None };
     let config = loaded.config;
-    let folder = FolderRules::load(config.server.rules.as_deref(), args.demo)?;
+    let folder = FolderRules::load(&config, args.demo)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.http_threads)
         .thread_name("http")

@@ -1,7 +1,7 @@
 //! The rules that the server runs: a folder's, the demo's, or none.
 
-use crate::output;
-use crate::rules_dir;
+use crate::config::Config;
+use crate::{engine_config, output, rules_dir};
 use anyhow::Context;
 use beckon_engine::catalog::FolderPackage;
 use beckon_ingest::RulesFolder;
@@ -46,11 +46,11 @@ impl FolderRules {
     ///
     /// # Errors
     /// When the folder cannot be read, or a rule is wrong.
-    pub(crate) fn load(folder: Option<&Path>, is_demo: bool) -> anyhow::Result<Self> {
-        let Some(folder) = folder else {
+    pub(crate) fn load(config: &Config, is_demo: bool) -> anyhow::Result<Self> {
+        let Some(folder) = &config.server.rules else {
             return if is_demo { demo() } else { Ok(Self::default()) };
         };
-        let checked = rules_dir::check(folder, &Schema::event())?;
+        let checked = rules_dir::check(folder, &Schema::event(), engine_config::limits(config))?;
         if !checked.diagnostics.is_empty() {
             output::line(&checked.render(Colors::Plain))?;
         }
@@ -106,8 +106,9 @@ mod tests {
 
     #[test]
     fn the_demo_has_rules_and_a_bare_server_none() {
-        let demo = FolderRules::load(None, true).expect("they compile");
+        let config = Config::default();
+        let demo = FolderRules::load(&config, true).expect("they compile");
         assert_eq!((demo.rules.rules.len(), demo.packages[0].files.len()), (6, 7));
-        assert!(FolderRules::load(None, false).expect("none").packages.is_empty());
+        assert!(FolderRules::load(&config, false).expect("none").packages.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use crate::log::{Deployment, PackageKey};
-use beckon_rules::compile::{PackageSources, SourceFile, compile};
+use beckon_rules::compile::{Limits, PackageSources, SourceFile, compile_within};
 use beckon_rules::diagnostic::{Diagnostic, Severity};
 use beckon_rules::plan::RuleSet;
 use beckon_rules::schema::Schema;
@@ -50,16 +50,17 @@ impl Compiled {
 #[derive(Debug)]
 pub struct Compiler {
     schema: Schema,
+    limits: Limits,
     /// The last ones, the newest at the end.
     remembered: Mutex<VecDeque<Arc<Compiled>>>,
     pub(super) ahead: Mutex<Ahead>,
 }
 
 impl Compiler {
-    /// A compiler for events of a schema.
+    /// A compiler for events of a schema, and a server with these limits.
     #[must_use]
-    pub fn new(schema: Schema) -> Self {
-        Self { schema, remembered: Mutex::default(), ahead: Mutex::default() }
+    pub fn new(schema: Schema, limits: Limits) -> Self {
+        Self { schema, limits, remembered: Mutex::default(), ahead: Mutex::default() }
     }
 
     /// Compiles packages together. One with an error is left out, so that the others run.
@@ -85,7 +86,7 @@ impl Compiler {
         let mut found = Vec::new();
         loop {
             let texts: Vec<PackageSources> = sources.values().cloned().collect();
-            let (rules, diagnostics) = compile(&texts, &self.schema);
+            let (rules, diagnostics) = compile_within(&texts, &self.schema, self.limits);
             if let Some(rules) = rules {
                 found.extend(diagnostics);
                 let (packages, rules) = (packages.clone(), Arc::new(rules));

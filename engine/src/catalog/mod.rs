@@ -36,6 +36,7 @@ use crate::model::{Epoch, EpochMark};
 use crate::stage::{RuleBegin, RuleChange};
 use crate::suppress::{SuppressConfig, SuppressRules};
 use ahead::Ready;
+use beckon_rules::compile::Limits;
 use beckon_rules::plan::{RulePlan, RuleSet};
 use beckon_rules::schedule::ScheduleError;
 use beckon_rules::schema::Schema;
@@ -185,8 +186,14 @@ fn begins(change: &RuleChange, ended: &EpochMark) -> Arc<[Option<RuleBegin>]> {
     begins.into()
 }
 
-/// The schema of events as they come over HTTP.
+/// A compiler for events as they come over HTTP.
 #[must_use]
 pub fn event_compiler() -> Arc<Compiler> {
-    Arc::new(Compiler::new(Schema::event()))
+    event_compiler_within(Limits::default())
+}
+
+/// The same; rules are warned of the limits of their server.
+#[must_use]
+pub fn event_compiler_within(limits: Limits) -> Arc<Compiler> {
+    Arc::new(Compiler::new(Schema::event(), limits))
 }

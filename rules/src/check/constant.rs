@@ -2,7 +2,6 @@
 
 use super::{Bindings, Checker, Extent, Findings, Slots};
 use crate::ast::{Expr, Literal, Span, Spanned};
-use crate::plan::Window;
 use crate::schema::{Schema, UnknownFields};
 
 /// The value of a function; null where it does not exist or does not take these arguments.
@@ -20,7 +19,7 @@ pub fn call(name: &str, insensitive: bool, arguments: &[Literal]) -> Literal {
         schema: &Schema::new("eventName", UnknownFields::Error),
         slots: &mut Slots::default(),
         bindings: Bindings::default(),
-        extent: Extent { window: Window::Visit, has_state_max: false },
+        extent: Extent::VISIT,
         findings: Findings::default(),
     };
     let node = checker.expression(&call).node;

@@ -37,11 +37,19 @@ pub(crate) struct Checker<'a> {
     pub(crate) findings: Findings,
 }
 
-/// What the rule file says of how much a query may keep.
+/// What the rule file and the server say of how much a query may keep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     /// Whose events the query sees.
     pub(crate) window: Window,
     /// Whether partial matches are bounded by number.
     pub(crate) has_state_max: bool,
+    /// How long a window of a visitor or user is remembered without an event, where that is known.
+    pub(crate) window_memory_ms: Option<i64>,
+}
+
+impl Extent {
+    /// A visit, and nothing else that bounds.
+    pub(crate) const VISIT: Self =
+        Self { window: Window::Visit, has_state_max: false, window_memory_ms: None };
 }

@@ -1,7 +1,7 @@
 //! The terms of sequences and samples: steps, missing events, `until`, keys, and what bounds them.
 
-use super::Checker;
 use super::expression::Kind;
+use super::{Checker, Extent};
 use crate::ast::{Expr, JoinKey, Sequence, Span, Spanned, Term};
 use crate::plan::{
     KeyPlan, MISSING_MAX, MissingPlan, STEPS_MAX, SamplePlan, SequencePlan, StepPlan, Window,
@@ -34,6 +34,7 @@ impl Checker<'_> {
         }
         self.check_extent(sequence);
         self.check_missing(sequence);
+        self.warn_of_short_memory(sequence);
         self.check_window(sequence, "sequence");
         plan.steps.truncate(STEPS_MAX);
         plan.maxspan_ms = sequence.maxspan_ms.as_ref().map(|maxspan| maxspan.node);
@@ -257,6 +258,32 @@ impl Checker<'_> {
         self.findings.warn("few-keys", key.expr.span(), (what, help.to_owned()));
     }
 
+    /// A match that waits for what is missing at the end is forgotten with its window, of which there may
+    /// be no event until the deadline.
+    fn warn_of_short_memory(&mut self, sequence: &Sequence) {
+        let Extent { window, window_memory_ms, .. } = self.extent;
+        let Some(term) = sequence.terms.last().filter(|term| term.missing) else { return };
+        let (Some(maxspan), Some(memory_ms)) = (&sequence.maxspan_ms, window_memory_ms) else {
+            return;
+        };
+        if !matches!(window, Window::Visitor | Window::User) || maxspan.node <= memory_ms {
+            return;
+        }
+        let what = format!(
+            "on `window = \"{}\"` the match may be forgotten before `maxspan` is over, and comes to \
+             nothing: the server remembers a window without events for {} (`window_memory_ms`)",
+            window.as_str(),
+            span(memory_ms)
+        );
+        let help = format!(
+            "write `maxspan={}` or less, or `window_memory_ms = {}` under [engine] of the server's \
+             configuration",
+            span(memory_ms),
+            maxspan.node
+        );
+        self.findings.warn("short-memory", term.span, (what, help));
+    }
+
     fn missing_bound(&mut self, span: Span, what: &str, help: &str) {
         self.findings.error_with_help("missing-bound", span, (what.to_owned(), help.to_owned()));
     }
@@ -264,6 +291,14 @@ impl Checker<'_> {
 
 fn runs(term: &Term) -> u32 {
     term.runs.as_ref().map_or(1, |runs| runs.node)
+}
+
+/// A time as a query writes it, in the largest unit that it is a number of.
+fn span(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit_ms, _)| ms % unit_ms == 0);
+    let (unit_ms, unit) = unit.unwrap_or((1, "ms"));
+    format!("{}{unit}", ms / unit_ms)
 }
 
 fn u8_of(runs: u32) -> u8 {

@@ -2,7 +2,6 @@
 
 use crate::check::{Bindings, Checker, Extent, Findings, Slots};
 use crate::diagnostic::Severity;
-use crate::plan::Window;
 use crate::schema::{FieldSpec, FieldType, Schema, UnknownFields};
 use crate::syntax;
 use serde_json::Value as Json;
@@ -40,7 +39,7 @@ fn errors(query: &str, schema: &Schema) -> Vec<(&'static str, String)> {
         schema,
         slots: &mut Slots::default(),
         bindings: Bindings::default(),
-        extent: Extent { window: Window::Visit, has_state_max: false },
+        extent: Extent::VISIT,
         findings: Findings::default(),
     };
     checker.query(&tree);

@@ -50,13 +50,31 @@ pub struct PackageSources {
     pub site: Option<Arc<str>>,
 }
 
+/// What the configuration of a server bounds rules by, as far as a rule is warned of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a window of a visitor or user is remembered without an event; `None`: not known.
+    pub window_memory_ms: Option<i64>,
+}
+
 /// Compiles packages against a schema. All diagnostics come in the order of package, file and place;
 /// the rule set is there if none of them is an error.
 #[must_use]
 pub fn compile(packages: &[PackageSources], schema: &Schema) -> (Option<RuleSet>, Vec<Diagnostic>) {
+    compile_within(packages, schema, Limits::default())
+}
+
+/// The same for a server with these limits, which change no plan: rules are warned of them.
+#[must_use]
+pub fn compile_within(
+    packages: &[PackageSources],
+    schema: &Schema,
+    limits: Limits,
+) -> (Option<RuleSet>, Vec<Diagnostic>) {
     let mut sorted: Vec<&PackageSources> = packages.iter().collect();
     sorted.sort_by_key(|package| place(package));
     let mut compiler = Compiler {
+        limits,
         slots: Slots::default(),
         types: DeclaredTypes::default(),
         rules: Vec::new(),
@@ -85,6 +103,7 @@ struct Context {
 }
 
 struct Compiler {
+    limits: Limits,
     slots: Slots,
     types: DeclaredTypes,
     rules: Vec<Arc<RulePlan>>,

@@ -20,7 +20,11 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
         schema,
         slots: &mut compiler.slots,
         bindings: Bindings::default(),
-        extent: Extent { window: rule.window.node, has_state_max: rule.state_max.is_some() },
+        extent: Extent {
+            window: rule.window.node,
+            has_state_max: rule.state_max.is_some(),
+            window_memory_ms: compiler.limits.window_memory_ms,
+        },
         findings: Findings::default(),
     };
     let mut query = checker.query(&rule.query.tree);

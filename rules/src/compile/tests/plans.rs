@@ -71,6 +71,38 @@ fn many_keys_under_one_bound_are_warned_of() {
     check(QUERIES[0].0, &[]);
 }
 
+/// What waits longer than its window is remembered without events is forgotten.
+#[test]
+fn absences_that_outlast_their_window_are_warned_of() {
+    let limits = Limits { window_memory_ms: Some(90 * 86_400_000) };
+    let found = |query: &str, window: &str, limits| {
+        let text = rule_with(query, &format!("window = \"{window}\"\nstate_max = 10"));
+        let package = package("com.example", &[("a.toml", text)]);
+        let (rules, found) = compile_within(&[package], &Schema::event(), limits);
+        assert!(rules.is_some(), "{found:?}");
+        found
+    };
+    let query = |days: u32| format!("sequence with maxspan={days}d [A where true] ![B where true]");
+    for (window, is_warned) in
+        [("visitor", true), ("user", true), ("site", false), ("global", false), ("visit", false)]
+    {
+        assert!(found(&query(90), window, limits).is_empty());
+        assert!(found(&query(91), window, Limits::default()).is_empty());
+        let found = found(&query(91), window, limits);
+        assert_eq!(found.len(), usize::from(is_warned), "{window}: {found:?}");
+        for warning in found {
+            assert_eq!((warning.severity, warning.code), (Severity::Warning, "short-memory"));
+            assert!(warning.message.contains("for 90d (`window_memory_ms`)"), "{warning:?}");
+            let help = warning.help.expect("what to do");
+            assert!(
+                help.starts_with("write `maxspan=90d` or less, or `window_memory_ms = 7862400000`")
+            );
+        }
+    }
+    let positive = "sequence with maxspan=91d ![B where true] [A where true]";
+    assert!(found(positive, "visitor", limits).is_empty(), "it waits for nothing");
+}
+
 #[test]
 fn the_plan_says_where_an_event_is_missing() {
     let rules = compiled(

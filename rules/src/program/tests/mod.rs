@@ -6,7 +6,6 @@ mod suite;
 
 use crate::ast::Expr;
 use crate::check::{Bindings, Checker, Extent, Findings, Slots};
-use crate::plan::Window;
 use crate::plan::{BindingSlot, FieldSlot};
 use crate::program::{Datum, Fields, Node, Program};
 use crate::schema::{FieldSpec, FieldType, Schema, UnknownFields};
@@ -59,7 +58,7 @@ fn check_expression<'a>(
         schema: &schema,
         slots: &mut slots,
         bindings: Bindings::default(),
-        extent: Extent { window: Window::Visit, has_state_max: false },
+        extent: Extent::VISIT,
         findings: Findings::default(),
     };
     let node = checker.expression(expression).node;
