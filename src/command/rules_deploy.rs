@@ -4,19 +4,19 @@
 //! sent. One that the server has from its own folder is not taken: the server is asked to read that
 //! folder again.
 
+use crate::command::rules_check::RulesFolderArgs;
 use crate::command::server::{Said, ServerArgs, send};
 use crate::serve::FolderRules;
 use crate::{output, rules_dir};
 use beckon_engine::catalog::FolderPackage;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// Arguments of `beckon rules deploy`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RulesDeployArgs {
-    /// Folder of rule packages
-    dir: PathBuf,
+    #[command(flatten)]
+    folder: RulesFolderArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -24,21 +24,23 @@ pub(crate) struct RulesDeployArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the folder cannot be read, or the server cannot be reached or refuses a package, once all
+/// When there is no folder, or it cannot be read, or the server cannot be reached or refuses a package, once all
 /// were sent.
 pub(crate) fn run(args: &RulesDeployArgs) -> anyhow::Result<()> {
-    let packages = FolderRules::packages(&rules_dir::read(&args.dir)?);
-    anyhow::ensure!(!packages.is_empty(), "{}: no packages", args.dir.display());
+    let (config, folder) = args.folder.read()?;
+    let packages = FolderRules::packages(&rules_dir::read(&folder)?);
+    anyhow::ensure!(!packages.is_empty(), "{}: no packages", folder.display());
+    let server = args.server.or_at(&config.server.listen);
     let mut of_folder = 0;
     let mut refused = 0;
     for package in &packages {
-        match deploy(args, package)? {
+        match deploy(&server, package)? {
             Outcome::Taken => {}
             Outcome::OfFolder => of_folder += 1,
             Outcome::Refused => refused += 1,
         }
     }
-    if of_folder > 0 && !reload(args)? {
+    if of_folder > 0 && !reload(&server)? {
         refused += of_folder;
     }
     let packages = output::count(packages.len(), "package");
@@ -53,10 +55,10 @@ enum Outcome {
     Refused,
 }
 
-fn deploy(args: &RulesDeployArgs, package: &FolderPackage) -> anyhow::Result<Outcome> {
+fn deploy(server: &ServerArgs, package: &FolderPackage) -> anyhow::Result<Outcome> {
     let FolderPackage { name, files } = package;
     let path = format!("/v1/rules/{name}");
-    let said = send(&args.server, Method::PUT, &path, &json!({ "files": files }))?;
+    let said = send(server, Method::PUT, &path, &json!({ "files": files }))?;
     if said.body["error"]["code"] == "owned_by_folder" {
         return Ok(Outcome::OfFolder);
     }
@@ -76,8 +78,8 @@ fn deploy(args: &RulesDeployArgs, package: &FolderPackage) -> anyhow::Result<Out
 }
 
 /// Lets the server read its own folder again; false: it is refused.
-fn reload(args: &RulesDeployArgs) -> anyhow::Result<bool> {
-    let said = send(&args.server, Method::POST, "/v1/rules/reload", &Value::Null)?;
+fn reload(server: &ServerArgs) -> anyhow::Result<bool> {
+    let said = send(server, Method::POST, "/v1/rules/reload", &Value::Null)?;
     if is_refused(&said) {
         tell_why(said, "the server's own folder")?;
         return Ok(false);

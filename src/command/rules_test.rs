@@ -1,7 +1,7 @@
 //! `beckon rules test`: runs the tests that rules carry, and shows of each that failed what
 //! happened and when.
 
-use crate::command::rules_check::{RulesArgs, colors};
+use crate::command::rules_check::{ReadRules, RulesArgs, colors};
 use crate::{output, rule_tests};
 use clap::ValueEnum;
 
@@ -32,7 +32,7 @@ enum TestFormat {
 /// # Errors
 /// When the folder cannot be read, a rule is wrong, a test fails, or there is none.
 pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
-    let (checked, engine) = args.rules.read()?;
+    let ReadRules { folder, checked, engine } = args.rules.read()?;
     let rules = checked.rules.as_ref();
     let run = |rules| rule_tests::run(&checked.packages, rules, &engine, &args.filter);
     let report = rules.map(run);
@@ -48,10 +48,10 @@ pub(crate) fn run(args: &RulesTestArgs) -> anyhow::Result<()> {
         }
     }
     let Some(report) = report else {
-        anyhow::bail!("{}{}", checked.summary(), args.rules.advice())
+        anyhow::bail!("{}{}", checked.summary(), args.rules.advice(&folder))
     };
     let (tests, failed) = (report.tests.len(), report.failures().count());
-    let (dir, filter) = (args.rules.dir.display(), &args.filter);
+    let (dir, filter) = (folder.display(), &args.filter);
     anyhow::ensure!(
         tests + report.filtered_out > 0,
         "no tests found: no rule in {dir} has a [[test]] table"

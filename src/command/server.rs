@@ -25,6 +25,12 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The server that is named, else that of this machine which listens there.
+    pub(crate) fn or_at(&self, listen: &str) -> Self {
+        let server = self.server.clone().unwrap_or_else(|| reached_at(listen));
+        Self { server: Some(server), token: self.token.clone() }
+    }
+
     fn url(&self) -> anyhow::Result<String> {
         self.server.clone().map_or_else(local_server, Ok)
     }

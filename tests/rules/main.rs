@@ -126,3 +126,27 @@ fn tests_run_by_the_configuration_of_the_server() {
         .expect("a file");
     assert!(passes(&["test", "rules"]), "the folder's beckon.toml");
 }
+
+/// All three commands take the configuration's folder where none is named.
+#[test]
+fn the_folder_is_the_configurations_where_none_is_named() {
+    let folder = folder(&[("warns.toml", WARNS)]);
+    let error_of = |arguments: &[&str]| {
+        let output = beckon(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for command in ["check", "test", "deploy"] {
+        let error = error_of(&[command]);
+        assert!(error.starts_with("error: no folder of rules: name one"), "{error}");
+    }
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nrules = \"rules\"\n";
+    std::fs::write(folder.path().join("beckon.toml"), text).expect("a file");
+    assert!(beckon(folder.path(), &["check"]).status.success());
+    assert_eq!(
+        error_of(&["test"]),
+        "error: no tests found: no rule in rules has a [[test]] table\n"
+    );
+    let error = error_of(&["deploy"]);
+    assert!(error.contains("127.0.0.1:1"), "the packages are read: {error}");
+}
