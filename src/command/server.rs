@@ -28,7 +28,7 @@ impl ServerArgs {
     /// The server that is named, else that of this machine which listens there.
     pub(crate) fn or_at(&self, listen: &str) -> Self {
         let server = self.server.clone().unwrap_or_else(|| reached_at(listen));
-        Self { server: Some(server), token: self.token.clone() }
+        Self { server: Some(server), token: self.token.clone(), ca: self.ca.clone() }
     }
 
     fn url(&self) -> anyhow::Result<String> {

@@ -47,7 +47,8 @@ const WINDOWS_MIN: [(&str, Op, usize); 7] = [
     ("global", Op::Correct, 9),
 ];
 
-/// The same of matches that act again because their visitor was away for long.
+/// The same of matches that act again because their visitor was away for long, in the 20,000 cases by
+/// command: so rare that the ordinary tests may meet none (`suppress::tests::away` holds it there).
 const ANEW_MIN: usize = 1;
 
 /// What does not stand in rule files.
@@ -433,7 +434,7 @@ fn suppression_says_what_the_model_says() {
     let of_windows = of_windows.into_inner().expect("no panic");
     let anew = ANEW.load(Ordering::Relaxed);
     println!("{seen:?} {of_windows:?} {anew} anew in {} cases", cases());
-    assert!(cases() < 2_000 || anew >= ANEW_MIN, "{anew}");
+    assert!(cases() < 20_000 || anew >= ANEW_MIN, "{anew}");
     for (window, op, min) in WINDOWS_MIN {
         let count = of_windows.get(&(window, op)).copied().unwrap_or_default();
         assert!(cases() < 2_000 || count >= min, "{window} {op:?} not {min} times: {of_windows:?}");
