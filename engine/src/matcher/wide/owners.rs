@@ -49,7 +49,7 @@ pub(super) struct Owner {
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     known: BTreeMap<Place, Owner>,
-    /// Those of the epoch under way.
+    /// What is said in the epoch under way, and was not before.
     fresh: BTreeSet<Place>,
     /// Who had what was said in epochs before and is taken back in this one.
     taken_back: BTreeMap<Place, Owner>,
@@ -77,8 +77,10 @@ impl Owners {
         let known = self.known.get(&place).filter(|_| !self.fresh.contains(&place));
         if let Some(owner) = known.or_else(|| self.taken_back.get(&place)) {
             owner.put(fact);
-        } else if acts(fact) {
-            self.fresh.insert(place);
+            return;
+        }
+        self.fresh.insert(place);
+        if acts(fact) {
             self.insert(place, Owner::of(fact));
         }
     }

@@ -215,17 +215,24 @@ fn what_cannot_act_is_nobodys() {
     }
 }
 
-/// What a full window says in the middle of an epoch, and takes back in it, was said to nobody.
+/// What a full window says in the middle of an epoch, and takes back in it, was said to nobody: not in
+/// the same epoch and not in the next, whether it could act or not.
 #[test]
 fn what_a_full_window_takes_back_at_once_is_nobodys() {
     let config = MatcherConfig { window_events_max: 2, ..NONE_MADE_UP };
-    let rules = [(BETWEEN, SITE), ("F where true", "window = \"site\"\nfire = \"every\"")];
-    let mut run = Run::new(&rules, config);
-    run.event(&of("A", 0, 7)).event(&of("B", 20, 7)).event(&of("F", 25, 7));
-    run.event(&of("X", 10, 9)).mark(30);
-    let pairs = |run: &Run| run.said.iter().filter(|(fact, _)| &*fact.rule == "r0").count();
-    assert_eq!(pairs(&run), 2, "said and taken back");
-    run.event(&of("A", 40, 8)).event(&of("B", 50, 8)).mark(60);
-    let last = run.said.iter().rfind(|(fact, _)| &*fact.rule == "r0").expect("said");
-    assert_eq!(last.0.visitor, Some(visitor(8)));
+    for (is_enabled, is_at_once) in [(true, false), (true, true), (false, false), (false, true)] {
+        let keys = format!("{SITE}\nenabled = {is_enabled}");
+        let rules = [(BETWEEN, &*keys), ("F where true", "window = \"site\"\nfire = \"every\"")];
+        let mut run = Run::new(&rules, config);
+        run.event(&of("A", 0, 7)).event(&of("B", 20, 7)).event(&of("F", 25, 7));
+        run.event(&of("X", 10, 9));
+        if !is_at_once {
+            run.mark(30);
+        }
+        run.event(&of("A", 40, 8)).event(&of("B", 50, 8)).mark(60);
+        let said: Vec<_> = run.said.iter().filter(|(fact, _)| &*fact.rule == "r0").collect();
+        let of_first = said.iter().filter(|(fact, _)| fact.visitor == Some(visitor(7)));
+        assert_eq!(of_first.map(|(_, sign)| sign).collect::<Vec<_>>(), [&1, &-1], "{said:?}");
+        assert_eq!(said[said.len() - 1].0.visitor, Some(visitor(8)), "{is_enabled}, {is_at_once}");
+    }
 }
