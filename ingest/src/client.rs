@@ -4,7 +4,8 @@
 //! reach: read from the right, the first address that is no trusted proxy is the client. Anything
 //! to its left was written by the client.
 
-use axum::http::{HeaderMap, header::HOST};
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
 use std::net::IpAddr;
 
 /// Headers that only a proxy sends.
@@ -96,10 +97,19 @@ impl Proxies {
 /// resolve to 127.0.0.1 (DNS rebinding).
 #[must_use]
 pub fn is_local(peer: IpAddr, headers: &HeaderMap, authority: Option<&str>) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority);
     peer.to_canonical().is_loopback()
-        && host.is_some_and(is_loopback_host)
+        && host_of(headers, authority).is_some_and(is_loopback_host)
         && FORWARDING.iter().all(|name| !headers.contains_key(*name))
+}
+
+/// The host that a request asks: `Host`, or over HTTP/2 the authority of its address.
+pub(crate) fn host_of<'a>(headers: &'a HeaderMap, authority: Option<&'a str>) -> Option<&'a str> {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority)
+}
+
+/// The origin of the page that asks, if it names one that can be on a list.
+pub(crate) fn origin_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ORIGIN).and_then(|origin| origin.to_str().ok())
 }
 
 /// Whether an origin is a page of this machine.

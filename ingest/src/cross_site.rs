@@ -6,6 +6,7 @@
 //! holds it only.)
 
 use crate::answer::Refusal;
+use crate::client::host_of;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts as Head};
 
 /// Refuses what a page of another origin asks for with the browser's password.
@@ -42,8 +43,7 @@ fn is_cross_site(headers: &HeaderMap, uri: &Uri) -> bool {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let host = host_of(headers, uri.authority().map(|authority| authority.as_str()));
     let of_origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     match (of_origin, host) {
         (Some((_, of_origin)), Some(host)) => !of_origin.eq_ignore_ascii_case(host),

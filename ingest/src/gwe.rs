@@ -9,12 +9,13 @@
 use crate::answer::{Refusal, json, json_text};
 use crate::app::App;
 use crate::body::Batch;
+use crate::client::origin_of;
 use crate::events::{Delivery, Judged, Verdict, Whole, add_cors, peer_of, read_body, refuse_body};
 use crate::normalise::{OfVisit, RejectReason, Rejection, Sender};
 use crate::sites::WriteKey;
 use axum::Extension;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header, request::Parts as Head};
+use axum::http::{StatusCode, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
 use beckon_engine::log::{NewRecord, RecordBody};
 use beckon_engine::model::{Event, Id, ServerTimeMs, system};
@@ -110,8 +111,7 @@ pub(crate) async fn events(
 
 fn answer(app: &App, head: &Head, taken: Result<Response, Refusal>) -> Response {
     let mut response = taken.unwrap_or_else(IntoResponse::into_response);
-    let origin = head.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    add_cors(app, origin, response.headers_mut());
+    add_cors(app, origin_of(&head.headers), response.headers_mut());
     response
 }
 

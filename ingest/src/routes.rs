@@ -6,6 +6,7 @@
 
 use crate::answer::{Refusal, RefusalCode};
 use crate::app::App;
+use crate::client::origin_of;
 use crate::cross_site::refuse_cross_site;
 use crate::demo;
 use crate::events::{self, peer_of};
@@ -291,9 +292,9 @@ fn token_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TokenInfo, R
 
 /// The write key that a request stands for: that of its page's origin, or of the site of its token.
 fn key_of(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Arc<WriteKey>, Refusal> {
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let is_keyless = !headers.contains_key(header::AUTHORIZATION);
-    let default = origin.filter(|_| is_keyless).and_then(|origin| app.sites.default_of(origin));
+    let origin = origin_of(headers).filter(|_| is_keyless);
+    let default = origin.and_then(|origin| app.sites.default_of(origin));
     let key = match default {
         Some(key) => key,
         None => {

@@ -10,7 +10,7 @@
 use super::peer_of;
 use crate::answer::Refusal;
 use crate::app::App;
-use crate::client::{is_local, is_loopback_origin};
+use crate::client::{is_local, is_loopback_origin, origin_of};
 use crate::normalise::Sender;
 use crate::sites::WriteKey;
 use axum::extract::{Request, State};
@@ -214,7 +214,7 @@ pub(crate) fn preflight_of(
     (methods, headers): (&'static str, &'static str),
 ) -> Response {
     let (request, _) = request.into_parts();
-    let origin = request.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = origin_of(&request.headers);
     let admitted = app.admit_address(app.client(peer_of(&request), &request.headers));
     let mut response = match (admitted, origin) {
         (Err(refusal), _) => refusal.into_response(),
