@@ -6,3 +6,4 @@
 
 pub mod notification;
 pub mod parquet;
+pub mod webhook;

@@ -1,0 +1,174 @@
+//! The Router of operators: endpoints, dead letters, replay, and calling an endpoint again that said 410.
+//!
+//! Who may ask is not decided here.
+
+use super::queue::Letter;
+use super::webhooks::Webhooks;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use beckon_engine::model::{Id, MessageId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Letters of an answer where the query does not say.
+const LIMIT: usize = 100;
+/// Letters of an answer, and of one replay.
+const LIMIT_MAX: usize = 1_000;
+
+/// The code of a refusal, kept with its response for who counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalCode(pub &'static str);
+
+/// The routes below `/v1/webhooks`.
+pub fn router(webhooks: Arc<Webhooks>) -> Router {
+    Router::new()
+        .route("/v1/webhooks", get(endpoints))
+        .route("/v1/webhooks/dead-letters", get(list))
+        .route("/v1/webhooks/dead-letters/replay", post(replay))
+        .route("/v1/webhooks/{endpoint}/enable", post(enable))
+        .with_state(webhooks)
+}
+
+/// `GET /v1/webhooks`
+async fn endpoints(State(webhooks): State<Arc<Webhooks>>) -> Response {
+    let stats = webhooks.stats();
+    let endpoint = |(name, of): &(Arc<str>, super::EndpointStats)| {
+        json!({
+            "endpoint": name,
+            "is_gone": of.is_gone,
+            "breaker": of.breaker,
+            "waiting": of.waiting,
+            "in_flight": of.in_flight,
+            "attempts": of.attempts,
+            "delivered": of.delivered,
+            "failed": of.failed,
+        })
+    };
+    let endpoints: Vec<_> = stats.endpoints.iter().map(endpoint).collect();
+    answer(StatusCode::OK, &json!({ "endpoints": endpoints, "dead_letters": stats.letters }))
+}
+
+/// Which letters are asked for. Unknown names are refused, so that a slip does not mean everything.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wanted {
+    after: u64,
+    limit: Option<usize>,
+    endpoint: Option<String>,
+    /// A replay's alone.
+    ids: Option<Vec<String>>,
+}
+
+impl Wanted {
+    /// The letters, each with its place, and the next call's `after`.
+    fn letters(&self, webhooks: &Webhooks) -> (Vec<(u64, Letter)>, Option<u64>) {
+        let limit = self.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+        let queue = webhooks.queue();
+        let is_asked = |letter: &Letter| {
+            self.endpoint.as_ref().is_none_or(|endpoint| **endpoint == *letter.call.endpoint)
+        };
+        let found = queue.letters().after(self.after).filter(|(_, letter)| is_asked(letter));
+        let found: Vec<_> = found.take(limit).map(|(at, letter)| (at, letter.clone())).collect();
+        let next = found.last().filter(|_| found.len() == limit).map(|(at, _)| *at);
+        (found, next)
+    }
+}
+
+/// `GET /v1/webhooks/dead-letters?after=&limit=&endpoint=`
+async fn list(
+    State(webhooks): State<Arc<Webhooks>>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let Ok(Query(wanted)) = wanted else {
+        return refuse(StatusCode::BAD_REQUEST, "bad_query", "the query means nothing", QUERY);
+    };
+    let (letters, next) = wanted.letters(&webhooks);
+    let letters: Vec<_> = letters.iter().map(|(_, letter)| said(letter)).collect();
+    answer(StatusCode::OK, &json!({ "letters": letters, "next": next }))
+}
+
+const QUERY: &str = "after, limit, endpoint";
+
+fn said(letter: &Letter) -> Value {
+    let call = &letter.call;
+    json!({
+        "id": call.id.to_string(),
+        "endpoint": call.endpoint,
+        "site": call.site,
+        "visit": call.visit.to_string(),
+        "reason": letter.reason,
+        "dead_since_ms": letter.at.0,
+        "waited_since_ms": call.since.0,
+        "attempts": call.attempts,
+        "body": serde_json::from_str::<Value>(&call.body).unwrap_or_default(),
+    })
+}
+
+const REPLAY: &str = "{\"ids\": [...]}, or a filter: endpoint, after, limit; {} for all";
+
+/// `POST /v1/webhooks/dead-letters/replay`: `{"ids": [...]}`, or a filter.
+async fn replay(State(webhooks): State<Arc<Webhooks>>, body: Bytes) -> Response {
+    let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, "bad_request", message, REPLAY);
+    let wanted: Wanted = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return bad(&error.to_string()),
+    };
+    let (ids, next) = match &wanted.ids {
+        Some(ids) if ids.len() > LIMIT_MAX => return bad(&format!("more than {LIMIT_MAX} ids")),
+        Some(ids) => match ids.iter().map(|id| id_of(id)).collect::<Option<Vec<_>>>() {
+            Some(ids) => (ids, None),
+            None => return bad("an id has 32 hex digits"),
+        },
+        None => {
+            let (letters, next) = wanted.letters(&webhooks);
+            (letters.iter().map(|(_, letter)| letter.call.id).collect(), next)
+        }
+    };
+    let outcomes = webhooks.replay(&ids);
+    let result =
+        |(id, status): (&MessageId, &str)| json!({ "id": id.to_string(), "status": status });
+    let results: Vec<_> = ids.iter().zip(outcomes).map(result).collect();
+    answer(StatusCode::OK, &json!({ "results": results, "next": next }))
+}
+
+fn id_of(text: &str) -> Option<MessageId> {
+    match Id::from_hex(text) {
+        Ok(Id::Bits(bits)) => Some(MessageId(bits)),
+        Ok(Id::Text(_)) | Err(_) => None,
+    }
+}
+
+/// `POST /v1/webhooks/{endpoint}/enable`
+///
+/// Where the Router is mounted below another, the path's parts come twice: they are taken by name.
+async fn enable(
+    State(webhooks): State<Arc<Webhooks>>,
+    Path(parts): Path<BTreeMap<String, String>>,
+) -> Response {
+    let endpoint = parts.get("endpoint").map_or("", String::as_str);
+    if webhooks.enable(endpoint) {
+        return answer(StatusCode::OK, &json!({ "endpoint": endpoint, "is_gone": false }));
+    }
+    let message = format!("the configuration has no endpoint {endpoint:?}");
+    refuse(StatusCode::NOT_FOUND, "endpoint_unknown", &message, "GET /v1/webhooks lists them")
+}
+
+fn refuse(status: StatusCode, code: &'static str, message: &str, help: &str) -> Response {
+    let error = json!({ "error": { "code": code, "message": message, "help": help } });
+    let mut response = answer(status, &error);
+    response.extensions_mut().insert(RefusalCode(code));
+    response
+}
+
+/// A JSON answer that no cache keeps.
+fn answer(status: StatusCode, value: &Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, format!("{value}\n")).into_response()
+}
