@@ -7,6 +7,7 @@ use crate::command::rules_check::RulesCheckArgs;
 use crate::command::rules_deploy::RulesDeployArgs;
 use crate::command::rules_test::RulesTestArgs;
 use crate::command::token::TokenCommand;
+use crate::command::webhooks::WebhooksCommand;
 use crate::config::ConfigArgs;
 use crate::generate::GenerateArgs;
 use crate::replay::ReplayArgs;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     /// Rejected events: look at them, and send them through today's checks
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Calls to other systems: their endpoints, what was given up, and calling it again
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Make, show and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),

@@ -7,6 +7,8 @@ use beckon_engine::matcher::MatcherConfig;
 use beckon_engine::suppress::{InvitationLimits, SuppressConfig};
 use beckon_ingest::source::Mapping;
 use beckon_rules::compile::Limits;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a visit is, how late an event may be, and how much is remembered.
 pub(crate) fn matcher(config: &Config) -> MatcherConfig {
@@ -50,7 +52,18 @@ pub(crate) fn matcher_of_source(
 
 /// What rules are warned of.
 pub(crate) fn limits(config: &Config) -> Limits {
-    Limits { window_memory_ms: Some(config.engine.window_memory_ms) }
+    // A folder of rules may be checked where the server's configuration is not.
+    let endpoints = (!config.webhooks.endpoints.is_empty()).then(|| endpoints(config));
+    Limits { window_memory_ms: Some(config.engine.window_memory_ms), endpoints }
+}
+
+/// The same for the server itself, whose configuration this is.
+pub(crate) fn server_limits(config: &Config) -> Limits {
+    Limits { endpoints: Some(endpoints(config)), ..limits(config) }
+}
+
+fn endpoints(config: &Config) -> Arc<BTreeSet<Box<str>>> {
+    Arc::new(config.webhooks.endpoints.keys().map(|name| name.as_str().into()).collect())
 }
 
 /// Which matches act.

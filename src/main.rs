@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         cli::Command::Rules(cli::RulesCommand::Deploy(args)) => command::rules_deploy::run(args),
         cli::Command::Actions(command) => command::actions::run(command),
         cli::Command::DeadLetters(command) => command::dead_letters::run(command),
+        cli::Command::Webhooks(command) => command::webhooks::run(command),
         cli::Command::Token(command) => command::token::run(command),
         cli::Command::Log(cli::LogCommand::Inspect(args)) => command::log_inspect::run(args),
         cli::Command::Config(args) => command::show_config::run(args),

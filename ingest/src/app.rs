@@ -124,6 +124,8 @@ pub struct Parts {
     /// has the [`VisitReach`](crate::visits::VisitReach) of its visit as an extension, and its whole
     /// body.
     pub notifications: Router,
+    /// Shows webhooks and calls them again, by the paths of the table of routes.
+    pub webhooks: Router,
 }
 
 /// The state of all routes.
@@ -145,6 +147,7 @@ pub(crate) struct App {
     pub(crate) folder: Option<Arc<dyn RulesFolder>>,
     pub(crate) visit_tokens: Arc<VisitTokens>,
     pub(crate) notifications: Router,
+    pub(crate) webhooks: Router,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Arc<Rates<u64>>,
@@ -191,6 +194,7 @@ impl App {
             folder: parts.folder,
             visit_tokens: parts.visit_tokens,
             notifications: parts.notifications,
+            webhooks: parts.webhooks,
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates,

@@ -83,6 +83,11 @@ const NOTIFICATIONS: &str = "/v1/visits/{visitID}/notifications";
 const NOTIFICATION: &str = "/v1/visits/{visitID}/notifications/{id}";
 const NOTIFY: &str = "/server/data/notification/notify/{visitID}";
 
+const WEBHOOKS: &str = "/v1/webhooks";
+const CALLS: &str = "/v1/webhooks/dead-letters";
+const CALLS_REPLAY: &str = "/v1/webhooks/dead-letters/replay";
+const ENABLE: &str = "/v1/webhooks/{endpoint}/enable";
+
 /// All routes. In demo mode the page at `/` is one of them.
 pub(crate) fn table(app: &App) -> Vec<Route> {
     use Access::{
@@ -117,6 +122,10 @@ pub(crate) fn table(app: &App) -> Vec<Route> {
         mounted(Method::GET, NOTIFICATIONS, Visit, &app.notifications),
         mounted(Method::POST, NOTIFICATION, Visit, &app.notifications),
         mounted(Method::POST, NOTIFY, SiteVisit(Scope::NotifyWrite), &app.notifications),
+        mounted(Method::GET, WEBHOOKS, Token(Scope::DeadLetters), &app.webhooks),
+        mounted(Method::GET, CALLS, Token(Scope::DeadLetters), &app.webhooks),
+        mounted(Method::POST, CALLS_REPLAY, Token(Scope::EventsReplay), &app.webhooks),
+        mounted(Method::POST, ENABLE, Token(Scope::Operator), &app.webhooks),
     ];
     if app.demo.is_some() {
         routes.extend([

@@ -73,7 +73,7 @@ pub(crate) fn run(command: &DeadLettersCommand) -> anyhow::Result<()> {
     }
 }
 
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
@@ -85,7 +85,7 @@ fn encode(text: &str) -> String {
 }
 
 /// The text of a value, without quotes.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

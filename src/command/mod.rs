@@ -10,3 +10,4 @@ pub(crate) mod rules_test;
 pub(crate) mod server;
 pub(crate) mod show_config;
 pub(crate) mod token;
+pub(crate) mod webhooks;

@@ -3,8 +3,8 @@
 use super::{Config, known_keys, layers::Layers, table};
 use std::collections::BTreeMap;
 
-/// The page's keys as (section, key), each with the cell of its default; in the section of sites,
-/// whose keys have none, with an empty one.
+/// The page's keys as (section, key), each with the cell of its default; in the sections of sites and
+/// endpoints, whose keys have none, with an empty one.
 fn documented() -> BTreeMap<(String, String), String> {
     let page = include_str!("../../docs/configuration.md");
     let mut section = "";
@@ -17,7 +17,7 @@ fn documented() -> BTreeMap<(String, String), String> {
         let (key, cells) = row.split_once("` |").expect("a cell that is a key");
         let mut cells = cells.trim_end_matches('|').split(" | ").map(str::trim);
         let default = match section {
-            "sites.NAME" => "",
+            "sites.NAME" | "webhooks.endpoints.NAME" => "",
             _ => cells.next().expect("a default"),
         };
         assert!(cells.next().is_some_and(|meaning| !meaning.is_empty()), "{section}.{key}");
@@ -52,7 +52,9 @@ fn defaults() -> BTreeMap<(String, String), String> {
     let mut keys = BTreeMap::new();
     for (path, _, _) in known.leaves() {
         let (section, key) = path.split_once('.').expect("every key stands in a section");
-        if section != "sites" {
+        if let Some(key) = path.strip_prefix("webhooks.endpoints.*.") {
+            keys.insert(("webhooks.endpoints.NAME".to_owned(), key.to_owned()), String::new());
+        } else if section != "sites" {
             keys.insert((section.to_owned(), key.to_owned()), default(section, key));
         }
     }

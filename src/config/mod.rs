@@ -56,8 +56,10 @@ impl Loaded {
         let leaves = self.layers.leaves().into_iter();
         leaves
             .map(|(path, value, origin)| {
-                let is_secret = path.starts_with("sites.")
+                let is_of_site = path.starts_with("sites.")
                     && (path.ends_with(".keys") || path.ends_with(".identity.secrets"));
+                let is_secret = is_of_site
+                    || path.starts_with("webhooks.endpoints.") && path.ends_with(".secrets");
                 let shown = if is_secret { "(not shown)".to_owned() } else { value };
                 (path, shown, origin.to_string())
             })

@@ -10,6 +10,7 @@ use beckon_ingest::sites::SitesConfig;
 use beckon_ingest::tls::TlsFiles;
 use beckon_sinks::notification::NotificationConfig;
 use beckon_sinks::parquet::ParquetConfig;
+use beckon_sinks::webhook::WebhooksConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -26,10 +27,17 @@ certificate_key = "certificate.key"
 default_for_origin = false
 keys = [{ name = "web", kind = "browser", key = "...", key_sha256 = "...", origins = [], unproven = "record" }]
 identity = { secrets = ["..."], token_algorithm = "HS256", token_public_key = "...", token_audience = "..." }
+
+[webhooks.endpoints."*"]
+url = "https://crm.example.com/hooks"
+secrets = ["whsec_..."]
+allow_private = false
+redirects_max = 0
+authority = "authority.pem"
 "#;
 
 /// Numbers that mean something when they are 0; the others must be above.
-const MAY_BE_ZERO: [&str; 15] = [
+const MAY_BE_ZERO: [&str; 16] = [
     "engine.watermark_delay_ms",
     "engine.lateness_ms",
     "engine.visit_events_max",
@@ -45,6 +53,7 @@ const MAY_BE_ZERO: [&str; 15] = [
     "reports.drain_ms_max",
     "reports.event_folders_max",
     "reports.typed_columns_max",
+    "webhooks.dead_letters_max",
 ];
 
 /// The whole configuration.
@@ -61,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) reports: ReportsSection,
     /// `[notification]`
     pub(crate) notification: NotificationConfig,
+    /// `[webhooks]`
+    pub(crate) webhooks: WebhooksConfig,
     /// `[limits]`
     pub(crate) limits: Limits,
     /// `[dead_letters]`
@@ -270,6 +281,7 @@ impl Config {
              removed, and from half of it on"
         );
         self.tls()?;
+        self.webhooks.check()?;
         let queue_max = self.log.append_queue_bytes_max;
         anyhow::ensure!(
             queue_max <= RECORD_BYTES_MAX,
@@ -281,7 +293,9 @@ impl Config {
     /// Nothing is negative, and what does not work without room has some.
     fn check_numbers(&self) -> anyhow::Result<()> {
         let sections = toml::Table::try_from(self)?;
-        for section in ["server", "engine", "log", "reports", "notification", "dead_letters"] {
+        for section in
+            ["server", "engine", "log", "reports", "notification", "webhooks", "dead_letters"]
+        {
             let keys = sections.get(section).and_then(toml::Value::as_table);
             for (key, value) in keys.into_iter().flatten() {
                 let name = format!("{section}.{key}");

@@ -4,8 +4,8 @@ use super::FolderRules;
 use super::ahead::Ahead;
 use super::columns::Columns;
 use super::slowest::{Reader, Slowest};
-use super::view::View;
-use super::{figures, notification};
+use super::view::{Sinks, View};
+use super::{figures, notification, webhook};
 use crate::config::Config;
 use crate::{engine_config, output};
 use anyhow::Context;
@@ -23,6 +23,7 @@ use beckon_ingest::EngineView;
 use beckon_rules::render::{Colors, render};
 use beckon_sinks::notification::Notifications;
 use beckon_sinks::parquet::{self, OutboxSource, ParquetTables, SinkContext, SourceError, Stop};
+use beckon_sinks::webhook::Webhooks;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -41,6 +42,8 @@ pub(crate) struct Back {
     view: Arc<View>,
     notifications: Arc<Notifications>,
     notifier: Option<JoinHandle<anyhow::Result<()>>>,
+    webhooks: Arc<Webhooks>,
+    caller: Option<webhook::Threads>,
     sink: Option<JoinHandle<anyhow::Result<()>>>,
     sink_stop: Arc<Stop>,
     /// How long the sink may take to finish its files; what it leaves stays in the outbox.
@@ -69,13 +72,15 @@ impl Back {
         let log = open_log(config, (&disk, clock), (ahead.named(), restart.base()));
         let log = log.map_err(|error| ahead.explain(error))?;
         // Made where it is missing, and only beside a log that reaches as far.
-        let told = notification::cursor(&cursors, tables.durable())?;
+        let told = notification::cursor(&cursors, notification::CURSOR, tables.durable())?;
+        let called = notification::cursor(&cursors, webhook::CURSOR, tables.durable())?;
         let taken = tables.durable().map_or(Epoch(0), |position| position.epoch);
-        let taken = [taken, told.1.epoch];
+        let taken = [taken, told.1.epoch, called.1.epoch];
         let found = log.durable().map_or(LogSeq(0), |mark| mark.last_seq);
         let ready_at = log.durable().map_or(Epoch(0), |mark| mark.epoch);
         let notifications = notification::hub(config, (&log, clock), ready_at);
-        let compiler = event_compiler_within(engine_config::limits(config));
+        let webhooks = webhook::webhooks(config, (&log, clock), ready_at)?;
+        let compiler = event_compiler_within(engine_config::server_limits(config));
         let deployer = deployer(&log, &compiler, Columns(tables.declared()), folder)?;
         let (writer, outbox_last) = OutboxWriter::open(OpenOutbox {
             disk,
@@ -96,16 +101,14 @@ impl Back {
             stop: Arc::clone(&sink_stop),
         };
         let sink = sink.spawn(Arc::clone(clock))?;
-        let notifier = notification::spawn(&notifications, outbox.clone(), told, slowest)?;
-        let started = super::engine::start(
-            config,
-            (&log, writer, outbox_last),
-            (&snapshots, restart, compiler),
-            found,
-        )?;
-        let pipeline = Arc::new(started);
-        let parts = (outbox, tables_stats, Arc::clone(&notifications));
-        let view = Arc::new(View::new(Arc::clone(&pipeline), Arc::clone(&deployer), parts));
+        let notifier =
+            notification::spawn(&notifications, outbox.clone(), told, Arc::clone(&slowest))?;
+        let calls = (outbox.clone(), slowest);
+        let caller = webhook::Threads::start(config, &webhooks, calls, called)?;
+        let (out, restart) = ((&log, writer, outbox_last), (&snapshots, restart, compiler));
+        let pipeline = Arc::new(super::engine::start(config, out, restart, found)?);
+        let sinks = Sinks::new(outbox, tables_stats, (&notifications, &webhooks));
+        let view = Arc::new(View::new(Arc::clone(&pipeline), Arc::clone(&deployer), sinks));
         let registry = figures::registry(&view);
         Ok(Self {
             log,
@@ -114,6 +117,8 @@ impl Back {
             view,
             notifications,
             notifier: Some(notifier),
+            webhooks,
+            caller: Some(caller),
             sink: Some(sink),
             sink_stop,
             sink_drain_max: Duration::from_millis(config.reports.drain_ms_max),
@@ -136,6 +141,11 @@ impl Back {
         Arc::clone(&self.notifications)
     }
 
+    /// Calls to other systems.
+    pub(crate) fn webhooks(&self) -> Arc<Webhooks> {
+        Arc::clone(&self.webhooks)
+    }
+
     /// What the HTTP side asks.
     pub(crate) fn view(&self) -> Arc<dyn EngineView> {
         Arc::clone(&self.view) as Arc<dyn EngineView>
@@ -151,6 +161,8 @@ impl Back {
     /// # Errors
     /// When that fails; everything acknowledged is in the log all the same.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        // What came of the last calls is to stand in the log.
+        let caller = self.caller.take().map(webhook::Threads::stop_calls).transpose()?;
         self.log.close();
         self.view.close();
         if let Some(pipeline) = self.pipeline.take().and_then(Arc::into_inner) {
@@ -160,6 +172,11 @@ impl Back {
             let ended = notifier.join();
             let ended = ended.map_err(|_| anyhow::anyhow!("the sink of notifications panicked"))?;
             ended.context("the sink of notifications did not end well")?;
+        }
+        if let Some(caller) = caller {
+            let ended = caller.join();
+            let ended = ended.map_err(|_| anyhow::anyhow!("the sink of webhooks panicked"))?;
+            ended.context("the sink of webhooks did not end well")?;
         }
         if let Some(sink) = self.sink.take() {
             let patience = Instant::now() + self.sink_drain_max;

@@ -1,6 +1,7 @@
 //! Metrics of engine, outbox and sinks, read when they are asked for.
 
 use super::view::View;
+use super::webhook_figures;
 use beckon_engine::dataflow::DataflowStats;
 use beckon_engine::pipeline::PipelineStats;
 use beckon_rules::program::results_over_limit;
@@ -143,7 +144,10 @@ impl Collector for Figures {
         let engine = self.0.engine().unwrap_or_default();
         let (outbox, tables) = (self.0.outbox(), self.0.tables());
         let told = self.0.notifications();
-        let gauges = engine_gauges(&engine).into_iter().chain(notification_gauges(&told)).chain([
+        let webhooks = self.0.webhooks();
+        webhook_figures::encode(webhooks, &mut encoder)?;
+        let gauges = engine_gauges(&engine).into_iter().chain(notification_gauges(&told));
+        let gauges = gauges.chain(webhook_figures::gauges(webhooks)).chain([
             ("outbox_bytes", "Bytes that wait for the slowest sink", outbox.bytes),
             ("parquet_open_bytes", "Memory of open row groups", tables.open_bytes.load(Relaxed)),
             ("parquet_epoch_durable", "Last epoch in files", tables.epoch_durable.load(Relaxed)),
@@ -153,7 +157,7 @@ impl Collector for Figures {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let counters = engine_counters(&engine).into_iter().chain(notification_counters(&told));
-        let counters = counters.chain([
+        let counters = counters.chain(webhook_figures::counters(webhooks)).chain([
             ("parquet_rows", "Rows in finished files", tables.rows.load(Relaxed)),
             ("parquet_files", "Finished files", tables.files.load(Relaxed)),
             ("parquet_file_bytes", "Bytes of finished files", tables.bytes.load(Relaxed)),

@@ -16,6 +16,8 @@ mod notification;
 mod rules;
 mod slowest;
 mod view;
+mod webhook;
+mod webhook_figures;
 
 use crate::config::{self, Config, ConfigArgs, Loaded};
 use back::Back;
@@ -86,6 +88,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             folder: config.server.rules.clone().map(|path| Arc::new(Folder(path)) as _),
             visit_tokens: Arc::new(VisitTokens::open(&config.server.data)?),
             notifications: notification::router(&back.notifications()),
+            webhooks: webhook::router(&back.webhooks()),
         },
     )?;
     // From here on a signal drains; before, while recovery reads the log, it ends the process.

@@ -18,18 +18,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// The cursor's name.
-const CURSOR: &str = "notification";
+pub(super) const CURSOR: &str = "notification";
 
-/// The cursor. One that there was none of yet begins where the tables are: what came before had no
-/// pages to go to, and may be no longer in the log.
+/// A sink's cursor. One that there was none of yet begins where the tables are: what came before had
+/// nobody to go to, and may be no longer in the log.
 ///
 /// # Errors
 /// When it is damaged or cannot be written.
 pub(super) fn cursor(
     cursors: &Cursors,
+    name: &str,
     tables: Option<Position>,
 ) -> Result<(Cursor, Position), OutboxError> {
-    let mut cursor = cursors.cursor(CURSOR)?;
+    let mut cursor = cursors.cursor(name)?;
     if cursor.position().is_none() {
         cursor.advance(tables.unwrap_or_default())?;
     }

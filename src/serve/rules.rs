@@ -50,7 +50,8 @@ impl FolderRules {
         let Some(folder) = &config.server.rules else {
             return if is_demo { demo() } else { Ok(Self::default()) };
         };
-        let checked = rules_dir::check(folder, &Schema::event(), engine_config::limits(config))?;
+        let checked =
+            rules_dir::check(folder, &Schema::event(), engine_config::server_limits(config))?;
         if !checked.diagnostics.is_empty() {
             output::line(&checked.render(Colors::Plain))?;
         }

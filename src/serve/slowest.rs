@@ -11,19 +11,21 @@ pub(super) enum Reader {
     Tables,
     /// Messages to pages.
     Notification,
+    /// Calls to other systems.
+    Webhook,
 }
 
 /// The positions of all sinks.
 #[derive(Debug)]
 pub(super) struct Slowest {
     outbox: Outbox,
-    /// Of the tables, and of notifications.
-    taken: Mutex<[Epoch; 2]>,
+    /// Of the tables, of notifications and of webhooks.
+    taken: Mutex<[Epoch; 3]>,
 }
 
 impl Slowest {
     /// Sinks that stand where they stood at the start.
-    pub(super) fn new(outbox: Outbox, taken: [Epoch; 2]) -> Arc<Self> {
+    pub(super) fn new(outbox: Outbox, taken: [Epoch; 3]) -> Arc<Self> {
         Arc::new(Self { outbox, taken: Mutex::new(taken) })
     }
 
@@ -33,12 +35,13 @@ impl Slowest {
     /// What the file system says where files are removed.
     pub(super) fn moved(&self, reader: Reader, epoch: Epoch) -> Result<(), OutboxError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let [tables, notification] = &mut *taken;
+        let [tables, notification, webhook] = &mut *taken;
         match reader {
             Reader::Tables => *tables = epoch,
             Reader::Notification => *notification = epoch,
+            Reader::Webhook => *webhook = epoch,
         }
-        let slowest = (*tables).min(*notification);
+        let slowest = (*tables).min(*notification).min(*webhook);
         drop(taken);
         self.outbox.release(slowest)
     }

@@ -7,9 +7,31 @@ use beckon_engine::pipeline::{Pipeline, PipelineStats, RuleCounts};
 use beckon_ingest::{EngineView, live_json};
 use beckon_sinks::notification::{NotificationStats, Notifications};
 use beckon_sinks::parquet::ParquetStats;
+use beckon_sinks::webhook::Webhooks;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// The outbox and who reads it.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    outbox: Outbox,
+    tables: Arc<ParquetStats>,
+    notifications: Arc<Notifications>,
+    webhooks: Arc<Webhooks>,
+}
+
+impl Sinks {
+    /// These.
+    pub(super) fn new(
+        outbox: Outbox,
+        tables: Arc<ParquetStats>,
+        (notifications, webhooks): (&Arc<Notifications>, &Arc<Webhooks>),
+    ) -> Self {
+        let (notifications, webhooks) = (Arc::clone(notifications), Arc::clone(webhooks));
+        Self { outbox, tables, notifications, webhooks }
+    }
+}
 
 /// The engine as seen from outside. It lets go of the pipeline when that is to end.
 #[derive(Debug)]
@@ -17,21 +39,15 @@ pub(crate) struct View {
     pipeline: RwLock<Option<Arc<Pipeline>>>,
     live: Option<LiveHandle>,
     deployer: Arc<Deployer>,
-    outbox: Outbox,
-    tables: Arc<ParquetStats>,
-    notifications: Arc<Notifications>,
+    sinks: Sinks,
 }
 
 impl View {
     /// A view of running parts.
-    pub(crate) fn new(
-        pipeline: Arc<Pipeline>,
-        deployer: Arc<Deployer>,
-        (outbox, tables, notifications): (Outbox, Arc<ParquetStats>, Arc<Notifications>),
-    ) -> Self {
+    pub(super) fn new(pipeline: Arc<Pipeline>, deployer: Arc<Deployer>, sinks: Sinks) -> Self {
         let live = pipeline.live();
         let pipeline = RwLock::new(Some(pipeline));
-        Self { pipeline, live, deployer, outbox, tables, notifications }
+        Self { pipeline, live, deployer, sinks }
     }
 
     /// Lets go of the pipeline.
@@ -47,17 +63,22 @@ impl View {
 
     /// The outbox's figures.
     pub(crate) fn outbox(&self) -> OutboxStats {
-        self.outbox.stats()
+        self.sinks.outbox.stats()
     }
 
     /// The figures of messages to pages.
     pub(crate) fn notifications(&self) -> NotificationStats {
-        self.notifications.stats()
+        self.sinks.notifications.stats()
+    }
+
+    /// Calls to other systems.
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        &self.sinks.webhooks
     }
 
     /// The Parquet sink's figures.
     pub(crate) fn tables(&self) -> &ParquetStats {
-        &self.tables
+        &self.sinks.tables
     }
 }
 
@@ -101,8 +122,8 @@ impl EngineView for View {
             .collect();
         let engine = self.engine().unwrap_or_default();
         let outbox = self.outbox();
-        let tables = &self.tables;
-        let told = self.notifications();
+        let tables = &self.sinks.tables;
+        let (told, called) = (self.notifications(), self.webhooks().stats());
         let said = [
             ("rules", rules.into()),
             (
@@ -123,6 +144,14 @@ impl EngineView for View {
                     "streams": told.streams,
                     "messages_waiting": told.hub.waiting,
                     "messages": told.hub.messages,
+                }),
+            ),
+            (
+                "webhook",
+                json!({
+                    "waiting": called.endpoints.iter().map(|(_, of)| of.waiting).sum::<u64>(),
+                    "delivered": called.endpoints.iter().map(|(_, of)| of.delivered).sum::<u64>(),
+                    "dead_letters": called.letters,
                 }),
             ),
             (

@@ -49,8 +49,8 @@ fn each_who_is_ahead_is_named_and_the_right_log_mends_it() {
     let folder = with_an_older_log();
     let at = |path: &str| folder.path().join(path);
     let said = complaint(folder.path());
-    let named =
-        "error: ahead of the log: data/cursors/notification, data/cursors/parquet, reports: ";
+    let named = "error: ahead of the log: data/cursors/notification, data/cursors/parquet, \
+                 data/cursors/webhook, reports: ";
     assert!(said.starts_with(named), "{said}");
 
     let text = fs::read(at("data/log/0000000001.seg")).expect("a segment");
@@ -71,7 +71,7 @@ fn each_who_is_ahead_is_named_and_the_right_log_mends_it() {
 #[test]
 fn a_manifest_alone_is_enough() {
     let folder = with_an_older_log();
-    for cursor in ["notification", "parquet"] {
+    for cursor in ["notification", "parquet", "webhook"] {
         fs::remove_file(folder.path().join("data/cursors").join(cursor)).expect("removed");
     }
     let said = complaint(folder.path());
@@ -84,8 +84,8 @@ fn a_cursor_alone_is_enough_until_all_is_moved_away() {
     let at = |path: &str| folder.path().join(path);
     fs::remove_dir_all(at("reports")).expect("removed");
     let said = complaint(folder.path());
-    let named =
-        "error: ahead of the log: data/cursors/notification, data/cursors/parquet: segment ";
+    let named = "error: ahead of the log: data/cursors/notification, data/cursors/parquet, \
+                 data/cursors/webhook: segment ";
     assert!(said.starts_with(named), "{said}");
 
     fs::rename(at("data"), at("old-data")).expect("moved");

@@ -15,6 +15,7 @@ mod notification;
 mod restart;
 mod support;
 mod tls;
+mod webhook;
 
 use std::io::{Read, Write};
 use std::path::Path;

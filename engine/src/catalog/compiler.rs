@@ -86,7 +86,7 @@ impl Compiler {
         let mut found = Vec::new();
         loop {
             let texts: Vec<PackageSources> = sources.values().cloned().collect();
-            let (rules, diagnostics) = compile_within(&texts, &self.schema, self.limits);
+            let (rules, diagnostics) = compile_within(&texts, &self.schema, self.limits.clone());
             if let Some(rules) = rules {
                 found.extend(diagnostics);
                 let (packages, rules) = (packages.clone(), Arc::new(rules));

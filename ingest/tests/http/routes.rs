@@ -30,7 +30,7 @@ async fn every_route_is_held_to_its_access() {
         for (method, path, access) in bench.server.routes() {
             let method: &'static str = String::leak(method.to_string());
             let path = path.replace("{id}", "1").replace("{package}", "com.example.shop");
-            let path = path.replace("{visitID}", "1");
+            let path = path.replace("{visitID}", "1").replace("{endpoint}", "crm");
             // The peer of the tests is no local one.
             let ask = || get(&path).method(method);
             if matches!(access, Access::SiteTokenOrDemo(_)) {

@@ -18,7 +18,7 @@ use crate::package::{RuleFile, is_package_name, parse_package_file, parse_rule_f
 use crate::plan::{RulePlan, RuleSet};
 use crate::schema::Schema;
 use declared::DeclaredTypes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -51,10 +51,12 @@ pub struct PackageSources {
 }
 
 /// What the configuration of a server bounds rules by, as far as a rule is warned of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// How long a window of a visitor or user is remembered without an event; `None`: not known.
     pub window_memory_ms: Option<i64>,
+    /// The endpoints of webhooks; `None`: not known.
+    pub endpoints: Option<Arc<BTreeSet<Box<str>>>>,
 }
 
 /// Compiles packages against a schema. All diagnostics come in the order of package, file and place;

@@ -1,14 +1,15 @@
 //! One rule: its query, its action, and the keys of its file.
 
-use super::{Compiler, Context, error, range_of};
+use super::{Compiler, Context, Limits, error, range_of};
 use crate::ast::{Path, Span, Spanned};
 use crate::canonical;
 use crate::check::{Bindings, Checker, Extent, Findings, mark_bound};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::package::{Backfill, RuleFile};
 use crate::plan::{ActionPlan, HostSuffix, RulePlan, Window};
 use crate::schedule;
 use crate::schema::{Resolved, Schema};
+use crate::suggest::did_you_mean;
 use crate::template::{Placeholder, Source, Template};
 
 /// Checks and plans a rule; the plan is right only where no error was found.
@@ -16,6 +17,7 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
     let schema = &context.schema;
     let diagnostics = &mut compiler.diagnostics;
     check_keys(rule, context, diagnostics);
+    diagnostics.extend(unknown_endpoint(rule, &compiler.limits));
     let mut checker = Checker {
         schema,
         slots: &mut compiler.slots,
@@ -104,6 +106,29 @@ fn check_keys(rule: &RuleFile, context: &Context, diagnostics: &mut Vec<Diagnost
     {
         refuse("bad-value", zone.span, error.to_string());
     }
+}
+
+/// A webhook to an endpoint that the server does not know goes nowhere until it does.
+fn unknown_endpoint(rule: &RuleFile, limits: &Limits) -> Option<Diagnostic> {
+    let (known, endpoint) = (limits.endpoints.as_ref()?, rule.action.endpoint.as_ref()?);
+    if known.contains(&endpoint.node) {
+        return None;
+    }
+    let help = did_you_mean(&endpoint.node, known.iter().map(AsRef::as_ref)).unwrap_or_else(|| {
+        format!(
+            "write [webhooks.endpoints.{}] into the server's configuration; until then its calls \
+             are dead letters, which can be replayed",
+            endpoint.node
+        )
+    });
+    Some(Diagnostic {
+        severity: Severity::Warning,
+        code: "unknown-endpoint",
+        file: rule.file.clone(),
+        range: range_of(endpoint.span),
+        message: format!("the server's configuration has no endpoint `{}`", endpoint.node),
+        help: Some(help),
+    })
 }
 
 /// Finds out what the placeholders of an action name.

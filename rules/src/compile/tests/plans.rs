@@ -74,11 +74,11 @@ fn many_keys_under_one_bound_are_warned_of() {
 /// What waits longer than its window is remembered without events is forgotten.
 #[test]
 fn absences_that_outlast_their_window_are_warned_of() {
-    let limits = Limits { window_memory_ms: Some(90 * 86_400_000) };
-    let found = |query: &str, window: &str, limits| {
+    let limits = Limits { window_memory_ms: Some(90 * 86_400_000), ..Limits::default() };
+    let found = |query: &str, window: &str, limits: &Limits| {
         let text = rule_with(query, &format!("window = \"{window}\"\nstate_max = 10"));
         let package = package("com.example", &[("a.toml", text)]);
-        let (rules, found) = compile_within(&[package], &Schema::event(), limits);
+        let (rules, found) = compile_within(&[package], &Schema::event(), limits.clone());
         assert!(rules.is_some(), "{found:?}");
         found
     };
@@ -86,9 +86,9 @@ fn absences_that_outlast_their_window_are_warned_of() {
     for (window, is_warned) in
         [("visitor", true), ("user", true), ("site", false), ("global", false), ("visit", false)]
     {
-        assert!(found(&query(90), window, limits).is_empty());
-        assert!(found(&query(91), window, Limits::default()).is_empty());
-        let found = found(&query(91), window, limits);
+        assert!(found(&query(90), window, &limits).is_empty());
+        assert!(found(&query(91), window, &Limits::default()).is_empty());
+        let found = found(&query(91), window, &limits);
         assert_eq!(found.len(), usize::from(is_warned), "{window}: {found:?}");
         for warning in found {
             assert_eq!((warning.severity, warning.code), (Severity::Warning, "short-memory"));
@@ -100,7 +100,31 @@ fn absences_that_outlast_their_window_are_warned_of() {
         }
     }
     let positive = "sequence with maxspan=91d ![B where true] [A where true]";
-    assert!(found(positive, "visitor", limits).is_empty(), "it waits for nothing");
+    assert!(found(positive, "visitor", &limits).is_empty(), "it waits for nothing");
+}
+
+/// A webhook that goes nowhere yet is deployed, and warned of where the server's endpoints are known.
+#[test]
+fn endpoints_that_the_server_does_not_know_are_warned_of() {
+    let text =
+        "name = \"a\"\nquery = 'A where true'\n[action]\ntype = \"webhook\"\nendpoint = \"crm\"\n";
+    let found = |endpoints: Option<&[&str]>| {
+        let endpoints = endpoints.map(|names| names.iter().map(|name| (*name).into()).collect());
+        let limits = Limits { endpoints: endpoints.map(std::sync::Arc::new), ..Limits::default() };
+        let package = package("com.example", &[("a.toml", text.to_owned())]);
+        let (rules, found) = compile_within(&[package], &Schema::event(), limits);
+        assert!(rules.is_some(), "{found:?}");
+        found
+    };
+    assert!(found(None).is_empty() && found(Some(&["erp", "crm"])).is_empty());
+    for (known, start) in [(&[][..], "write [webhooks.endpoints.crm]"), (&["crn"], "did you mean")]
+    {
+        let found = found(Some(known));
+        let [warning] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((warning.severity, warning.code), (Severity::Warning, "unknown-endpoint"));
+        assert_eq!(text.get(warning.range.clone()), Some("\"crm\""));
+        assert!(warning.help.as_ref().is_some_and(|help| help.starts_with(start)), "{warning:?}");
+    }
 }
 
 #[test]
