@@ -73,7 +73,7 @@ impl Run {
             matcher: Matcher::new(Arc::default(), config),
             router: setup.router(),
             wide: setup.stage(),
-            backfiller: Backfiller::new(config, BACKFILL_RECORDS),
+            backfiller: Backfiller::new(config, 0, BACKFILL_RECORDS),
             log: Vec::new(),
             mark: EpochMark { epoch: Epoch(0), first_seq, last_seq, now, watermark },
             effects: Vec::new(),
@@ -117,6 +117,7 @@ impl Run {
         let mut inputs = Vec::new();
         self.matcher.end_epoch(&self.mark, &mut self.effects);
         self.router.route(&self.effects, &mut inputs);
+        self.router.join_turn(|partition| self.matcher.open_visits(partition), &mut inputs);
         self.effects.clear();
         self.wide.epoch(&self.mark, inputs, &mut self.effects);
         self.matches += self.effects.drain(..).count() as u64;
@@ -141,6 +142,7 @@ impl Run {
     fn behind(&mut self, step: Option<BackfillStep>, change: Option<&RuleChange>) {
         self.end_epoch();
         if let Some(step) = step {
+            step.inquiry.iter().for_each(|inquiry| inquiry.answer(&self.matcher));
             if let Some(visits) = &step.caught_up {
                 self.router.join(visits, |_| true);
             }

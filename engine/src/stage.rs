@@ -7,7 +7,8 @@
 use crate::log::PauseKey;
 use crate::matcher::Prepared;
 use crate::model::{
-    ActionFact, Epoch, EpochMark, EventRow, EventTimeMs, LogSeq, LoggedEvent, PartitionId, VisitRow,
+    ActionFact, Epoch, EpochMark, EventRow, EventTimeMs, Identity, Instance, LogSeq, LoggedEvent,
+    PartitionId, VisitRow, VisitorId,
 };
 use crate::snapshot::Unreadable;
 use crate::suppress::SuppressRules;
@@ -107,6 +108,21 @@ pub struct BackfillRules {
     pub slots: Arc<[u32]>,
 }
 
+/// An open visit that began before some place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ongoing {
+    /// Of its window key.
+    pub hash: u64,
+    /// The instance.
+    pub instance: Instance,
+    /// The visitor, where known.
+    pub visitor: Option<VisitorId>,
+    /// Its `VisitStarted` was made up.
+    pub is_made_up: bool,
+    /// Who the visitor was from log sequences on, ascending: as far back as its events are kept.
+    pub identities: Vec<(LogSeq, Identity)>,
+}
+
 /// One stage's share on one worker.
 pub trait Stage: 'static {
     /// Takes an event of the epoch under way, in log order within its partition.
@@ -141,6 +157,13 @@ pub trait Stage: 'static {
     /// Goes on behind the end of an epoch, with the rules of that time, once the partitions are
     /// restored.
     fn resume(&mut self, _ended: &EpochMark, _rules: &RuleChange) {}
+    /// Appends the open visits of a virtual partition that began before a place in the log, in no
+    /// order. (A stage in front of no other needs neither this nor the next.)
+    fn ongoing(&self, _partition: PartitionId, _before: LogSeq, _out: &mut Vec<Ongoing>) {}
+    /// The open visits of a virtual partition, sorted.
+    fn open_visits(&self, _partition: PartitionId) -> Vec<Instance> {
+        Vec::new()
+    }
     /// What the stage holds and has counted.
     fn stats(&self) -> StageStats;
 }

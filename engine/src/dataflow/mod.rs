@@ -238,6 +238,14 @@ impl Dataflow {
         self.shared.submit(input, behind)
     }
 
+    /// Waits until what was submitted up to an epoch is delivered.
+    ///
+    /// # Errors
+    /// [`Stopped`] when a worker failed, also while waiting.
+    pub fn wait_for(&self, epoch: Epoch) -> Result<(), Stopped> {
+        self.shared.wait_for(epoch)
+    }
+
     /// Delivers everything that was submitted and joins the workers; nothing is taken any more.
     ///
     /// # Errors

@@ -206,6 +206,16 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Waits until no epoch up to this one is under way.
+    pub(super) fn wait_for(&self, epoch: Epoch) -> Result<(), Stopped> {
+        let mut state = self.lock();
+        while state.in_flight.front().is_some_and(|(oldest, _)| *oldest <= epoch) {
+            state.check_open()?;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
     /// A worker has built its part of the graph.
     pub(super) fn built(&self, activator: SyncActivator, worker: WorkerIndex) {
         let mut state = self.lock();

@@ -205,6 +205,9 @@ impl Runner {
         if let Some(change) = &behind.change {
             self.stage.deploy(change);
         }
+        if let Some(inquiry) = behind.backfill.as_ref().and_then(|step| step.inquiry.as_ref()) {
+            inquiry.answer(&*self.stage);
+        }
         let stats = self.stage.stats();
         self.shared.set_stage_stats(self.index, stats);
         (mark, stats.visits_open == 0, behind)
@@ -214,6 +217,7 @@ impl Runner {
         let Some(router) = &mut self.router else { return };
         let mut inputs = Vec::new();
         router.route(&self.effects, &mut inputs);
+        router.join_turn(|partition| self.stage.open_visits(partition), &mut inputs);
         if let Some(visits) = behind.backfill.as_ref().and_then(|step| step.caught_up.as_ref()) {
             router.join(visits, |partition| self.shared.has(self.index, partition));
         }

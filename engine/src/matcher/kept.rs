@@ -130,6 +130,15 @@ impl KeptEvents {
         count(self.identities.len())
     }
 
+    /// Who the visitor was, from log sequences on, ascending.
+    pub(super) fn identities(&self) -> Vec<(LogSeq, Identity)> {
+        let kept = self.slots.iter().skip(usize::try_from(self.gone).expect("32 bits"));
+        let mut known: Vec<_> = kept.map(|slot| (slot.seq, slot.identity)).collect();
+        known.sort_unstable();
+        known.dedup_by_key(|(_, identity)| *identity);
+        known.into_iter().map(|(seq, identity)| (seq, self.identity(identity))).collect()
+    }
+
     /// Whether `max` events are kept; one always may be.
     pub(super) fn is_full(&self, max: u32) -> bool {
         count(self.slots.len()) - self.gone >= max.max(1)
@@ -171,15 +180,13 @@ impl KeptEvents {
         let start = usize::try_from(slot.start).ok()?;
         let end = next.map_or(Some(self.bytes.len()), |next| usize::try_from(next.start).ok())?;
         let bytes = self.bytes.get(start..end)?;
-        let identity = slot.identity.checked_sub(1).and_then(|index| {
-            self.identities.get(usize::try_from(index).expect("32 bits")).cloned()
-        });
-        Some(Kept {
-            view: EventView::read(bytes).ok()?,
-            bytes,
-            seq: slot.seq,
-            identity: identity.unwrap_or_default(),
-        })
+        let view = EventView::read(bytes).ok()?;
+        Some(Kept { view, bytes, seq: slot.seq, identity: self.identity(slot.identity) })
+    }
+
+    fn identity(&self, index: u32) -> Identity {
+        let index = index.checked_sub(1).map(|index| usize::try_from(index).expect("32 bits"));
+        index.and_then(|index| self.identities.get(index)).cloned().unwrap_or_default()
     }
 
     fn index(&self, ordinal: Ordinal) -> usize {

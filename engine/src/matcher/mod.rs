@@ -72,12 +72,15 @@ pub use memory::VisitMemory;
 pub use prepared::Prepared;
 pub use turns::{Turn, Turns};
 pub use wide::{
-    BackfillStep, OpenVisits, Past, PastEpoch, Router, Wide, WideInput, WideSetup, WideStats,
+    BackfillStep, Inquiry, OpenVisits, Past, PastEpoch, Router, Wide, WideInput, WideSetup,
+    WideStats,
 };
 
-use crate::model::{Epoch, EpochMark, EventTimeMs, Fate, LoggedEvent, PARTITIONS, PartitionId};
+use crate::model::{
+    Epoch, EpochMark, EventTimeMs, Fate, Instance, LogSeq, LoggedEvent, PARTITIONS, PartitionId,
+};
 use crate::snapshot::{Asleep, Unreadable};
-use crate::stage::{Effect, RuleChange, Stage, StageStats};
+use crate::stage::{Effect, Ongoing, RuleChange, Stage, StageStats};
 use arrival::Arrival;
 use beckon_rules::plan::RuleSet;
 use changes::Changes;
@@ -256,6 +259,19 @@ impl Stage for Matcher {
         *watermark = ended.watermark;
         *horizon = config::horizon(ended.watermark, config.lateness_ms);
         self.wake(ended.epoch);
+    }
+
+    fn ongoing(&self, partition: PartitionId, before: LogSeq, out: &mut Vec<Ongoing>) {
+        let visits = self.partitions[usize::from(partition.0)].iter().flat_map(|it| it.visits());
+        let visits = visits.filter(|(_, visit)| visit.instance.0 < before);
+        out.extend(visits.map(|(hash, visit)| visit.ongoing(hash)));
+    }
+
+    fn open_visits(&self, partition: PartitionId) -> Vec<Instance> {
+        let visits = self.partitions[usize::from(partition.0)].iter().flat_map(|it| it.visits());
+        let mut open: Vec<Instance> = visits.map(|(_, visit)| visit.instance).collect();
+        open.sort_unstable();
+        open
     }
 
     fn stats(&self) -> StageStats {

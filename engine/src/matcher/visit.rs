@@ -7,6 +7,7 @@ use super::windows::Windows;
 use crate::model::{
     EventTimeMs, EventView, Identity, Instance, LogSeq, VisitChange, VisitId, VisitRow, VisitorId,
 };
+use crate::stage::Ongoing;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -152,6 +153,17 @@ impl Visit {
     pub(super) fn touch_parts(&self) -> u64 {
         let late = self.late.as_ref().map_or(0, |late| late.dirty.len() as u64);
         late ^ self.kept.touch() ^ self.windows.touch()
+    }
+
+    /// What is known of it before the events that are to come.
+    pub(super) fn ongoing(&self, hash: u64) -> Ongoing {
+        Ongoing {
+            hash,
+            instance: self.instance,
+            visitor: self.visitor.clone(),
+            is_made_up: self.is_made_up,
+            identities: self.kept.identities(),
+        }
     }
 
     /// The row that tells of a change.

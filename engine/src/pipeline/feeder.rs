@@ -149,6 +149,9 @@ impl Feeder {
         self.last = mark.epoch;
         let Some(catalog) = &mut self.catalog else { return Ok(self.dataflow.submit(input)?) };
         let backfiller = self.backfiller.as_mut();
+        if let Some(epoch) = backfiller.as_ref().and_then(|it| it.waits_for()) {
+            self.dataflow.wait_for(epoch)?;
+        }
         let step = backfiller.map(|it| it.read(catalog, &mark)).transpose()?.flatten();
         let change = catalog.apply(&mark, &controls);
         let is_changing = !controls.is_empty() || catalog.is_changing(mark.epoch);

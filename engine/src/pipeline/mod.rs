@@ -218,7 +218,8 @@ impl Pipeline {
             Restored { base, through, rules: Arc::new(catalog.rules().clone()), pieces }
         });
         let wide = dataflow.wide.as_ref().map(WideSetup::config);
-        let backfiller = wide.map(|config| Backfiller::new(config, BACKFILL_RECORDS));
+        let backfiller =
+            wide.map(|config| Backfiller::new(config, watermark_delay_ms, BACKFILL_RECORDS));
         let mut marks = feeder::Marks::new(watermark_delay_ms);
         rest.iter().for_each(|rest| marks.resume(&rest.base));
         let deliver = progress::deliver_to(sink, Arc::clone(&progress));

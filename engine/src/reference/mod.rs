@@ -150,6 +150,13 @@ impl Reference {
         self.journal.epoch(input);
     }
 
+    /// Rules see no event that stands before a place in the log; what visits are is the same.
+    #[must_use]
+    pub fn shown_from(mut self, first: LogSeq) -> Self {
+        self.journal.seen.retain(|seen| seen.order.2 >= first);
+        self
+    }
+
     /// What the log means under these rules.
     #[must_use]
     pub fn finish(self, rules: &RuleSet) -> ReferenceOutput {

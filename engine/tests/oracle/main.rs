@@ -201,7 +201,7 @@ fn fed(config: MatcherConfig, epochs: &[EpochInput]) -> Reference {
     let mut reference = Reference::new(ReferenceConfig {
         lateness_ms: LATENESS_MS,
         inactivity_ms: Some(INACTIVITY_MS),
-        visit_events_matched_max: MATCHED_MAX.into(),
+        visit_events_matched_max: config.visit_events_matched_max.into(),
         visit_events_max: usize::try_from(config.visit_events_max).expect("32 bits"),
         makes_visit_started: true,
     });

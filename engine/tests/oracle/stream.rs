@@ -127,6 +127,18 @@ pub(crate) fn epochs(drafts: &[Draft]) -> Vec<EpochInput> {
     epochs
 }
 
+/// The same, and the server's time goes on with the events.
+pub(crate) fn in_time(mut epochs: Vec<EpochInput>) -> Vec<EpochInput> {
+    let mut now = ServerTimeMs(START_MS);
+    for EpochInput { mark, .. } in &mut epochs {
+        if mark.watermark < EventTimeMs::MAX {
+            now = now.max(ServerTimeMs(mark.watermark.0));
+        }
+        mark.now = now;
+    }
+    epochs
+}
+
 fn mark(index: usize, first_seq: LogSeq, last_seq: LogSeq, watermark: EventTimeMs) -> EpochMark {
     let epoch = Epoch(index as u64 + 1);
     let now = ServerTimeMs(START_MS + i64::try_from(index).expect("few epochs"));

@@ -10,11 +10,12 @@
 //! **Invariant:** the steps depend on the log and on the marks; so does what is said.
 
 use super::joining::Joining;
+use super::ongoing::{Inquiry, Ongoing};
 use super::route::{OpenVisits, Router};
 use super::{Shared, Wide, WideInput, WideStats};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
-use crate::model::{EpochInput, EpochMark, PartitionId, ServerTimeMs};
-use crate::stage::{BackfillRules, Effect, RuleChange, Stage};
+use crate::model::{EpochInput, EpochMark, LogSeq, PartitionId, ServerTimeMs};
+use crate::stage::{self, BackfillRules, Effect, RuleChange, Stage};
 use std::sync::Arc;
 
 /// Stage 1 over the past, for rules on other windows.
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub struct Past {
     matcher: Matcher,
     router: Router,
+    ongoing: Ongoing,
     /// By slot, ascending: what came before is not for this rule.
     from: Vec<(u32, ServerTimeMs)>,
     effects: Vec<Effect>,
@@ -41,6 +43,8 @@ pub struct BackfillStep {
     pub epochs: Vec<PastEpoch>,
     /// The last of them is the epoch that ends: which open visits sent events to windows.
     pub caught_up: Option<OpenVisits>,
+    /// What stage 1 is asked behind the end of the epoch, before anything is read.
+    pub inquiry: Option<Arc<Inquiry>>,
 }
 
 impl Past {
@@ -52,15 +56,27 @@ impl Past {
         from: Vec<(u32, ServerTimeMs)>,
     ) -> Self {
         let matcher = Matcher::new(Arc::default(), config);
-        Self { matcher, router: Router::new(rules), from, effects: Vec::new() }
+        let (router, ongoing) = (Router::new(rules), Ongoing::default());
+        Self { matcher, router, ongoing, from, effects: Vec::new() }
+    }
+
+    /// Visits began before what is read, and are open up to a place in the log.
+    pub fn know(&mut self, visits: Vec<stage::Ongoing>, open_until: LogSeq) {
+        self.ongoing.know(visits, open_until);
+    }
+
+    /// An epoch before those that are read: no event counts that came too late for it.
+    pub fn pass_over(&mut self, mark: &EpochMark) {
+        self.matcher.end_epoch(mark, &mut self.effects);
     }
 
     /// Reads an epoch; all have to be given, in order.
     pub fn epoch(&mut self, input: EpochInput) -> PastEpoch {
-        let Self { matcher, router, from, effects } = self;
+        let Self { matcher, router, ongoing, from, effects } = self;
         let EpochInput { mark, events } = input;
         matcher.events(&events, effects);
         matcher.end_epoch(&mark, effects);
+        ongoing.put_right(effects, mark.last_seq, router);
         let mut inputs = Vec::new();
         router.route(effects, &mut inputs);
         effects.clear();

@@ -26,6 +26,7 @@
 mod backfill;
 mod head;
 mod joining;
+mod ongoing;
 mod owners;
 mod partition;
 mod route;
@@ -35,6 +36,7 @@ mod tests;
 mod window;
 
 pub use backfill::{BackfillStep, Past, PastEpoch};
+pub use ongoing::Inquiry;
 pub use route::{OpenVisits, Router};
 
 use super::config::{MatcherConfig, horizon};

@@ -82,7 +82,16 @@ impl Router {
                 Effect::Visit(_) | Effect::Match(..) => {}
             }
         }
-        self.join_turn();
+    }
+
+    /// A visit is open of which there was nothing yet.
+    pub(super) fn begin(
+        &mut self,
+        (instance, partition): (Instance, PartitionId),
+        visitor: Option<VisitorId>,
+    ) {
+        let visits = &mut self.visits[usize::from(partition.0)];
+        sender_of(visits, (instance, partition)).visitor = visitor;
     }
 
     /// The open visits of a virtual partition, in no order.
@@ -112,12 +121,24 @@ impl Router {
         self.joining.push(Joining { left: left.collect(), closed: BTreeSet::new() });
     }
 
-    fn join_turn(&mut self) {
+    /// Takes over the visits of the partition whose turn comes. `open`: the visits of a partition that
+    /// stage 1 has open, sorted. To the reading one may be open that was pushed out of memory here: it
+    /// is over.
+    pub fn join_turn(
+        &mut self,
+        open: impl Fn(PartitionId) -> Vec<Instance>,
+        out: &mut Vec<WideInput>,
+    ) {
         let Self { visits, joining, .. } = self;
         joining.retain_mut(|Joining { left, closed }| {
-            if let Some((partition, known)) = left.pop_first() {
-                let open = known.iter().filter(|sender| !closed.contains(&sender.instance));
-                open.for_each(|sender| join_sender(&mut visits[partition], sender));
+            let Some((partition, known)) = left.pop_first() else { return false };
+            let open = open(PartitionId(u8::try_from(partition).expect("256 of them")));
+            for sender in known.iter().filter(|sender| !closed.contains(&sender.instance)) {
+                if open.binary_search(&sender.instance).is_ok() {
+                    join_sender(&mut visits[partition], sender);
+                } else {
+                    sender.end(out);
+                }
             }
             !left.is_empty()
         });
@@ -153,8 +174,7 @@ impl Router {
         let visits = &mut self.visits[usize::from(partition.0)];
         let entry = visits.find_entry(spread(instance), |one| one.instance == instance);
         let Ok(entry) = entry else { return };
-        let keys = entry.remove().0.keys;
-        out.extend(keys.into_iter().map(|key| WideInput::VisitEnded(key, instance)));
+        entry.remove().0.end(out);
     }
 
     fn event(&mut self, row: &EventRow, out: &mut Vec<WideInput>) {
@@ -191,6 +211,14 @@ impl Router {
             let event = WideEvent { row, hits: hits.to_vec(), visitor };
             out.push(WideInput::Event(key, event.into()));
         }
+    }
+}
+
+impl Sender {
+    /// Tells the windows that have events of it that it is over.
+    fn end(&self, out: &mut Vec<WideInput>) {
+        let keys = self.keys.iter().cloned();
+        out.extend(keys.map(|key| WideInput::VisitEnded(key, self.instance)));
     }
 }
 
@@ -235,7 +263,7 @@ fn entry_of(visits: &mut HashTable<Sender>, instance: Instance) -> Entry<'_, Sen
 }
 
 /// Whether an event of this fate says who the visitor of its visit is.
-fn is_of_visit(fate: Fate) -> bool {
+pub(super) fn is_of_visit(fate: Fate) -> bool {
     use Fate::{Matched, NotCorrectable, OverVisitLimit, PutInPlace};
     matches!(fate, Matched | PutInPlace | OverVisitLimit | NotCorrectable)
 }

@@ -3,6 +3,7 @@
 mod absences;
 mod early;
 mod joining;
+mod ongoing;
 mod owners;
 
 use super::{Router, Wide, WideSetup};
@@ -103,6 +104,7 @@ impl Run {
         self.matcher.end_epoch(&mark, &mut self.effects);
         let mut inputs = Vec::new();
         self.router.route(&self.effects, &mut inputs);
+        self.router.join_turn(|partition| self.matcher.open_visits(partition), &mut inputs);
         self.effects.clear();
         let mut effects = Vec::new();
         // Whatever order they come in.

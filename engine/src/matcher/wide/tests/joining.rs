@@ -26,7 +26,7 @@ impl Run {
         let log = std::mem::take(&mut self.log);
         let epochs = log.into_iter().map(|epoch| past.epoch(epoch)).collect();
         let mut effects = Vec::new();
-        let step = BackfillStep { epochs, caught_up: None };
+        let step = BackfillStep { epochs, ..BackfillStep::default() };
         self.wide.backfill(&step, |_| true, &mut effects);
         self.say(effects);
         past.open_visits()
@@ -36,7 +36,7 @@ impl Run {
     fn catch_up(&mut self, all: &Arc<RuleSet>) {
         let open = self.show(all);
         self.router.join(&open, |_| true);
-        let step = BackfillStep { epochs: Vec::new(), caught_up: Some(open) };
+        let step = BackfillStep { caught_up: Some(open), ..BackfillStep::default() };
         self.wide.backfill(&step, |_| true, &mut Vec::new());
         self.deploy(all, &[]);
     }

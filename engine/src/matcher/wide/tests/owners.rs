@@ -32,7 +32,7 @@ impl Run {
         let log = std::mem::take(&mut self.log);
         let epochs = log.into_iter().map(|epoch| past.epoch(epoch)).collect();
         let mut effects = Vec::new();
-        let step = BackfillStep { epochs, caught_up: Some(past.open_visits()) };
+        let step = BackfillStep { epochs, caught_up: Some(past.open_visits()), inquiry: None };
         self.wide.backfill(&step, |_| true, &mut effects);
         self.say(effects);
         self.deploy(all, &[]);
