@@ -13,6 +13,7 @@ use crate::model::{
 use crate::snapshot::Unreadable;
 use crate::suppress::SuppressRules;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -108,6 +109,9 @@ pub struct BackfillRules {
     pub slots: Arc<[u32]>,
 }
 
+/// Who a visitor was, from places in the log on; nobody before the first.
+pub type Identities = SmallVec<[(LogSeq, Identity); 1]>;
+
 /// An open visit that began before some place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ongoing {
@@ -120,7 +124,7 @@ pub struct Ongoing {
     /// Its `VisitStarted` was made up.
     pub is_made_up: bool,
     /// Who the visitor was from log sequences on, ascending: as far back as its events are kept.
-    pub identities: Vec<(LogSeq, Identity)>,
+    pub identities: Identities,
 }
 
 /// One stage's share on one worker.

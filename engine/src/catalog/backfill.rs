@@ -186,8 +186,9 @@ impl fmt::Debug for Backfill {
 enum Phase {
     /// The first epoch that is read is looked for.
     Seeking,
-    /// Stage 1 is asked for the visits that are open and began before that.
-    Asking { left: Vec<Arc<Inquiry>>, asked: Vec<(Arc<Inquiry>, LogSeq)>, behind: Epoch },
+    /// Stage 1 is asked for the visits that are open and began before that; then what it said is taken,
+    /// in the same order. `behind`: the last epoch behind which it was asked.
+    Asking { left: VecDeque<Arc<Inquiry>>, asked: VecDeque<(Arc<Inquiry>, LogSeq)>, behind: Epoch },
     /// The log is read.
     Reading,
 }
@@ -214,12 +215,15 @@ impl Backfill {
             self.seek(ended, read, left)?;
         }
         if let Phase::Asking { left, asked, behind } = &mut self.phase {
-            if let Some(inquiry) = left.pop() {
+            if let Some(inquiry) = left.pop_front() {
                 *behind = ended.epoch;
-                asked.push((Arc::clone(&inquiry), ended.last_seq));
+                asked.push_back((Arc::clone(&inquiry), ended.last_seq));
                 return Ok(BackfillStep { inquiry: Some(inquiry), ..BackfillStep::default() });
             }
-            asked.iter().for_each(|(inquiry, at)| self.past.know(inquiry.take(), *at));
+            if let Some((inquiry, at)) = asked.pop_front() {
+                self.past.know(inquiry.take(), at);
+                return Ok(BackfillStep::default());
+            }
             self.phase = Phase::Reading;
         }
         let mut step = BackfillStep::default();
@@ -240,7 +244,7 @@ impl Backfill {
             if input.mark.now >= self.start {
                 let left = Inquiry::all(input.mark.first_seq).map(Arc::new).collect();
                 self.next = Some(input);
-                self.phase = Phase::Asking { left, asked: Vec::new(), behind: ended.epoch };
+                self.phase = Phase::Asking { left, asked: VecDeque::new(), behind: ended.epoch };
                 break;
             }
             self.at = input.mark.epoch;

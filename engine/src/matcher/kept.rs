@@ -14,6 +14,7 @@
 
 use super::visit::{Order, order};
 use crate::model::{EventId, EventView, Identity, LogSeq};
+use crate::stage::Identities;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -130,13 +131,17 @@ impl KeptEvents {
         count(self.identities.len())
     }
 
-    /// Who the visitor was, from log sequences on, ascending.
-    pub(super) fn identities(&self) -> Vec<(LogSeq, Identity)> {
+    /// Who the visitor was, from log sequences on, ascending; without those when nobody was known.
+    pub(super) fn identities(&self) -> Identities {
+        if self.identities.is_empty() {
+            return Identities::new();
+        }
         let kept = self.slots.iter().skip(usize::try_from(self.gone).expect("32 bits"));
         let mut known: Vec<_> = kept.map(|slot| (slot.seq, slot.identity)).collect();
         known.sort_unstable();
         known.dedup_by_key(|(_, identity)| *identity);
-        known.into_iter().map(|(seq, identity)| (seq, self.identity(identity))).collect()
+        let known = known.into_iter().skip_while(|(_, identity)| *identity == 0);
+        known.map(|(seq, identity)| (seq, self.identity(identity))).collect()
     }
 
     /// Whether `max` events are kept; one always may be.

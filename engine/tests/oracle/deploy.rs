@@ -165,7 +165,7 @@ fn with_ticks(mut epochs: Vec<EpochInput>) -> Vec<EpochInput> {
 }
 
 /// Empty epochs before the end of a stream.
-const TICKS: usize = 160;
+const TICKS: usize = 280;
 
 /// What a rule that comes is shown.
 struct Shown {

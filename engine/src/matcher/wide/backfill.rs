@@ -14,7 +14,7 @@ use super::ongoing::{Inquiry, Ongoing};
 use super::route::{OpenVisits, Router};
 use super::{Shared, Wide, WideInput, WideStats};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
-use crate::model::{EpochInput, EpochMark, LogSeq, PartitionId, ServerTimeMs};
+use crate::model::{EpochInput, EpochMark, LogSeq, PARTITIONS, PartitionId, ServerTimeMs};
 use crate::stage::{self, BackfillRules, Effect, RuleChange, Stage};
 use std::sync::Arc;
 
@@ -60,7 +60,8 @@ impl Past {
         Self { matcher, router, ongoing, from, effects: Vec::new() }
     }
 
-    /// Visits began before what is read, and are open up to a place in the log.
+    /// Visits began before what is read, and are open up to a place in the log: as one [`Inquiry`] after the
+    /// other was answered.
     pub fn know(&mut self, visits: Vec<stage::Ongoing>, open_until: LogSeq) {
         self.ongoing.know(visits, open_until);
     }
@@ -106,6 +107,7 @@ impl Past {
     /// Frees the visits of one virtual partition: it is not read on.
     pub fn free(&mut self, partition: usize) {
         self.matcher.free(partition);
+        self.ongoing.free(usize::from(PARTITIONS).saturating_sub(partition).max(1));
     }
 }
 
