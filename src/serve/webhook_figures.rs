@@ -41,7 +41,7 @@ pub(super) fn counters(webhooks: &Webhooks) -> [Figure; 6] {
     let stats = webhooks.stats();
     [
         ("webhook_dead_letters_written", "Calls that became dead letters", stats.letters_written),
-        ("webhook_dead_letters_dropped", "By dead_letters_max or its bytes", stats.letters_dropped),
+        ("webhook_dead_letters_dropped", "By their number, bytes or days", stats.letters_dropped),
         ("webhook_too_large", "Out by call_bytes_max", stats.too_large),
         ("webhook_records_refused", "By the log, to be given again", webhooks.records_refused()),
         ("webhook_records_lost", "The log did not take in time", stats.records_lost),

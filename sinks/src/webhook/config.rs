@@ -46,6 +46,11 @@ pub struct WebhooksConfig {
     pub dead_letters_max: usize,
     /// Bytes that they are counted with.
     pub dead_letter_bytes_max: usize,
+    /// Days that a dead letter is kept: it holds what a visitor did.
+    pub dead_letter_days_max: i64,
+    /// How often what waits is written to disk at most, in milliseconds; what came behind it is read
+    /// again after a crash.
+    pub save_interval_ms: u64,
     /// By the name that rules call it.
     pub endpoints: BTreeMap<String, EndpointConfig>,
 }
@@ -65,6 +70,8 @@ impl Default for WebhooksConfig {
             breaker_open_ms: 30_000,
             dead_letters_max: 10_000,
             dead_letter_bytes_max: 32 << 20,
+            dead_letter_days_max: 30,
+            save_interval_ms: 5_000,
             endpoints: BTreeMap::new(),
         }
     }

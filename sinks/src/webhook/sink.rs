@@ -3,7 +3,7 @@
 //! Who ends the process closes the webhooks and waits for the send thread before the outbox is closed, so
 //! that the last state has what came of every attempt.
 //!
-//! The state is written as a whole, every [`SAVE_EVERY`] at most, and less often where it takes long: it
+//! The state is written as a whole, every `save_interval_ms` at most, and less often where it takes long: it
 //! may take a twentieth of the time. What was folded behind it is folded again after a crash.
 
 use super::queue::Saved;
@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// How long it waits for an epoch before it looks at the clock.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-/// Between two states that are written.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// So many times as long as writing took passes before the next.
 const SAVE_SHARE: u32 = 20;
 
@@ -66,11 +64,12 @@ pub fn run(parts: SinkParts) -> Result<(), SinkError> {
     let from = saved.as_ref().map_or(position, |saved| saved.position().max(position));
     webhooks.begin(from, saved);
     let mut reader = outbox.reader(from.epoch)?;
-    let (mut saved_at, mut every) = (Instant::now(), SAVE_EVERY);
+    let interval = webhooks.save_interval();
+    let (mut saved_at, mut every) = (Instant::now(), interval);
     let mut written = None;
     loop {
         webhooks.record();
-        match reader.next(WAIT_MAX) {
+        match reader.next(WAIT_MAX.min(interval)) {
             Ok(Some(output)) => webhooks.fold(&output),
             Ok(None) => {}
             Err(OutboxError::Closed) => break,
@@ -81,7 +80,7 @@ pub fn run(parts: SinkParts) -> Result<(), SinkError> {
         }
         let begun = Instant::now();
         save(&webhooks, &store, (&mut written, &mut durable));
-        every = SAVE_EVERY.max(begun.elapsed() * SAVE_SHARE);
+        every = interval.max(begun.elapsed() * SAVE_SHARE);
         saved_at = Instant::now();
     }
     save(&webhooks, &store, (&mut written, &mut durable));

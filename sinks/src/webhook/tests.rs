@@ -241,19 +241,29 @@ async fn a_certificate_is_checked_by_the_name_and_the_authority() {
         while let Ok((stream, _)) = listener.accept().await {
             // A client that does not like the certificate is gone.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            read(&mut stream).await;
-            drop(stream.write_all(OK.as_bytes()).await);
+            let (head, _) = read(&mut stream).await;
+            let in_the_open =
+                format!("HTTP/1.1 307 Off\r\nlocation: http://127.0.0.1:{port}/\r\n\r\n");
+            let answer = if head.starts_with("post /away ") { &in_the_open } else { OK };
+            drop(stream.write_all(answer.as_bytes()).await);
             drop(stream.shutdown().await);
         }
     }));
-    let ask = |host: &str, authority: Option<&std::path::Path>| {
+    let ask_at = |host: &str, path: &str, authority: Option<&std::path::Path>| {
         let authority = authority.map(ToOwned::to_owned);
-        let endpoint =
-            EndpointConfig { authority, ..endpoint(&format!("https://{host}:{port}/hooks")) };
+        let endpoint = EndpointConfig {
+            authority,
+            redirects_max: 1,
+            ..endpoint(&format!("https://{host}:{port}{path}"))
+        };
         let client = client(endpoint, answering(&["127.0.0.1"], port).0);
         async move { call(&client).await }
     };
+    let ask = |host: &str, authority| ask_at(host, "/hooks", authority);
     assert_eq!(ask("crm.example.com", Some(&authority)).await, Verdict::Delivered);
+    // What was encrypted stays so.
+    let opened = ask_at("crm.example.com", "/away", Some(&authority)).await;
+    assert_eq!(opened, failed("redirect_refused"));
     assert_eq!(ask("erp.example.com", Some(&authority)).await, failed("tls_failed"));
     assert_eq!(ask("crm.example.com", None).await, failed("tls_failed"));
     let missing = EndpointConfig {

@@ -35,6 +35,7 @@ pub struct Webhooks {
     pub(super) client: Client,
     pub(super) clock: Arc<dyn Clock>,
     log: Arc<dyn Log>,
+    save_interval: Duration,
     wake: Notify,
     is_closed: AtomicBool,
     records_refused: AtomicU64,
@@ -58,7 +59,9 @@ impl Webhooks {
 
     pub(super) fn with_client(parts: Parts, client: Client) -> Arc<Self> {
         let Parts { log, clock, config, ready_at } = parts;
+        let save_interval = Duration::from_millis(config.save_interval_ms);
         Arc::new(Self {
+            save_interval,
             queue: Mutex::new(Queue::new(Arc::new(config), ready_at)),
             client,
             clock,
@@ -91,6 +94,11 @@ impl Webhooks {
     #[must_use]
     pub fn attempt_millis(&self) -> u64 {
         self.attempt_millis.load(Relaxed)
+    }
+
+    /// How often the state is written at most.
+    pub(super) fn save_interval(&self) -> Duration {
+        self.save_interval
     }
 
     /// Lets no attempt begin any more; what waits is there at the next start.

@@ -6,6 +6,8 @@ use crate::webhook::schedule::wait_ms;
 use beckon_engine::model::{MessageId, Outcome, ServerTimeMs};
 use std::sync::Arc;
 
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// An attempt that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::webhook) struct Job {
@@ -180,8 +182,10 @@ impl Queue {
         due.into_iter().flatten().for_each(|(_, id)| self.bury_held(id, "gone", now));
     }
 
-    /// What is too old is dead, unless it is under way.
+    /// What is too old is dead, unless it is under way; and what is dead for too long is forgotten.
     fn give_up_old(&mut self, now: ServerTimeMs) {
+        let kept_ms = self.config.dead_letter_days_max.saturating_mul(DAY_MS);
+        self.letters.forget(ServerTimeMs(now.0.saturating_sub(kept_ms)));
         let until = ServerTimeMs(now.0.saturating_sub(self.config.age_ms_max));
         let old = self.by_age.iter().take_while(|(since, _)| *since < until);
         let is_waiting = |id: &MessageId| self.calls.get(id).is_some_and(|call| !call.is_sending);

@@ -56,6 +56,16 @@ impl Letters {
         }
     }
 
+    /// Forgets those that are dead since before then.
+    pub(super) fn forget(&mut self, before: ServerTimeMs) {
+        while let Some(oldest) = self.letters.first_entry().filter(|it| it.get().at < before) {
+            let oldest = oldest.remove();
+            self.places.remove(&oldest.call.id);
+            self.bytes -= oldest.call.bytes();
+            self.dropped += 1;
+        }
+    }
+
     pub(super) fn take(&mut self, id: MessageId) -> Option<Letter> {
         let letter = self.letters.remove(&self.places.remove(&id)?)?;
         self.bytes -= letter.call.bytes();

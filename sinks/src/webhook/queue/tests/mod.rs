@@ -364,6 +364,13 @@ fn each_bound_makes_dead_letters_and_dead_letters_have_bounds() {
     life.now += life.config.age_ms_max + 1;
     assert!(life.claim().is_empty());
     assert_eq!(life.letters(), [(1, "too_old".to_owned())]);
+    life.now += life.config.dead_letter_days_max * 24 * 3_600_000;
+    life.claim();
+    assert_eq!(life.letters().len(), 1);
+    life.now += 1;
+    life.claim();
+    let stats = life.queue.stats();
+    assert_eq!((stats.letters, stats.letter_bytes, stats.letters_dropped), (0, 0, 1));
     assert_eq!(life.queue.stats().endpoints[0].1.bytes, 0);
 }
 
