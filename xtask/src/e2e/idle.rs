@@ -1,10 +1,11 @@
 //! A server with nothing to do uses next to no processor, also while a rule waits for a time: at most
 //! half a percent of a core.
 
+use super::Running;
 use crate::status::{Status, wait};
 use anyhow::Context;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long is watched; processor time, not this, is what is judged.
@@ -63,16 +64,6 @@ pub(crate) fn run(_root: &Path, binary: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(status.number("/engine/visits_open")? == 1, "the visit is not open");
     crate::say(&format!("{epochs} epochs meanwhile"));
     Ok(())
-}
-
-/// A server; dropping it ends it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// Lets it settle, then measures.

@@ -1,8 +1,9 @@
 //! `cargo xtask e2e`: what needs more than Rust. It fetches what is missing and says what it did.
 //!
-//! Five questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, do the example
+//! Six questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, do the example
 //! readers print what the pages show, does an idle server rest, does an overloaded one refuse and stay
-//! small, and does a person who clicks in a real browser see a rule fire?
+//! small, does the library of Standard Webhooks take our calls, and does a person who clicks in a real browser
+//! see a rule fire?
 
 mod demo;
 mod examples;
@@ -10,12 +11,14 @@ mod idle;
 mod readers;
 pub(crate) mod tools;
 mod web_driver;
+mod webhook;
 
 use crate::torture::overload;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 /// Python packages, pinned.
-const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.1", "pyspark==4.3.0"];
+const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.1", "pyspark==4.3.0", "standardwebhooks==1.1.0"];
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -37,6 +40,7 @@ pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
         ("the example readers print what the pages show", examples::run as Test),
         ("an idle server rests", idle::run as Test),
         ("an overloaded server refuses, stays small and loses nothing", overload::run as Test),
+        ("Standard Webhooks' library takes a webhook", webhook::run as Test),
         ("a click in a browser makes a rule fire", demo::run as Test),
     ] {
         if args.filter.as_ref().is_some_and(|text| !name.contains(text)) {
@@ -50,6 +54,16 @@ pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
     anyhow::ensure!(passed > 0, "no test has such a name");
     crate::say(&format!("\ne2e: {passed} passed, 0 failed"));
     Ok(())
+}
+
+/// A process that is ended when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 type Test = fn(&Path, &Path) -> anyhow::Result<()>;

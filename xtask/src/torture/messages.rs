@@ -54,7 +54,10 @@ pub(super) fn judge(reports: &Path) -> anyhow::Result<()> {
         Ok(())
     })?;
     let sent = open.len();
-    each_row(&reports.join("deliveries"), &["message_id", "outcome"], |row, at| {
+    each_row(&reports.join("deliveries"), &["message_id", "outcome", "sink"], |row, at| {
+        if row.get_string(at[2])? != "notification" {
+            return Ok(());
+        }
         let (message, outcome) = (row.get_string(at[0])?, row.get_string(at[1])?);
         ensure!(outcome == "expired", "{message}: {outcome}, and nobody listens");
         ensure!(open.remove(message).is_some(), "{message} was never sent");

@@ -5,7 +5,7 @@
 //! workers; some kills come while a snapshot is taken or behind one ([`kills`]). What is deployed is held
 //! against what was acknowledged all the time. In the end the server is asked to stop, and the Parquet is
 //! held against it too: every acknowledged event once, none twice, no action twice by its id, which all
-//! versions of a rule share; what must act did ([`carts`]); what became of messages ([`messages`]); and visits and epochs against the events
+//! versions of a rule share; what must act did ([`carts`]); what became of messages ([`messages`]) and webhooks ([`webhooks`]); and visits and epochs against the events
 //! ([`tables`]). The seed is another
 //! one each time, and is printed; it decides when kills come, not what the machine's scheduler does in
 //! between.
@@ -24,6 +24,7 @@ mod reports;
 mod server;
 mod snapshots;
 mod tables;
+mod webhooks;
 
 pub(crate) use self::server::Server;
 use anyhow::Context;
@@ -86,8 +87,11 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     // Short enough to be typed.
     let seed = args.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let folder = tempfile::Builder::new().prefix("beckon-torture-").tempdir()?;
-    write_configuration(folder.path(), &format!("{BOUNDS}{}", messages::BOUNDS))?;
+    let receiver = webhooks::Receiver::start(seed)?;
+    let bounds = format!("{BOUNDS}{}{}", messages::BOUNDS, receiver.configuration());
+    write_configuration(folder.path(), &bounds)?;
     messages::lay_rule(folder.path())?;
+    webhooks::lay_rule(folder.path())?;
     super::say(&format!(
         "{} kills, data in {}; again with --kills {} --seed {seed}",
         args.kills,
@@ -124,8 +128,10 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     let deployed = deployer.join().map_err(|_| anyhow::anyhow!("the deployer panicked"))?;
     let deployed = deployed.with_context(|| server.last_words())?;
     killed?;
+    receiver.wait_until_quiet().with_context(|| server.last_words())?;
     server.stop()?;
     judge(folder.path(), &tally)?;
+    receiver.judge(&folder.path().join("reports"))?;
     judge_deployments(folder.path(), &deployed)?;
     snapshots.judge()
 }

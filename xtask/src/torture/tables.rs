@@ -182,12 +182,16 @@ impl Tables {
             self.actions.push(count(row, at[0])?);
             Ok(())
         })?;
-        let columns = ["epoch", "log_sequence", "message_id", "outcome"];
+        let columns = ["epoch", "log_sequence", "message_id", "outcome", "attempt"];
         each_row(&reports.join("deliveries"), &columns, |row, at| {
+            let outcome = row.get_string(at[3])?;
+            // Each attempt of a webhook may fail once, and is delivered once whichever it was.
+            let attempt = row.get_long(at[4]).ok().filter(|_| outcome == "failed");
+            let attempt = attempt.map_or_else(String::new, |attempt| format!(" {attempt}"));
             self.deliveries.push(DeliveryRow {
                 epoch: count(row, at[0])?,
                 sequence: count(row, at[1])?,
-                said: (row.get_string(at[2])?.clone(), row.get_string(at[3])?.clone()),
+                said: (row.get_string(at[2])?.clone(), format!("{outcome}{attempt}")),
             });
             Ok(())
         })
