@@ -31,6 +31,7 @@ mod expression;
 mod journal;
 mod missing;
 mod pattern;
+mod progress;
 mod sample;
 mod sequence;
 mod window;
@@ -47,6 +48,8 @@ use journal::Journal;
 use pattern::Moment;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use progress::UnderWay;
 
 /// The figures that decide what a visit is.
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +188,12 @@ impl Reference {
         }
         let decided = first.into_iter().filter(|(_, decided)| decided.is_deadline);
         decided.map(|(found, decided)| (found, decided.at)).collect()
+    }
+
+    /// What has begun and not fired, rule by rule and window by window.
+    #[must_use]
+    pub fn under_way(&self, rules: &RuleSet) -> Vec<UnderWay> {
+        rules.rules.iter().flat_map(|rule| progress::under_way(rule, &self.journal)).collect()
     }
 
     fn asserted(&self, rules: &RuleSet) -> impl Iterator<Item = (ReferenceMatch, Moment)> {

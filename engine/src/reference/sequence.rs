@@ -47,6 +47,15 @@ struct Partial {
 }
 
 fn complete(sequence: &Sequence, events: &[&Stamped]) -> Vec<Complete> {
+    run(sequence, events).complete
+}
+
+/// The events of the partial matches that are left behind the last event, too old ones among them.
+pub(super) fn partials(sequence: &Sequence, events: &[&Stamped]) -> Vec<Places> {
+    run(sequence, events).partials.into_iter().map(|partial| partial.places).collect()
+}
+
+fn run<'a>(sequence: &'a Sequence, events: &'a [&'a Stamped]) -> Run<'a> {
     let steps = steps(sequence);
     let mut run = Run { sequence, steps, events, partials: Vec::new(), complete: Vec::new() };
     for (place, event) in events.iter().enumerate() {
@@ -63,7 +72,7 @@ fn complete(sequence: &Sequence, events: &[&Stamped]) -> Vec<Complete> {
             run.partials.retain(|partial| !ended.contains(&partial.key));
         }
     }
-    run.complete
+    run
 }
 
 struct Run<'a> {

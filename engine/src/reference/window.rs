@@ -13,20 +13,10 @@ use std::sync::Arc;
 /// The matches of a rule that are asserted at the end of the log, and when they were decided: window
 /// by window, in that order.
 pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<(ReferenceMatch, Moment)> {
-    let mut windows: BTreeMap<(Option<Arc<str>>, WindowKey), Vec<&Seen>> = BTreeMap::new();
-    for seen in journal.seen.iter().filter(|seen| is_of_host(rule, &seen.stamped)) {
-        if let Some(window) = window_of(rule.window, seen) {
-            windows.entry(window).or_default().push(seen);
-        }
-    }
     let mut asserted = Vec::new();
-    for ((site, window), mut seen) in windows {
-        seen.sort_by_key(|seen| seen.order);
+    for ((site, window), seen) in by_window(rule, journal) {
         let events: Vec<&Stamped> = seen.iter().map(|seen| &seen.stamped).collect();
-        let is_over = match &window {
-            WindowKey::Visit(_, instance) => journal.is_closed(*instance),
-            _ => false,
-        };
+        let is_over = over(&window, journal);
         let mut matches = matches(rule, &events);
         matches.sort_by_key(|one| one.decided);
         if rule.fire == Fire::Once {
@@ -46,6 +36,31 @@ pub(super) fn asserted(rule: &RulePlan, journal: &Journal) -> Vec<(ReferenceMatc
         }));
     }
     asserted
+}
+
+/// The events that a rule sees, by window instance and in order.
+pub(super) fn by_window<'a>(
+    rule: &RulePlan,
+    journal: &'a Journal,
+) -> BTreeMap<(Option<Arc<str>>, WindowKey), Vec<&'a Seen>> {
+    let mut windows: BTreeMap<(Option<Arc<str>>, WindowKey), Vec<&Seen>> = BTreeMap::new();
+    for seen in journal.seen.iter().filter(|seen| is_of_host(rule, &seen.stamped)) {
+        if let Some(window) = window_of(rule.window, seen) {
+            windows.entry(window).or_default().push(seen);
+        }
+    }
+    for seen in windows.values_mut() {
+        seen.sort_by_key(|seen| seen.order);
+    }
+    windows
+}
+
+/// Whether a window has ended.
+pub(super) fn over(window: &WindowKey, journal: &Journal) -> bool {
+    match window {
+        WindowKey::Visit(_, instance) => journal.is_closed(*instance),
+        WindowKey::Visitor(_) | WindowKey::User(_) | WindowKey::Site | WindowKey::Global => false,
+    }
 }
 
 /// Whether the rule sees the event's host.
@@ -76,7 +91,7 @@ fn is_asserted(rule: &RulePlan, decided: Moment, journal: &Journal) -> bool {
 }
 
 /// Every match over the events of one window instance, in the order of the last events.
-fn matches(rule: &RulePlan, events: &[&Stamped]) -> Vec<Match> {
+pub(super) fn matches(rule: &RulePlan, events: &[&Stamped]) -> Vec<Match> {
     match &rule.tree.body {
         QueryBody::Event(filter) => {
             let places = (0..events.len()).filter(|place| passes(filter, events[*place], &[]));

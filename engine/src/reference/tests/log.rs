@@ -11,6 +11,9 @@ use crate::model::{
 };
 use crate::reference::ReferenceConfig;
 
+/// What times are counted from.
+const BEGIN_MS: i64 = 1_767_225_600_000;
+
 /// Lateness of 2 minutes, inactivity of 30.
 pub(super) fn config() -> ReferenceConfig {
     ReferenceConfig {
@@ -78,7 +81,12 @@ fn time(text: &str) -> EventTimeMs {
         "h" => 3_600_000,
         other => panic!("no unit: {other}"),
     };
-    EventTimeMs(1_767_225_600_000 + number * unit_ms)
+    EventTimeMs(BEGIN_MS + number * unit_ms)
+}
+
+/// The seconds of a time.
+pub(super) fn seconds(time: EventTimeMs) -> i64 {
+    (time.0 - BEGIN_MS) / 1_000
 }
 
 fn event<'a>(

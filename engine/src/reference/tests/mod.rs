@@ -2,6 +2,7 @@
 //! worked out by hand.
 
 mod log;
+mod progress;
 mod properties;
 mod samples;
 mod sequences;
