@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::{Log, Refused};
-use beckon_engine::model::SiteName;
+use beckon_engine::model::{SiteName, VisitId};
 use beckon_engine::pipeline::RuleCounts;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,12 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// What happens now, on one site or on all, as [`crate::live_json`] says it: what `/v1/live`
     /// streams.
     fn live(&self, site: Option<&str>) -> serde_json::Value;
+
+    /// How far each rule has come in a visit, as far as the live view remembers its events:
+    /// `{"whole", "rules": [{"package", "rule", "description", "kind", "fire", "maxspan_ms",
+    /// "steps": [{"text", "missing", "runs"}], "events": [eventID], "until_ms"}]}`; `whole` unless the
+    /// visit began before what is remembered.
+    fn progress(&self, site: &str, visit: &VisitId) -> serde_json::Value;
 
     /// What a rule was shown of what was before it.
     fn backfill(&self, rule: &RulePlace) -> RuleBackfill;

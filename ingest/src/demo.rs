@@ -4,36 +4,72 @@
 //! and answered only to this machine: the page's events are taken without a key, so a page of
 //! another name must not be the one that sends them.
 
-use crate::answer::Refusal;
+use crate::answer::{Refusal, json};
 use crate::app::App;
 use crate::client::is_local;
 use crate::events::peer_of;
-use axum::extract::Request;
+use crate::visits::visit_of_path;
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 
 /// Scripts, styles and connections of this server, and nothing else; no page may frame it.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+macro_rules! file {
+    ($name:literal, $kind:literal) => {
+        ($name, $kind, include_str!(concat!("../../resources/demo/", $name)))
+    };
+}
+
+/// The files beside the page: name, kind, text.
+const FILES: [(&str, &str, &str); 13] = [
+    file!("icon.svg", "image/svg+xml"),
+    file!("base.css", "text/css"),
+    file!("shop.css", "text/css"),
+    file!("inspector.css", "text/css"),
+    file!("main.js", "text/javascript"),
+    file!("dom.js", "text/javascript"),
+    file!("visit.js", "text/javascript"),
+    file!("outbox.js", "text/javascript"),
+    file!("messages.js", "text/javascript"),
+    file!("invitation.js", "text/javascript"),
+    file!("shop.js", "text/javascript"),
+    file!("inspector.js", "text/javascript"),
+    file!("rules.js", "text/javascript"),
+];
+
 /// `GET /`.
 pub(crate) async fn page(request: Request) -> Response {
-    answer(request, "text/html", include_str!("../../resources/demo/index.html"))
-}
-
-/// `GET /demo.css`.
-pub(crate) async fn style(request: Request) -> Response {
-    answer(request, "text/css", include_str!("../../resources/demo/demo.css"))
-}
-
-/// `GET /demo.js`.
-pub(crate) async fn script(request: Request) -> Response {
-    answer(request, "text/javascript", include_str!("../../resources/demo/demo.js"))
-}
-
-fn answer(request: Request, kind: &str, text: &'static str) -> Response {
     let (head, _) = request.into_parts();
-    if !asks_here(&head) {
+    answer(&head, "text/html", include_str!("../../resources/demo/index.html"))
+}
+
+/// `GET /demo/{file}`.
+pub(crate) async fn part(Path(name): Path<String>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    match FILES.iter().find(|(known, _, _)| *known == name) {
+        Some((_, kind, text)) => answer(&head, kind, text),
+        None => Refusal::not_found().into_response(),
+    }
+}
+
+/// `GET /demo/visits/{visitID}`: how far the rules have come in a visit.
+pub(crate) async fn progress(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut head, _) = request.into_parts();
+    let Some(demo) = app.demo.as_ref().filter(|_| asks_here(&head)) else {
+        return not_here().into_response();
+    };
+    let Some(visit) = visit_of_path(&mut head).await else {
+        return Refusal::not_found().into_response();
+    };
+    json(StatusCode::OK, &app.engine.progress(&demo.site, &visit))
+}
+
+fn answer(head: &Head, kind: &str, text: &'static str) -> Response {
+    if !asks_here(head) {
         return not_here().into_response();
     }
     let kind = format!("{kind}; charset=utf-8");

@@ -114,7 +114,7 @@ pub(crate) async fn snapshot(
 ///  "names": [{"site": "shop", "name": "PageEntered", "count": 5}],
 ///  "categories": [{"site": "shop", "category": "lamps", "count": 2}],
 ///  "rules": [{"site": "shop", "package": "com.example.shop", "rule": "hot-lead", "count": 1}],
-///  "events": [{"seq": 1, "site": "shop", "name": "PageEntered", "visit": "44...",
+///  "events": [{"seq": 1, "event_id": "0F...", "site": "shop", "name": "PageEntered", "visit": "44...",
 ///              "timestamp_ms": 0, "url": "https://...", "categories": ["lamps"], "fate": "matched"}],
 ///  "actions": [{"action_id": "9A...", "op": "assert", "site": "shop", "package": "...",
 ///               "rule": "hot-lead", "kind": "invite", "visit": "44...", "timestamp_ms": 0,
@@ -215,6 +215,7 @@ fn event_json(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<Value> 
     .ok()?;
     Some(json!({
         "seq": row.seq,
+        "event_id": view.id().to_string(),
         "site": view.site,
         "name": view.name,
         "visit": view.visit().to_string(),

@@ -130,8 +130,8 @@ pub(crate) fn table(app: &App) -> Vec<Route> {
     if app.demo.is_some() {
         routes.extend([
             route(Method::GET, "/", Public, demo::page),
-            route(Method::GET, "/demo.css", Public, demo::style),
-            route(Method::GET, "/demo.js", Public, demo::script),
+            route(Method::GET, "/demo/{file}", Public, demo::part),
+            route(Method::GET, "/demo/visits/{visitID}", Public, demo::progress),
         ]);
     }
     routes

@@ -3,6 +3,7 @@
 use super::FolderRules;
 use super::ahead::Ahead;
 use super::columns::Columns;
+use super::progress::Progress;
 use super::slowest::{Reader, Slowest};
 use super::view::{Sinks, View};
 use super::{figures, notification, webhook};
@@ -108,7 +109,9 @@ impl Back {
         let (out, restart) = ((&log, writer, outbox_last), (&snapshots, restart, compiler));
         let pipeline = Arc::new(super::engine::start(config, out, restart, found)?);
         let sinks = Sinks::new(outbox, tables_stats, (&notifications, &webhooks));
-        let view = Arc::new(View::new(Arc::clone(&pipeline), Arc::clone(&deployer), sinks));
+        let progress = Progress::new(config, Arc::clone(clock));
+        let engine = (Arc::clone(&pipeline), Arc::clone(&deployer));
+        let view = Arc::new(View::new(engine, sinks, progress));
         let registry = figures::registry(&view);
         Ok(Self {
             log,

@@ -13,6 +13,7 @@ mod engine;
 mod figures;
 mod logging;
 mod notification;
+mod progress;
 mod rules;
 mod slowest;
 mod view;

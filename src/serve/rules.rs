@@ -23,8 +23,9 @@ macro_rules! demo_file {
 }
 
 const DEMO_PACKAGE_FILE: (&str, &str) = demo_file!("package.toml");
-const DEMO_RULES: [(&str, &str); 6] = [
+const DEMO_RULES: [(&str, &str); 7] = [
     demo_file!("big-cart.toml"),
+    demo_file!("hesitates.toml"),
     demo_file!("hot-lead.toml"),
     demo_file!("keeps-searching.toml"),
     demo_file!("known-customer-buys.toml"),
@@ -109,7 +110,7 @@ mod tests {
     fn the_demo_has_rules_and_a_bare_server_none() {
         let config = Config::default();
         let demo = FolderRules::load(&config, true).expect("they compile");
-        assert_eq!((demo.rules.rules.len(), demo.packages[0].files.len()), (6, 7));
+        assert_eq!((demo.rules.rules.len(), demo.packages[0].files.len()), (7, 8));
         assert!(FolderRules::load(&config, false).expect("none").packages.is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! What the HTTP side asks the engine.
 
+use super::progress::Progress;
 use beckon_engine::catalog::{Deployer, RuleBackfill, RulePlace};
 use beckon_engine::live::LiveHandle;
+use beckon_engine::model::VisitId;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats, RuleCounts};
 use beckon_ingest::{EngineView, live_json};
@@ -40,14 +42,19 @@ pub(crate) struct View {
     live: Option<LiveHandle>,
     deployer: Arc<Deployer>,
     sinks: Sinks,
+    progress: Progress,
 }
 
 impl View {
     /// A view of running parts.
-    pub(super) fn new(pipeline: Arc<Pipeline>, deployer: Arc<Deployer>, sinks: Sinks) -> Self {
+    pub(super) fn new(
+        (pipeline, deployer): (Arc<Pipeline>, Arc<Deployer>),
+        sinks: Sinks,
+        progress: Progress,
+    ) -> Self {
         let live = pipeline.live();
         let pipeline = RwLock::new(Some(pipeline));
-        Self { pipeline, live, deployer, sinks }
+        Self { pipeline, live, deployer, sinks, progress }
     }
 
     /// Lets go of the pipeline.
@@ -83,6 +90,11 @@ impl View {
 }
 
 impl EngineView for View {
+    fn progress(&self, site: &str, visit: &VisitId) -> Value {
+        let events = self.live.as_ref().map(|live| live.snapshot().events).unwrap_or_default();
+        self.progress.of_visit(&self.deployer, (site, visit), &events)
+    }
+
     fn lag_records(&self) -> u64 {
         let pipeline = self.pipeline.read().unwrap_or_else(PoisonError::into_inner);
         pipeline.as_ref().map_or(0, |pipeline| pipeline.lag_records())

@@ -168,7 +168,7 @@ async fn go_on(
 }
 
 /// The visit that the path names.
-async fn visit_of_path(head: &mut Head) -> Option<VisitId> {
+pub(crate) async fn visit_of_path(head: &mut Head) -> Option<VisitId> {
     let parameters = RawPathParams::from_request_parts(head, &()).await.ok()?;
     let text = parameters.iter().find(|(name, _)| *name == "visitID").map(|(_, text)| text)?;
     Id::from_hex(text).or_else(|_| Id::from_text(text)).ok().map(VisitId)

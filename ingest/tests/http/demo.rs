@@ -20,18 +20,31 @@ async fn check(path: &str, kind: &str) -> Answer {
     answer
 }
 
+async fn check_json(path: &str) -> String {
+    let answer = local(path).send(&demo()).await;
+    assert_eq!(answer.status, 200, "{path}");
+    answer.text
+}
+
 #[tokio::test]
 async fn the_page_and_its_files_are_there() {
     let page = check("/", "text/html; charset=utf-8").await.text;
-    for id in ["view-pricing", "search", "add-to-cart", "check-out", "sign-in", "new-visit"] {
+    for id in ["nav-prices", "search-form", "cart-open", "check-out", "sign-in", "start-over"] {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
-    for id in ["events", "actions", "open-visits", "status"] {
+    for id in ["events", "rules", "actions", "open-visits", "messages", "status"] {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
-    check("/demo.css", "text/css; charset=utf-8").await;
-    let script = check("/demo.js", "text/javascript; charset=utf-8").await.text;
-    assert!(!script.contains("innerHTML"), "what visitors send is never markup");
+    check("/demo/base.css", "text/css; charset=utf-8").await;
+    let scripts = ["main", "dom", "visit", "outbox", "messages", "invitation", "shop", "inspector"];
+    for name in scripts.into_iter().chain(["rules"]) {
+        let path = format!("/demo/{name}.js");
+        let script = check(&path, "text/javascript; charset=utf-8").await.text;
+        assert!(!script.contains("innerHTML"), "what visitors send is never markup");
+    }
+    let progress = check_json("/demo/visits/0123456789abcdef0123456789abcdef").await;
+    assert!(progress.contains("0123456789ABCDEF0123456789ABCDEF"), "{progress}");
+    assert_eq!(local("/demo/other.js").send(&demo()).await.status, 404);
 }
 
 #[tokio::test]
@@ -41,13 +54,13 @@ async fn the_page_runs_under_its_policy() {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
     assert_eq!(page.matches("<script").count(), 1);
-    assert!(page.contains("src=\"demo.js\"") && page.contains("href=\"demo.css\""));
+    assert!(page.contains("src=\"demo/main.js\"") && page.contains("href=\"demo/base.css\""));
 }
 
 #[tokio::test]
 async fn nobody_else_sees_it() {
     let demo = demo();
-    for path in ["/", "/demo.css", "/demo.js"] {
+    for path in ["/", "/demo/base.css", "/demo/main.js", "/demo/visits/1"] {
         get(path).send(&demo).await.check_error(403, "demo_is_local");
         let rebound = get(path).from("127.0.0.1:9").header("host", "evil.example");
         rebound.send(&demo).await.check_error(403, "demo_is_local");

@@ -15,7 +15,8 @@ const PUBLIC: [(&str, &str); 7] = [
 ];
 
 /// And in demo mode, from this machine.
-const PUBLIC_IN_DEMO: [(&str, &str); 3] = [("GET", "/"), ("GET", "/demo.css"), ("GET", "/demo.js")];
+const PUBLIC_IN_DEMO: [(&str, &str); 3] =
+    [("GET", "/"), ("GET", "/demo/main.js"), ("GET", "/demo/visits/1")];
 
 /// What a demo shows on its own machine without a token.
 const OPEN_TO_DEMO: [&str; 2] = ["/v1/live", "/v1/live/snapshot"];
@@ -31,6 +32,7 @@ async fn every_route_is_held_to_its_access() {
             let method: &'static str = String::leak(method.to_string());
             let path = path.replace("{id}", "1").replace("{package}", "com.example.shop");
             let path = path.replace("{visitID}", "1").replace("{endpoint}", "crm");
+            let path = path.replace("{file}", "main.js");
             // The peer of the tests is no local one.
             let ask = || get(&path).method(method);
             if matches!(access, Access::SiteTokenOrDemo(_)) {

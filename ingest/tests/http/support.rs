@@ -10,7 +10,7 @@ use beckon_engine::log::{
     Acknowledge, Appended, CommitMark, Control, Log, LogError, LogReader, LogStats, NewRecord,
     RecordBody, Refused, Standing,
 };
-use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs, SuppressReason};
+use beckon_engine::model::{Epoch, Event, LogSeq, ServerTimeMs, SuppressReason, VisitId};
 use beckon_engine::pipeline::RuleCounts;
 use beckon_ingest::dead_letters::{DeadLetterLimits, DeadLetters};
 use beckon_ingest::limits::Limits;
@@ -176,6 +176,10 @@ impl EngineView for FakeEngine {
         assert_eq!((&*package.name, &**rule), ("com.example.shop", "each"));
         let from = Some(ServerTimeMs(1_704_067_200_000));
         RuleBackfill { from, partial_visits: 7, ..RuleBackfill::default() }
+    }
+
+    fn progress(&self, site: &str, visit: &VisitId) -> Value {
+        serde_json::json!({ "whole": true, "site": site, "visit": visit.to_string(), "rules": [] })
     }
 
     fn lag_records(&self) -> u64 {

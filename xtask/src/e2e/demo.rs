@@ -1,50 +1,29 @@
-//! A person opens the demo page, clicks, and sees rules fire.
+//! A person opens the demo page in a real browser, earns an invitation, and sees it once, whatever
+//! breaks in between: `tests/browser/demo.py`, run by Playwright in Debian's Chromium.
 
 use super::tools;
-use super::web_driver::Browser;
 use anyhow::Context;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-/// A demo server; dropping it ends it.
-struct Demo(Child);
+/// Drives the browser; pinned. It brings no browser of its own.
+const PYTHON_PACKAGES: &[&str] = &["playwright==1.65.2"];
 
-impl Drop for Demo {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Runs the test. A picture of the page is left in `target/e2e-demo.png`.
+/// Runs the tests. Pictures of the page are left in `target/e2e`.
 ///
 /// # Errors
-/// When the page does not show what it should.
+/// When the page does not show what it should, or not soon enough.
 pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
     tools::program("chromium", &["chromium"])?;
-    tools::program("chromedriver", &["chromium-driver"])?;
-    let address = crate::free_address()?;
-    let child = Command::new(binary)
-        .args(["serve", "--demo", "--listen", &address])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("the demo does not start")?;
-    let _demo = Demo(child);
-    let browser = Browser::start()?;
-    browser.open_when_there(&format!("http://{address}/"))?;
-    browser.wait_for_text("#status", "Live")?;
-    for _ in 0..3 {
-        browser.click("#view-pricing")?;
-    }
-    browser.wait_for_text("#events", "PageEntered")?;
-    browser.wait_for_text("#categories", "pricing")?;
-    browser.wait_for_text("#actions", "hot-lead")?;
-    browser.click("#add-to-cart")?;
-    browser.wait_for_text("#events", "AddToCart")?;
-    let picture = root.join("target/e2e-demo.png");
-    browser.picture(&picture)?;
-    crate::say(&format!("picture: {}", picture.display()));
+    let programs = tools::python(&root.join("target/e2e-browser"), PYTHON_PACKAGES)?;
+    let status = Command::new(programs.join("python"))
+        .arg(root.join("tests/browser/demo.py"))
+        .arg("--binary")
+        .arg(binary)
+        .args(["--chromium", "chromium", "--out"])
+        .arg(root.join("target/e2e"))
+        .status()
+        .context("the browser tests do not start")?;
+    anyhow::ensure!(status.success(), "the browser tests failed");
     Ok(())
 }
