@@ -15,6 +15,7 @@ mod reach;
 mod results;
 mod routes;
 mod rules;
+mod scopes;
 mod support;
 mod tokens;
 mod visits;

@@ -312,7 +312,7 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
         folder: Some(Arc::clone(&folder) as _),
         visit_tokens: Arc::new(VisitTokens::open(data.path()).expect("a key")),
         notifications: axum::Router::new().fallback(echo),
-        webhooks: axum::Router::new().fallback(echo),
+        webhooks: axum::Router::new().fallback(async || axum::Json(Value::Null)),
     };
     let server = Server::new(config, parts).expect("a good configuration");
     Bench { server, log, engine, clock, tokens, letters, folder, _data: data }
