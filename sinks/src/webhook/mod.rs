@@ -17,7 +17,7 @@
 //! goes to the dead letters, which are bounded too, and the cursor moves on.
 //!
 //! **No way in.** An address that is not public is not connected to unless the endpoint's configuration
-//! allows it, and it is the address that is connected to that is looked at ([`address`]).
+//! allows it, and it is the address that is connected to that is looked at (`address`).
 //!
 //! The queue is plain (`queue`): no file, no clock, no thread; whoever asks gives the time.
 
