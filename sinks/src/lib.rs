@@ -4,6 +4,9 @@
 //! hour, and nothing is lost and nothing grows in memory. A sink knows the engine's rows and
 //! nothing of ingest.
 
+mod answer;
 pub mod notification;
 pub mod parquet;
 pub mod webhook;
+
+pub use answer::RefusalCode;

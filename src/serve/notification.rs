@@ -11,9 +11,8 @@ use beckon_engine::log::{EmbeddedLog, Log};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{Cursor, Cursors, Outbox, OutboxError, Position};
 use beckon_ingest::visits::VisitReach;
-use beckon_sinks::notification::{
-    Admitted, Notifications, Parts, RefusalCode, SinkParts, VisitKey, run,
-};
+use beckon_sinks::RefusalCode;
+use beckon_sinks::notification::{Admitted, Notifications, Parts, SinkParts, VisitKey, run};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -90,7 +89,11 @@ async fn translated(mut request: Request, next: Next) -> Response {
     if let Some(VisitReach { site, visit }) = request.extensions_mut().remove() {
         request.extensions_mut().insert(Admitted(VisitKey { site, visit }));
     }
-    let mut response = next.run(request).await;
+    with_code(next.run(request).await)
+}
+
+/// A sink's answer, with the code of its refusal as the HTTP side counts it.
+pub(super) fn with_code(mut response: Response) -> Response {
     if let Some(RefusalCode(code)) = response.extensions_mut().remove() {
         response.extensions_mut().insert(beckon_ingest::RefusalCode(code));
     }

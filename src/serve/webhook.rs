@@ -1,18 +1,17 @@
 //! Webhooks: the two threads of the sink, its cursor and state, and its Router before the HTTP side.
 
+use super::notification::with_code;
 use super::slowest::{Reader, Slowest};
 use crate::config::Config;
 use anyhow::Context;
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::middleware::map_response;
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{Cursor, Outbox, Position};
-use beckon_sinks::webhook::{Parts, RefusalCode, SinkParts, Store, Webhooks, run, send};
+use beckon_sinks::webhook::{Parts, SinkParts, Store, Webhooks, run, send};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -105,13 +104,6 @@ impl Threads {
 
 /// The Router as the HTTP side mounts it.
 pub(super) fn router(webhooks: &Arc<Webhooks>) -> Router {
-    beckon_sinks::webhook::router(Arc::clone(webhooks)).layer(from_fn(translated))
-}
-
-async fn translated(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if let Some(RefusalCode(code)) = response.extensions_mut().remove() {
-        response.extensions_mut().insert(beckon_ingest::RefusalCode(code));
-    }
-    response
+    beckon_sinks::webhook::router(Arc::clone(webhooks))
+        .layer(map_response(async |response| with_code(response)))
 }

@@ -41,7 +41,7 @@ mod webhooks;
 pub use config::{EndpointConfig, WebhooksConfig};
 pub use error::WebhookError;
 pub use queue::{EndpointStats, QueueStats};
-pub use routes::{RefusalCode, router};
+pub use routes::router;
 pub use send::send;
 pub use sink::{SinkError, SinkParts, run};
 pub use store::Store;

@@ -4,11 +4,12 @@
 
 use super::queue::Letter;
 use super::webhooks::Webhooks;
+use crate::answer::{Refusal, json_text};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use beckon_engine::model::{Id, MessageId};
@@ -21,10 +22,6 @@ use std::sync::Arc;
 const LIMIT: usize = 100;
 /// Letters of an answer, and of one replay.
 const LIMIT_MAX: usize = 1_000;
-
-/// The code of a refusal, kept with its response for who counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusalCode(pub &'static str);
 
 /// The routes below `/v1/webhooks`.
 pub fn router(webhooks: Arc<Webhooks>) -> Router {
@@ -52,7 +49,7 @@ async fn endpoints(State(webhooks): State<Arc<Webhooks>>) -> Response {
         })
     };
     let endpoints: Vec<_> = stats.endpoints.iter().map(endpoint).collect();
-    answer(StatusCode::OK, &json!({ "endpoints": endpoints, "dead_letters": stats.letters }))
+    answer(&json!({ "endpoints": endpoints, "dead_letters": stats.letters }))
 }
 
 /// Which letters are asked for. Unknown names are refused, so that a slip does not mean everything.
@@ -87,11 +84,11 @@ async fn list(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let Ok(Query(wanted)) = wanted else {
-        return refuse(StatusCode::BAD_REQUEST, "bad_query", "the query means nothing", QUERY);
+        return Refusal::bad("bad_query", "the query means nothing", QUERY).into_response();
     };
     let (letters, next) = wanted.letters(&webhooks);
     let letters: Vec<_> = letters.iter().map(|(_, letter)| said(letter)).collect();
-    answer(StatusCode::OK, &json!({ "letters": letters, "next": next }))
+    answer(&json!({ "letters": letters, "next": next }))
 }
 
 const QUERY: &str = "after, limit, endpoint";
@@ -115,7 +112,7 @@ const REPLAY: &str = "{\"ids\": [...]}, or a filter: endpoint, after, limit; {} 
 
 /// `POST /v1/webhooks/dead-letters/replay`: `{"ids": [...]}`, or a filter.
 async fn replay(State(webhooks): State<Arc<Webhooks>>, body: Bytes) -> Response {
-    let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, "bad_request", message, REPLAY);
+    let bad = |message: &str| Refusal::bad("bad_request", message, REPLAY).into_response();
     let wanted: Wanted = match serde_json::from_slice(&body) {
         Ok(wanted) => wanted,
         Err(error) => return bad(&error.to_string()),
@@ -135,7 +132,7 @@ async fn replay(State(webhooks): State<Arc<Webhooks>>, body: Bytes) -> Response 
     let result =
         |(id, status): (&MessageId, &str)| json!({ "id": id.to_string(), "status": status });
     let results: Vec<_> = ids.iter().zip(outcomes).map(result).collect();
-    answer(StatusCode::OK, &json!({ "results": results, "next": next }))
+    answer(&json!({ "results": results, "next": next }))
 }
 
 fn id_of(text: &str) -> Option<MessageId> {
@@ -154,21 +151,13 @@ async fn enable(
 ) -> Response {
     let endpoint = parts.get("endpoint").map_or("", String::as_str);
     if webhooks.enable(endpoint) {
-        return answer(StatusCode::OK, &json!({ "endpoint": endpoint, "is_gone": false }));
+        return answer(&json!({ "endpoint": endpoint, "is_gone": false }));
     }
     let message = format!("the configuration has no endpoint {endpoint:?}");
-    refuse(StatusCode::NOT_FOUND, "endpoint_unknown", &message, "GET /v1/webhooks lists them")
+    let help = "GET /v1/webhooks lists them";
+    Refusal::new(StatusCode::NOT_FOUND, "endpoint_unknown", message, help).into_response()
 }
 
-fn refuse(status: StatusCode, code: &'static str, message: &str, help: &str) -> Response {
-    let error = json!({ "error": { "code": code, "message": message, "help": help } });
-    let mut response = answer(status, &error);
-    response.extensions_mut().insert(RefusalCode(code));
-    response
-}
-
-/// A JSON answer that no cache keeps.
-fn answer(status: StatusCode, value: &Value) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (status, headers, format!("{value}\n")).into_response()
+fn answer(value: &Value) -> Response {
+    json_text(StatusCode::OK, value.to_string())
 }

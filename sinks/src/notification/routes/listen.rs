@@ -8,8 +8,8 @@
 //! got a message does not mean that it did something with it. A long poll with `?after=` waits for what
 //! comes behind, and gives the older ones when its time is over.
 
-use super::answer::{Refusal, json_text};
 use super::{Admitted, message_of, page_of};
+use crate::answer::{Refusal, json_text};
 use crate::notification::Said;
 use crate::notification::notifications::{Look, NoPlace, Notifications, Place};
 use axum::Extension;

@@ -3,15 +3,13 @@
 //! Who may do what is not decided here: a request that comes this far carries [`Admitted`] as an
 //! extension, and one without is refused (500).
 
-mod answer;
 mod listen;
 mod notify;
 mod word;
 
 use super::VisitKey;
 use super::notifications::Notifications;
-use answer::Refusal;
-pub use answer::RefusalCode;
+use crate::answer::Refusal;
 use axum::Router;
 use axum::routing::{get, post};
 use beckon_engine::model::{Id, MessageId, PageId};

@@ -4,8 +4,8 @@
 //! 200 without a body once all of them are in the log; nothing of a request is taken unless all of it
 //! is. A message without a page is for any page of the visit. Fields with other names are passed over.
 
-use super::answer::Refusal;
 use super::{Admitted, page_of};
+use crate::answer::Refusal;
 use crate::notification::VisitKey;
 use crate::notification::message::text_bytes;
 use crate::notification::notifications::Notifications;

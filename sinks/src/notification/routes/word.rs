@@ -3,8 +3,8 @@
 //! Without a body it is acknowledged. 204 once that is on disk, also when it was said before; 404 for a
 //! message that is not known, or is over for so long that it was forgotten.
 
-use super::answer::Refusal;
 use super::{Admitted, message_of, page_of};
+use crate::answer::Refusal;
 use crate::notification::Word;
 use crate::notification::notifications::Notifications;
 use axum::Extension;

@@ -11,7 +11,7 @@ pub struct RefusalCode(pub &'static str);
 
 /// A request that is not served.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -19,7 +19,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(
+    pub(crate) fn new(
         status: StatusCode,
         code: &'static str,
         message: impl Into<String>,
@@ -28,7 +28,7 @@ impl Refusal {
         Self { status, code, message: message.into(), help }
     }
 
-    pub(super) fn bad(code: &'static str, message: impl Into<String>, help: &'static str) -> Self {
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>, help: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message, help)
     }
 }
@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
 }
 
 /// A JSON answer that no cache keeps.
-pub(super) fn json_text(status: StatusCode, mut text: String) -> Response {
+pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response {
     text.push('\n');
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, text).into_response()
