@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Stands behind stage 1 on one worker.
@@ -26,8 +26,8 @@ pub struct Router {
     prepared: Arc<Prepared>,
     /// Open visits that had events while rules were there, by the visit's virtual partition.
     visits: Vec<HashTable<Sender>>,
-    /// Visits that are not taken over yet.
-    joining: Vec<Joining>,
+    /// Visits that are not taken over yet: those of this worker's partitions whose turn did not come.
+    joining: Vec<BTreeMap<usize, Arc<HashTable<Sender>>>>,
     hits: Vec<Hit>,
     buffers: Buffers,
 }
@@ -46,15 +46,6 @@ pub(super) struct Sender {
 /// Open visits that sent events to windows other than their own, by virtual partition.
 #[derive(Clone, Debug, Default)]
 pub struct OpenVisits(Vec<Arc<HashTable<Sender>>>);
-
-/// Open visits that are to be taken over.
-#[derive(Debug)]
-struct Joining {
-    /// This worker's partitions whose turn did not come.
-    left: BTreeMap<usize, Arc<HashTable<Sender>>>,
-    /// Those that are over.
-    closed: BTreeSet<Instance>,
-}
 
 impl Router {
     pub(super) fn new(prepared: Arc<Prepared>) -> Self {
@@ -118,22 +109,22 @@ impl Router {
         let numbered =
             (0..=u8::MAX).zip(&visits.0).filter(|(number, _)| is_own(PartitionId(*number)));
         let left = numbered.map(|(number, visits)| (usize::from(number), Arc::clone(visits)));
-        self.joining.push(Joining { left: left.collect(), closed: BTreeSet::new() });
+        self.joining.push(left.collect());
     }
 
     /// Takes over the visits of the partition whose turn comes. `open`: the visits of a partition that
-    /// stage 1 has open, sorted. To the reading one may be open that was pushed out of memory here: it
-    /// is over.
+    /// stage 1 has open, sorted. One that is not among them is over: it ended before its turn, or was
+    /// pushed out of memory, which the reading does not see.
     pub fn join_turn(
         &mut self,
         open: impl Fn(PartitionId) -> Vec<Instance>,
         out: &mut Vec<WideInput>,
     ) {
         let Self { visits, joining, .. } = self;
-        joining.retain_mut(|Joining { left, closed }| {
+        joining.retain_mut(|left| {
             let Some((partition, known)) = left.pop_first() else { return false };
             let open = open(PartitionId(u8::try_from(partition).expect("256 of them")));
-            for sender in known.iter().filter(|sender| !closed.contains(&sender.instance)) {
+            for sender in known.iter() {
                 if open.binary_search(&sender.instance).is_ok() {
                     join_sender(&mut visits[partition], sender);
                 } else {
@@ -148,7 +139,7 @@ impl Router {
     fn catch_up(&mut self, partition: PartitionId, instance: Instance) {
         let partition = usize::from(partition.0);
         let Self { visits, joining, .. } = self;
-        for Joining { left, .. } in joining {
+        for left in joining {
             let known = left.get(&partition).and_then(|known| find(known, instance));
             if let Some(sender) = known {
                 join_sender(&mut visits[partition], sender);
@@ -168,9 +159,6 @@ impl Router {
     fn closed(&mut self, row: &VisitRow, out: &mut Vec<WideInput>) {
         let (partition, instance) = (partition_of(&row.site, &row.visit), row.instance);
         self.catch_up(partition, instance);
-        self.joining.iter_mut().for_each(|joining| {
-            joining.closed.insert(instance);
-        });
         let visits = &mut self.visits[usize::from(partition.0)];
         let entry = visits.find_entry(spread(instance), |one| one.instance == instance);
         let Ok(entry) = entry else { return };
