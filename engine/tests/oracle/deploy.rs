@@ -245,15 +245,10 @@ struct Unknown {
 }
 
 impl Unknown {
-    fn new(
-        (rule, shown): (&Lone, &Shown),
-        (config, epochs): (MatcherConfig, &[EpochInput]),
-        asked: usize,
-    ) -> Self {
-        let known = reference(&RuleSet::default(), config, &epochs[..=asked]);
+    fn new((rule, shown): (&Lone, &Shown), known: &ReferenceOutput) -> Self {
         let is_unknown =
-            |it: &ReferenceVisit| it.closed.is_some() && it.instance.0 < shown.followed;
-        let visits: Vec<_> = known.visits.into_iter().filter(is_unknown).collect();
+            |it: &&ReferenceVisit| it.closed.is_some() && it.instance.0 < shown.followed;
+        let visits: Vec<_> = known.visits.iter().filter(is_unknown).cloned().collect();
         let of_them = known
             .recorded
             .iter()
@@ -273,10 +268,11 @@ fn unknown(
     (config, epochs): (MatcherConfig, &[EpochInput]),
     asked: usize,
 ) -> BTreeMap<Arc<str>, Unknown> {
+    let known = reference(&RuleSet::default(), config, &epochs[..=asked]);
     let of = |rule: &Lone| {
         let Turn::Comes(at) = &rule.turn else { return None };
         let shown = Shown::new(rule, at, compiler, epochs);
-        Some((Arc::clone(&rule.key.name), Unknown::new((rule, &shown), (config, epochs), asked)))
+        Some((Arc::clone(&rule.key.name), Unknown::new((rule, &shown), &known)))
     };
     rules.iter().filter_map(of).collect()
 }

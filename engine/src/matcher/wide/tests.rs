@@ -61,6 +61,12 @@ fn rules(texts: &[(&str, &str)]) -> Arc<RuleSet> {
     Arc::new(rules.unwrap_or_else(|| panic!("{texts:?}: {diagnostics:?}")))
 }
 
+/// What is shown the log: the rules in the slots behind the first.
+fn shown(all: &Arc<RuleSet>) -> BackfillRules {
+    let rules = Arc::new(Prepared::of(Arc::clone(all), |slot| slot > 0));
+    BackfillRules { number: 1, slots: (0..).take(rules.slots()).skip(1).collect(), rules }
+}
+
 impl Run {
     fn new(texts: &[(&str, &str)], config: MatcherConfig) -> Self {
         let rules = rules(texts);
@@ -112,6 +118,11 @@ impl Run {
         self.wide.epoch(&mark, inputs, &mut effects);
         self.say(effects);
         self
+    }
+
+    /// Open visits that the router knows.
+    fn senders(&self) -> usize {
+        (0..=u8::MAX).map(|number| self.router.senders(PartitionId(number)).count()).sum()
     }
 
     fn say(&mut self, effects: Vec<Effect>) {

@@ -46,10 +46,6 @@ impl Run {
         self.wide.joining.iter().map(|joining| joining.stats().windows_open).sum()
     }
 
-    fn senders(&self) -> usize {
-        (0..=u8::MAX).map(|number| self.router.senders(PartitionId(number)).count()).sum()
-    }
-
     /// Empty epochs until all windows had their turn.
     fn marks(&mut self, watermark: i64) {
         for _ in 0..CHANGE_EPOCHS {
@@ -57,11 +53,6 @@ impl Run {
         }
         assert!(self.wide.joining.is_empty());
     }
-}
-
-fn shown(all: &Arc<RuleSet>) -> BackfillRules {
-    let rules = Arc::new(Prepared::of(Arc::clone(all), |slot| slot > 0));
-    BackfillRules { number: 1, slots: (0..).take(rules.slots()).skip(1).collect(), rules }
 }
 
 fn sample(name: &str, time: i64) -> Sample {

@@ -18,8 +18,7 @@ impl Run {
         let all = rules(&[OTHER, rule]);
         let mut run = Self::new(&[OTHER], config);
         before(&mut run);
-        let rules = Arc::new(Prepared::of(Arc::clone(&all), |slot| slot > 0));
-        let shown = BackfillRules { number: 1, slots: [1].into(), rules };
+        let shown = shown(&all);
         run.deploy_beside(&all, &[], Some(shown.clone()));
         let mut past = Past::new(shown.rules, config, vec![(1, ServerTimeMs(i64::MIN))]);
         let mut log = std::mem::take(&mut run.log);
@@ -47,10 +46,6 @@ impl Run {
             self.mark(watermark);
         }
     }
-
-    fn senders_open(&self) -> usize {
-        (0..=u8::MAX).map(|number| self.router.senders(PartitionId(number)).count()).sum()
-    }
 }
 
 fn sign_in(time: i64, user: &str) -> Sample {
@@ -75,9 +70,9 @@ fn it_is_the_visit_that_it_is() {
         "the first of its events"
     );
     assert!(run.found().all(|fact| fact.visitor == Some(visitor(7))), "named once, before");
-    assert_eq!(run.senders_open(), 1);
+    assert_eq!(run.senders(), 1);
     run.mark(10_000);
-    assert_eq!(run.senders_open(), 0, "it is over for the router, too");
+    assert_eq!(run.senders(), 0, "it is over for the router, too");
 }
 
 /// Its `VisitStarted` came, or was made up; another one comes in the middle.
@@ -130,7 +125,7 @@ fn one_that_is_over_here_and_open_to_the_reading_is_over() {
     run.matcher = Matcher::new(Arc::clone(&all), NONE_MADE_UP);
     run.router = WideSetup::new(&all, NONE_MADE_UP).expect("a rule on another window").router();
     run.settle_from(&all, open, 0);
-    assert_eq!(run.senders_open(), 0);
+    assert_eq!(run.senders(), 0);
     run.mark(10_000);
     assert_eq!(run.found().map(|fact| fact.is_visit_open).collect::<Vec<_>>(), [false]);
 }

@@ -23,9 +23,7 @@ impl Run {
 
     /// Shows rules in the slots behind the first the log, and joins them.
     fn show_all(&mut self, all: &Arc<RuleSet>) {
-        let rules = Arc::new(Prepared::of(Arc::clone(all), |slot| slot > 0));
-        let slots = (0..).take(rules.slots()).skip(1).collect();
-        let shown = BackfillRules { number: 1, slots, rules };
+        let shown = shown(all);
         self.deploy_beside(all, &[0], Some(shown.clone()));
         let from = shown.slots.iter().map(|slot| (*slot, ServerTimeMs(i64::MIN)));
         let mut past = Past::new(shown.rules, NONE_MADE_UP, from.collect());
