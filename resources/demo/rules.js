@@ -106,7 +106,6 @@ export class RuleCards {
     if (isDone) return null;
     let nth = 0;
     for (const step of steps) {
-      if (step.missing && nth < filled) continue;
       if (step.missing) continue;
       nth += 1;
       if (nth > filled) return { text: step.text, isAbsent: false };
