@@ -180,6 +180,9 @@ impl Visitor {
             }
             let fact = ActionFact { suppressed, ..fact };
             forgotten += self.remember(fact.action, &fact, decisions_max);
+            if let Some(action) = self.actions.get_mut(&fact.action) {
+                action.has_acted |= suppressed.is_none();
+            }
             let op = if suppressed.is_none() { Op::Assert } else { Op::Suppress };
             rows.push(ActionRow { fact, op, replaced: None });
         }
@@ -287,13 +290,14 @@ impl Visitor {
         forgotten + u64::from(is_over && self.invited_visits.pop_front().is_some())
     }
 
+    /// A match holds. One in the place of another is no act, but tells of one that was forgotten.
     fn remember(&mut self, id: ActionId, fact: &ActionFact, decisions_max: usize) -> u64 {
         let mut forgotten = 0;
         let action = self.actions.entry(id).or_insert_with(|| {
             self.by_age.push_back(id);
-            Action { lasts: Lasts::of(&fact.window), ..Action::default() }
+            let has_acted = fact.suppressed.is_none();
+            Action { has_acted, lasts: Lasts::of(&fact.window), ..Action::default() }
         });
-        action.has_acted |= fact.suppressed.is_none();
         action.standing.push_back((fact.matched, fact.suppressed));
         if action.standing.len() > STANDING_MAX {
             action.standing.pop_front();

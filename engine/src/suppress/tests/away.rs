@@ -95,6 +95,22 @@ fn a_visit_behind_a_gap_does_not_close_it() {
     assert_eq!(why_then(&mut stage, found(&window, 2, MEMORY_MS + 3)), None);
 }
 
+/// What comes in the place of a match from before the gap says nothing of the time behind it.
+#[test]
+fn a_match_is_corrected_in_the_epoch_in_which_its_visitor_comes_back() {
+    let [_, window, ..] = windows();
+    let mut stage = suppressor(SuppressConfig::default());
+    let first = found(&window, 1, 0);
+    assert_eq!(why_then(&mut stage, first.clone()), None);
+    let (second, third) = (found(&window, 2, 1), found(&window, 3, MEMORY_MS + 2));
+    let facts = vec![(first, -1), (second, 1), (third, 1)];
+    let rows = stage.epoch(&mark(MEMORY_MS + 2), facts);
+    let mut said: Vec<_> =
+        rows.iter().map(|row| (row.fact.timestamp.0, row.op, row.fact.suppressed)).collect();
+    said.sort();
+    assert_eq!(said, [(1, Op::Correct, None), (MEMORY_MS + 2, Op::Assert, None)]);
+}
+
 #[test]
 fn a_gap_gives_back_neither_a_cooldown_nor_a_limit() {
     let config = SuppressConfig { window_memory_ms: 1_000, ..SuppressConfig::default() };
