@@ -54,7 +54,7 @@ impl<'a> Restart<'a> {
     /// # Errors
     /// What the file system says.
     pub fn new(snapshots: &'a Snapshots) -> Result<Self, SnapshotError> {
-        let newest = snapshots.whole()?.next().transpose()?;
+        let newest = snapshots.whole_before(Epoch(u64::MAX))?.next().transpose()?;
         Ok(Self { snapshots, newest })
     }
 
@@ -85,15 +85,16 @@ impl<'a> Restart<'a> {
         self,
         fitting: &Fitting<'_>,
     ) -> Result<(Catalog, Option<Arc<SnapshotFile>>), RestartError> {
+        let before = self.newest.as_ref().map_or(Epoch(0), |file| file.rest().through.epoch);
         let newest = self.newest.map(Ok);
-        for file in newest.into_iter().chain(self.snapshots.whole()?.skip(1)) {
+        for file in newest.into_iter().chain(self.snapshots.whole_before(before)?) {
             let file = file?;
             match fitting.catalog(file.rest()) {
                 Ok(catalog) => return Ok((catalog, Some(Arc::new(file)))),
                 Err(Misfit::Fatal(error)) => return Err(error),
                 Err(Misfit::Other(why)) => {
                     let through = file.rest().through.epoch;
-                    tracing::warn!(%through, %why, "a snapshot is passed over for the one before");
+                    tracing::warn!(%through, %why, "a snapshot is passed over");
                 }
             }
         }

@@ -62,16 +62,18 @@ impl Snapshots {
         Ok(all)
     }
 
-    /// The whole ones, the newest first, each checked when its turn comes. One that is not whole is
-    /// passed over with a message.
+    /// The whole ones before an epoch, the newest first, each checked when its turn comes. One that is not
+    /// whole is passed over with a message.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn whole(
+    pub fn whole_before(
         &self,
+        before: Epoch,
     ) -> Result<impl Iterator<Item = Result<SnapshotFile, SnapshotError>> + use<'_>, SnapshotError>
     {
-        Ok(self.all()?.into_iter().filter_map(|through| {
+        let all = self.all()?.into_iter().filter(move |through| *through < before);
+        Ok(all.filter_map(|through| {
             let path = file_path(&self.dir, through);
             let opened = self.disk.open(&path).map_err(Flaw::Io);
             match opened.and_then(SnapshotFile::check) {
@@ -79,7 +81,7 @@ impl Snapshots {
                 Err(Flaw::Io(source)) => Some(Err(io_error(&path, source))),
                 Err(flaw) => {
                     let path = path.display();
-                    tracing::warn!(%path, %flaw, "a snapshot is passed over for the one before");
+                    tracing::warn!(%path, %flaw, "a snapshot is passed over");
                     None
                 }
             }
