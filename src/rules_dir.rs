@@ -128,13 +128,14 @@ fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A file's text, of which at most one byte more than is allowed is read.
+/// A file's text, of which at most one byte more than is allowed is read. What is no UTF-8 is U+FFFD there, which
+/// is refused in its place.
 fn read_text(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let failed = || format!("{}: cannot be read as text", path.display());
+    let mut bytes = Vec::new();
+    let failed = || format!("{}: cannot be read", path.display());
     let file = File::open(path).with_context(failed)?;
-    file.take(RULE_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text).with_context(failed)?;
-    Ok(text)
+    file.take(RULE_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).with_context(failed)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -180,6 +181,21 @@ mod tests {
         assert_eq!(checked.count(Severity::Error), 1);
         let picture = checked.render(Colors::Plain);
         assert!(picture.contains("a.toml") && picture.contains("nothing == 1"), "{picture}");
+    }
+
+    /// The others are checked all the same.
+    #[test]
+    fn a_file_that_is_no_text_is_refused_where_it_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), "com.example.a/a.toml", &RULE.replace("true", "nothing == 1"));
+        let latin = RULE.replace("\"a\"", "\"b\"").replace("\"d\"", "\"caf_\"");
+        let latin: Vec<u8> =
+            latin.bytes().map(|byte| if byte == b'_' { 0xe9 } else { byte }).collect();
+        std::fs::write(folder.path().join("com.example.a/b.toml"), latin).expect("a file");
+        let checked = check(folder.path(), &Schema::event(), Limits::default()).expect("packages");
+        let picture = checked.render(Colors::Plain);
+        assert_eq!(checked.count(Severity::Error), 2, "{picture}");
+        assert!(picture.contains("no UTF-8") && picture.contains("nothing == 1"), "{picture}");
     }
 
     #[test]

@@ -49,6 +49,12 @@ impl<'a> Reader<'a> {
             self.error("too-long", 0..0, message);
             return None;
         }
+        if let Some(at) = self.text.find(char::REPLACEMENT_CHARACTER) {
+            let range = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let message = "this is no UTF-8, or the character U+FFFD that stands for such bytes";
+            self.error("not-utf8", range, message);
+            return None;
+        }
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             let range = error.span().unwrap_or(0..0);
