@@ -49,7 +49,8 @@ pub(crate) fn run(command: &ActionsCommand) -> anyhow::Result<()> {
     keys("paused").try_for_each(|key| output::line(&format!("paused: {}", said(key))))
 }
 
-fn said(key: &Value) -> String {
+/// What a pause holds back.
+pub(super) fn said(key: &Value) -> String {
     let package = key["package"].as_str().unwrap_or("everything");
     key["site"].as_str().map_or_else(|| package.to_owned(), |site| format!("{package} on {site}"))
 }

@@ -4,6 +4,7 @@
 //! sent. One that the server has from its own folder is not taken: the server is asked to read that
 //! folder again.
 
+use crate::command::actions;
 use crate::command::rules_check::RulesFolderArgs;
 use crate::command::server::{Said, ServerArgs, send};
 use crate::serve::FolderRules;
@@ -74,6 +75,12 @@ fn deploy(server: &ServerArgs, package: &FolderPackage) -> anyhow::Result<Outcom
     let rules = output::count(body["rules"].as_array().map_or(0, Vec::len), "rule");
     let word = if body["is_unchanged"] == true { "unchanged" } else { "deployed" };
     output::line(&format!("{name}: {word}, {rules}"))?;
+    for key in body["paused"].as_array().into_iter().flatten() {
+        output::line(&format!(
+            "{name}: its actions do not go out: {} is paused; see beckon actions resume --help",
+            actions::said(key)
+        ))?;
+    }
     Ok(Outcome::Taken)
 }
 

@@ -72,7 +72,10 @@ pub(crate) async fn put(
     };
     let wanted = key.clone();
     match ask(&app, move |deployer| deployer.deploy(wanted, deployment)).await? {
-        Ok(deployed) => Ok(json(StatusCode::OK, &said::deployed(&key, &deployed))),
+        Ok(deployed) => {
+            let standing = app.deployer.standing();
+            Ok(json(StatusCode::OK, &said::deployed(&key, &deployed, &standing)))
+        }
         Err(NotDeployed::Wrong(compiled)) => {
             Ok(json(StatusCode::UNPROCESSABLE_ENTITY, &said::refused(&key, &compiled)))
         }

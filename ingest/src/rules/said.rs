@@ -22,8 +22,11 @@ pub(super) struct Now<'a> {
     pub(super) engine: &'a dyn EngineView,
 }
 
-/// A package that was taken, with its warnings.
-pub(super) fn deployed(key: &PackageKey, deployed: &Deployed) -> Value {
+/// A package that was taken, with its warnings, and what is paused of it: a pause stays until it is taken
+/// back, also where the package went meanwhile.
+pub(super) fn deployed(key: &PackageKey, deployed: &Deployed, standing: &Standing) -> Value {
+    let is_of = |paused: &&PauseKey| paused.package.as_ref().is_none_or(|name| *name == key.name);
+    let paused = standing.paused.iter().filter(is_of);
     let compiled = &deployed.compiled;
     let warnings: Vec<_> =
         compiled.diagnostics.iter().filter(|found| compiled.is_in(found, key)).collect();
@@ -34,6 +37,7 @@ pub(super) fn deployed(key: &PackageKey, deployed: &Deployed) -> Value {
         "rules": rules(compiled, key, None),
         "warnings": warnings.iter().map(|found| finding(compiled, found)).collect::<Vec<_>>(),
         "text": text(compiled, &warnings),
+        "paused": pauses(paused, key.site.as_deref()),
     })
 }
 

@@ -187,6 +187,10 @@ async fn pauses_stand_until_they_are_taken_back() {
     let reads = bench.token_for(Scope::RulesRead, Some("blog"));
     let list = ask(&bench, &reads, "GET", "/v1/rules", "").await.json();
     assert_eq!(list["paused"], json!([everything[0]]));
+    // They outlive the package.
+    assert_eq!(ask(&bench, &all, "DELETE", PATH, "").await.status, 200);
+    let again = put(&bench, &all, &files("any where true")).await.json();
+    assert_eq!(again["paused"], everything);
     let own = (json!([everything[0]]), of_shop);
     assert_eq!(turn(&shop, "resume", "").await, own, "its own alone");
     assert_eq!(turn(&all, "resume", "{}").await, (json!([]), json!([everything[0]])));
