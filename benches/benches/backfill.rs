@@ -12,7 +12,10 @@ use beckon_engine::catalog::{BACKFILL_RECORDS, Backfiller, PastEpochs};
 use beckon_engine::matcher::{
     BackfillStep, CHANGE_EPOCHS, Matcher, MatcherConfig, Router, Wide, WideSetup,
 };
-use beckon_engine::model::{Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, ServerTimeMs};
+use beckon_engine::model::{
+    Epoch, EpochInput, EpochMark, EventTimeMs, LogSeq, LoggedEvent, PackedEvent, ServerTimeMs,
+    Value,
+};
 use beckon_engine::stage::{Effect, RuleChange, Stage};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,8 @@ const RULES: u64 = 100;
 /// Of the rules of [`rule`], the first ones.
 const HOT: u64 = 30;
 const MINUTE_MS: i64 = 60_000;
+/// In which stage 1 is asked for the visits that are open: the first ones.
+const ASKED_EPOCHS: usize = 16;
 
 /// One worker's stages, and the thread that feeds it.
 struct Run {
@@ -38,6 +43,8 @@ struct Run {
     mark: EpochMark,
     effects: Vec<Effect>,
     matches: u64,
+    /// One event in ten says who the visitor is.
+    signs_in: bool,
 }
 
 /// What epochs of one kind took: the feeder's part, and the worker's.
@@ -78,6 +85,7 @@ impl Run {
             mark: EpochMark { epoch: Epoch(0), first_seq, last_seq, now, watermark },
             effects: Vec::new(),
             matches: 0,
+            signs_in: false,
         }
     }
 
@@ -94,7 +102,10 @@ impl Run {
 
     /// The next epoch: so many events, at a time.
     fn feed(&mut self, visitors: &mut Visitors, count: u64) {
-        let events: Vec<_> = (0..count).map(|_| visitors.event()).collect();
+        let mut events: Vec<_> = (0..count).map(|_| visitors.event()).collect();
+        if self.signs_in {
+            events.iter_mut().step_by(10).for_each(sign_in);
+        }
         self.epoch(count, visitors.now());
         self.matcher.events(&events, &mut self.effects);
         self.end_epoch();
@@ -162,6 +173,16 @@ impl Run {
     }
 }
 
+/// Makes an event one that says who the visitor is.
+fn sign_in(logged: &mut LoggedEvent) {
+    let mut event = logged.event.unpack().expect("just packed");
+    event.name = "SignIn".into();
+    let user = format!("user-{}", logged.seq.0 % 1_000);
+    let data = vec![("userID".into(), Value::Str(user.into()))];
+    event.fields.push(("data".into(), Value::Map(data)));
+    logged.event = PackedEvent::pack(&event);
+}
+
 /// On the window of the visitor.
 fn on_visitor(rule: &str) -> String {
     format!("window = \"visitor\"\nstate_max = 1000\n{rule}")
@@ -175,16 +196,29 @@ fn main() {
     measure("30 of 100 rules are hot, 10 minutes ago", (&standing, &mixed), 10 * MINUTE_MS);
     measure("30 of 100 rules are hot, now", (&standing, &mixed), 0);
     measure("100 of 100 rules are hot, now", (&standing, &hot), 0);
+    let middle = "the same, read from the middle of visits that are signed in";
+    measure_from((middle, true), (&standing, &hot), 0);
 }
 
 /// The events end so long before the deployment.
+fn measure(what: &str, rules: (&[String], &[String]), ago_ms: i64) {
+    measure_from((what, false), rules, ago_ms);
+}
+
 #[expect(clippy::print_stdout, reason = "criterion measures medians, not the longest")]
-fn measure(what: &str, (standing, fresh): (&[String], &[String]), ago_ms: i64) {
+fn measure_from(
+    (what, from_middle): (&str, bool),
+    (standing, fresh): (&[String], &[String]),
+    ago_ms: i64,
+) {
     let mut visitors = Visitors::new(LIVE_VISITS);
-    let mut run = Run::new(&visitors);
+    let mut run = Run { signs_in: from_middle, ..Run::new(&visitors) };
     run.deploy("com.example.standing", standing);
     for _ in 0..EVENTS / EPOCH_EVENTS {
         run.feed(&mut visitors, EPOCH_EVENTS);
+    }
+    if from_middle {
+        run.log.drain(..run.log.len() / 2);
     }
     for second in 1..=ago_ms / 1_000 {
         run.epoch(0, EventTimeMs(visitors.now().0 + second * 1_000));
@@ -213,6 +247,7 @@ fn measure(what: &str, (standing, fresh): (&[String], &[String]), ago_ms: i64) {
         run.quiet(&mut shown);
     }
     let last = (shown.feeder.pop(), shown.worker.pop());
+    let asked = shown.worker.iter().take(ASKED_EPOCHS).max().copied().unwrap_or_default();
     let windows = run.wide.stats().windows_open;
     let mut joined = Taken::default();
     for _ in 0..CHANGE_EPOCHS {
@@ -220,7 +255,7 @@ fn measure(what: &str, (standing, fresh): (&[String], &[String]), ago_ms: i64) {
     }
     println!(
         "{what}: {} visits, {windows} windows, {} behind it, {} matches; median and longest, feeder | worker: \
-         {} epochs of the log {} | {}; the last {:.2?} | {:.2?}; the turns {} | {}, together {:.2?}",
+         {} epochs of the log {} | {} (asked for open visits: {asked:.2?}); the last {:.2?} | {:.2?}; the turns {} | {}, together {:.2?}",
         run.matcher.stats().visits_open,
         run.wide.stats().windows_open,
         run.matches,
