@@ -8,7 +8,7 @@ use crate::log::PauseKey;
 use crate::matcher::Prepared;
 use crate::model::{
     ActionFact, Epoch, EpochMark, EventRow, EventTimeMs, Identity, Instance, LogSeq, LoggedEvent,
-    PartitionId, VisitRow, VisitorId,
+    PartitionId, VisitId, VisitRow, VisitorId,
 };
 use crate::snapshot::Unreadable;
 use crate::suppress::SuppressRules;
@@ -162,11 +162,15 @@ pub trait Stage: 'static {
     /// restored.
     fn resume(&mut self, _ended: &EpochMark, _rules: &RuleChange) {}
     /// Appends the open visits of a virtual partition that began before a place in the log, in no
-    /// order. (A stage in front of no other needs neither this nor the next.)
+    /// order. (A stage in front of no other needs neither this nor the next two.)
     fn ongoing(&self, _partition: PartitionId, _before: LogSeq, _out: &mut Vec<Ongoing>) {}
     /// The open visits of a virtual partition, sorted.
     fn open_visits(&self, _partition: PartitionId) -> Vec<Instance> {
         Vec::new()
+    }
+    /// Whether a visit is open.
+    fn is_open(&self, _site: &str, _visit: &VisitId, _instance: Instance) -> bool {
+        false
     }
     /// What the stage holds and has counted.
     fn stats(&self) -> StageStats;

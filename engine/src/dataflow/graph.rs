@@ -9,7 +9,7 @@ use super::live::Tally;
 use super::restore::RestoreError;
 use super::shared::{Feed, Shared, Taken};
 use super::stage_operator::{self, Row, Runner};
-use super::{Deliver, WorkerIndex, live, suppress_operator, wide_operator};
+use super::{Deliver, WorkerIndex, live, suppress_operator, visit_check, wide_operator};
 use crate::live::LiveHandle;
 use crate::model::ActionRow;
 use crate::stage::Stage;
@@ -52,10 +52,14 @@ pub(super) fn build(worker: &mut Worker, parts: Parts) -> Result<(), RestoreErro
     let suppress = suppress_operator::Runner::new(suppressor, index, Arc::clone(&shared), tally())?;
     worker.dataflow_named::<Time, _, _>("beckon", |scope| {
         let input = feed(scope, &shared, index);
+        let visits = stage.visits();
         let outputs = stage_operator::build(input, stage);
         let found = match wide {
             None => outputs.found,
-            Some(wide) => outputs.found.concat(wide_operator::build(outputs.wide, wide)),
+            Some(wide) => {
+                let (found, unsure) = wide_operator::build(outputs.wide, wide);
+                outputs.found.concat(found).concat(visit_check::build(unsure, visits))
+            }
         };
         let suppressed = suppress_operator::build(found, suppress);
         if let Some(live) = &live {

@@ -4,6 +4,7 @@
 //! submit -> [feed, worker 0] -(exchange by partition)-> [stage, each worker]
 //!               rows --------------------------------------> [collect, worker 0] -> deliver
 //!               events of other windows -(by window)-> [wide, each worker]
+//!               what it finds of the past -(by visit)-> [visit check, beside the stage]
 //!               signed facts, marks -(exchange by visitor)-> [suppress, each worker]
 //!                                      rows of actions ------------^
 //!               changes of live counts, from both -> [count, by key] -> LiveHandle
@@ -37,6 +38,7 @@ mod stage_operator;
 mod suppress_operator;
 #[cfg(test)]
 pub(crate) mod tests;
+mod visit_check;
 mod wide_operator;
 mod worker;
 

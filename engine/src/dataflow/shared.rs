@@ -164,6 +164,11 @@ impl Shared {
         self.lock().behind.get(&epoch).cloned().unwrap_or_default()
     }
 
+    /// The oldest epoch that is not delivered yet.
+    pub(super) fn oldest(&self) -> Option<Epoch> {
+        self.lock().in_flight.front().map(|(epoch, _)| *epoch)
+    }
+
     /// What the dataflow goes on from.
     pub(super) fn restored(&self) -> Option<&Restored> {
         self.config.restored.as_ref()

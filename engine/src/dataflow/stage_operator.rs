@@ -11,6 +11,7 @@ use super::restore::{
     Partitions, RestoreError, give_live, restore_live, restore_visits, save_visits,
 };
 use super::shared::{Feed, Shared};
+use super::visit_check::Visits;
 use super::wide_operator::ToWide;
 use super::{Behind, WorkerIndex};
 use crate::live::LiveKey;
@@ -21,6 +22,7 @@ use crate::stage::{Effect, Stage};
 use crate::suppress::{Presence, visitor_partition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -163,7 +165,7 @@ impl Pending {
 
 /// Runs complete epochs through a stage.
 pub(super) struct Runner {
-    stage: Box<dyn Stage>,
+    visits: Rc<Visits>,
     index: WorkerIndex,
     shared: Arc<Shared>,
     tally: Option<Tally>,
@@ -190,7 +192,13 @@ impl Runner {
             router.iter_mut().for_each(|router| router.deploy(rules));
         }
         restore_live(&shared, index, Part::LiveEvents, tally.as_mut())?;
-        Ok(Self { stage, index, shared, tally, router, effects: Vec::new() })
+        let visits = Rc::new(Visits::new(stage));
+        Ok(Self { visits, index, shared, tally, router, effects: Vec::new() })
+    }
+
+    /// The stage, for others to ask.
+    pub(super) fn visits(&self) -> Rc<Visits> {
+        Rc::clone(&self.visits)
     }
 
     /// Leaves the epoch's effects in `effects`; says the mark, whether no visit is open, and what is done
@@ -199,16 +207,21 @@ impl Runner {
         let Pending { mark, mut events } = pending;
         let mark = mark.expect("every worker gets every epoch's mark before its frontier passes");
         events.sort_unstable_by_key(|event| event.seq);
-        self.stage.events(&events, &mut self.effects);
-        self.stage.end_epoch(&mark, &mut self.effects);
+        let mut stage = self.visits.stage();
+        stage.events(&events, &mut self.effects);
+        stage.end_epoch(&mark, &mut self.effects);
+        if self.router.is_some() {
+            let oldest = self.shared.oldest().unwrap_or(mark.epoch);
+            self.visits.note(mark.epoch, &self.effects, oldest);
+        }
         let behind = self.shared.behind(mark.epoch);
         if let Some(change) = &behind.change {
-            self.stage.deploy(change);
+            stage.deploy(change);
         }
         if let Some(inquiry) = behind.backfill.as_ref().and_then(|step| step.inquiry.as_ref()) {
-            inquiry.answer(&*self.stage);
+            inquiry.answer(&**stage);
         }
-        let stats = self.stage.stats();
+        let stats = stage.stats();
         self.shared.set_stage_stats(self.index, stats);
         (mark, stats.visits_open == 0, behind)
     }
@@ -217,7 +230,8 @@ impl Runner {
         let Some(router) = &mut self.router else { return };
         let mut inputs = Vec::new();
         router.route(&self.effects, &mut inputs);
-        router.join_turn(|partition| self.stage.open_visits(partition), &mut inputs);
+        let stage = self.visits.stage();
+        router.join_turn(|partition| stage.open_visits(partition), &mut inputs);
         if let Some(visits) = behind.backfill.as_ref().and_then(|step| step.caught_up.as_ref()) {
             router.join(visits, |partition| self.shared.has(self.index, partition));
         }
@@ -230,9 +244,9 @@ impl Runner {
 
     /// Gives the pieces of a snapshot away that are asked for.
     fn give(&self, mark: &EpochMark, cuts: &[Cut]) {
-        let Self { stage, index, shared, tally, router, .. } = self;
+        let Self { visits, index, shared, tally, router, .. } = self;
         Partitions::new(shared, *index, Part::Visits).give(mark, cuts, |partition, out| {
-            save_visits(&**stage, router.as_ref(), (partition, out));
+            save_visits(&**visits.stage(), router.as_ref(), (partition, out));
         });
         give_live(shared, (*index, Part::LiveEvents), (mark, cuts), tally.as_ref());
     }

@@ -1,12 +1,14 @@
 //! A [`Wide`] as a timely operator.
 //!
 //! Buffers an epoch until its frontier has passed: then all first stages have sent what belongs to
-//! this worker's windows. What it finds goes to the suppression beside what they found.
+//! this worker's windows. What it finds goes to the suppression beside what they found; by way of stage 1
+//! where that is to say whether a visit is open.
 
 use super::graph::{Time, take_complete};
 use super::restore::{Partitions, RestoreError};
 use super::shared::Shared;
 use super::stage_operator::{Found, STAMPED};
+use super::visit_check::Unsure;
 use super::{Behind, WorkerIndex};
 use crate::matcher::{Wide, WideInput};
 use crate::model::EpochMark;
@@ -71,7 +73,8 @@ impl Runner {
         Ok(Self { wide, index, shared })
     }
 
-    fn run(&mut self, pending: Pending) -> impl Iterator<Item = Found> {
+    /// What is found, and that of which it is not known whether its visit is open.
+    fn run(&mut self, pending: Pending) -> (Vec<Found>, Vec<Unsure>) {
         let Pending { mark, inputs } = pending;
         let mark = mark.expect("this worker's stage says the mark before the frontier passes");
         let mut effects = Vec::new();
@@ -80,6 +83,16 @@ impl Runner {
         if let Some(step) = backfill {
             let is_own = |partition| self.shared.has(self.index, partition);
             self.wide.backfill(&step, is_own, &mut effects);
+        }
+        let (mut found, mut unsure) = (Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Match(fact, sign) if self.wide.is_unsure(&fact) => {
+                    unsure.push(Unsure(fact, sign));
+                }
+                Effect::Match(fact, sign) => found.push(Found::Fact(fact, sign)),
+                Effect::Event(_) | Effect::Visit(_) => {}
+            }
         }
         if let Some(change) = change {
             self.wide.deploy(&change);
@@ -90,29 +103,29 @@ impl Runner {
             |partition, out| self.wide.save(partition, out),
         );
         self.shared.set_wide_stats(self.index, self.wide.stats());
-        effects.into_iter().filter_map(|effect| match effect {
-            Effect::Match(fact, sign) => Some(Found::Fact(fact, sign)),
-            Effect::Event(_) | Effect::Visit(_) => None,
-        })
+        (found, unsure)
     }
 }
 
 pub(super) fn build<'scope>(
     input: StreamVec<'scope, Time, ToWide>,
     mut runner: Runner,
-) -> StreamVec<'scope, Time, Found> {
+) -> (StreamVec<'scope, Time, Found>, StreamVec<'scope, Time, Unsure>) {
     let mut builder = OperatorBuilder::new("Wide".to_owned(), input.scope());
     let mut input = builder.new_input(input, Exchange::new(ToWide::route));
     builder.set_notify_for(0, FrontierInterest::IfCapability);
     let (to_found, found) = builder.new_output::<Vec<Found>>();
+    let (to_unsure, unsure) = builder.new_output::<Vec<Unsure>>();
     let mut to_found = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_found);
+    let mut to_unsure = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(to_unsure);
     builder.build(move |_| {
-        let mut epochs = BTreeMap::<Time, (Capability<Time>, Pending)>::new();
+        let mut epochs = BTreeMap::<Time, ([Capability<Time>; 2], Pending)>::new();
         move |frontiers| {
             input.for_each_stamp(|capability, containers| {
                 let epoch = *capability.least().expect(STAMPED);
                 let (_, pending) = epochs.entry(epoch).or_insert_with(|| {
-                    (capability.retain_least(0).expect(STAMPED), Pending::default())
+                    let port = |port| capability.retain_least(port).expect(STAMPED);
+                    ([port(0), port(1)], Pending::default())
                 });
                 containers.for_each(|sent| {
                     for one in sent.drain(..) {
@@ -123,12 +136,16 @@ pub(super) fn build<'scope>(
                     }
                 });
             });
-            let mut to_found = to_found.activate();
-            while let Some((_, (port, pending))) = take_complete(&mut epochs, frontiers) {
-                let mut session = to_found.session(&port);
-                runner.run(pending).for_each(|found| session.give(found));
+            let (mut to_found, mut to_unsure) = (to_found.activate(), to_unsure.activate());
+            while let Some((_, (ports, pending))) = take_complete(&mut epochs, frontiers) {
+                let (found, unsure) = runner.run(pending);
+                let mut session = to_found.session(&ports[0]);
+                found.into_iter().for_each(|found| session.give(found));
+                drop(session);
+                let mut session = to_unsure.session(&ports[1]);
+                unsure.into_iter().for_each(|unsure| session.give(unsure));
             }
         }
     });
-    found
+    (found, unsure)
 }

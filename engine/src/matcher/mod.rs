@@ -78,6 +78,7 @@ pub use wide::{
 
 use crate::model::{
     Epoch, EpochMark, EventTimeMs, Fate, Instance, LogSeq, LoggedEvent, PARTITIONS, PartitionId,
+    VisitId, window_hash,
 };
 use crate::snapshot::{Asleep, Unreadable};
 use crate::stage::{Effect, Ongoing, RuleChange, Stage, StageStats};
@@ -272,6 +273,12 @@ impl Stage for Matcher {
         let mut open: Vec<Instance> = visits.map(|(_, visit)| visit.instance).collect();
         open.sort_unstable();
         open
+    }
+
+    fn is_open(&self, site: &str, visit: &VisitId, instance: Instance) -> bool {
+        let hash = window_hash(site, &visit.0);
+        let partition = &self.partitions[usize::from(PartitionId::of(hash).0)];
+        partition.as_ref().is_some_and(|partition| partition.is_open(hash, instance))
     }
 
     fn stats(&self) -> StageStats {

@@ -77,6 +77,11 @@ impl Partition {
         slot.map(|slot| &*slot.visit)
     }
 
+    /// Whether a visit is open.
+    pub(super) fn is_open(&self, hash: u64, instance: Instance) -> bool {
+        self.visits.find(spread(hash), is_at(hash, instance)).is_some()
+    }
+
     /// Adds a visit that is not open yet.
     pub(super) fn insert(&mut self, hash: u64, visit: Visit) -> &mut Visit {
         self.idle.push(Turn { time: visit.last_event(), instance: visit.instance, hash });

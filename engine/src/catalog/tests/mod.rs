@@ -18,7 +18,7 @@ use crate::log::{
 use crate::matcher::{Matcher, MatcherConfig, WideSetup};
 use crate::model::{
     Epoch, Event, EventId, EventTimeMs, Flags, Id, Op, PackedEvent, ServerTimeMs, SuppressReason,
-    Value, VisitId,
+    Value, VisitId, VisitorId,
 };
 use crate::outbox::{OpenOutbox, Outbox, OutboxConfig, OutboxError, OutboxWriter};
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineParts, SnapshotConfig};

@@ -97,6 +97,34 @@ fn a_new_rule_on_a_site_is_shown_as_much_as_it_asks_for() {
     check_replay(&disk);
 }
 
+/// What is said of a visit that ended since is not acted on, and takes nothing from one that is open.
+#[test]
+fn a_new_rule_invites_no_visit_that_is_over_by_now() {
+    const INVITES: &str = "name = 'invite'\nbackfill = 'act'\nwindow = 'visitor'\nfire = 'every'\n\
+                           cooldown = '1h'\nquery = '''any where eventName == \"A\"'''\n[action]\n\
+                           type = 'invite'\nchannel = 'chat'\n";
+    let disk = SimDisk::default();
+    let mut life = Life::start(&disk, 2, "outbox");
+    let by_visitor = |life: &mut Life, visit, name| {
+        let mut event = life.next_event("a", visit, name).unpack().expect("just packed");
+        event.visitor = Some(VisitorId(Id::Bits(7)));
+        life.append(vec![RecordBody::Event(PackedEvent::pack(&event))]);
+    };
+    by_visitor(&mut life, 1, "A");
+    life.clock.advance(40 * 60_000);
+    by_visitor(&mut life, 2, "A");
+    let files = [("invite.toml".into(), INVITES.into())].into();
+    let package = Deployment { files, ..package(&[]) };
+    life.deployer.deploy(key(SHOP, None), package).expect("deployed");
+    life.settle_backfill();
+    life.clock.advance(130_000);
+    by_visitor(&mut life, 2, "C");
+    let expected =
+        ["com.example.shop/invite a 1: 1 suppress visit_ended", "com.example.shop/invite a 2: 2"];
+    assert_eq!(sorted(life.end().into_iter()), expected);
+    check_replay(&disk);
+}
+
 /// Whether it is killed before the rule has caught up or behind that.
 #[test]
 fn a_rule_that_is_shown_the_log_is_so_again_behind_a_restart() {

@@ -12,9 +12,12 @@
 use super::joining::Joining;
 use super::ongoing::{Inquiry, Ongoing};
 use super::route::{OpenVisits, Router};
+use super::window::rule_index;
 use super::{Shared, Wide, WideInput, WideStats};
 use crate::matcher::{Matcher, MatcherConfig, Prepared};
-use crate::model::{EpochInput, EpochMark, LogSeq, PARTITIONS, PartitionId, ServerTimeMs};
+use crate::model::{
+    ActionFact, EpochInput, EpochMark, LogSeq, PARTITIONS, PartitionId, ServerTimeMs,
+};
 use crate::stage::{self, BackfillRules, Effect, RuleChange, Stage};
 use std::sync::Arc;
 
@@ -153,9 +156,32 @@ impl Backfilling {
     pub(super) fn stats(&self) -> WideStats {
         self.wide.stats()
     }
+
+    /// Whether a match may be of one of the rules.
+    pub(super) fn has(&self, fact: &ActionFact) -> bool {
+        self.wide.shared.is_of(&self.slots, fact)
+    }
+}
+
+impl Shared {
+    /// Whether a match may be of the rule of one of these slots.
+    pub(super) fn is_of(&self, slots: &[u32], fact: &ActionFact) -> bool {
+        let rules = &self.prepared.rules.rules;
+        let mut plans = slots.iter().map(|slot| &rules[rule_index(*slot)]);
+        plans.any(|plan| plan.name == fact.rule && plan.package == fact.package)
+    }
 }
 
 impl Wide {
+    /// Whether a match says of its visit what may be so no longer, or not yet be known here: it is of a rule
+    /// that has not caught up, or has and not all visits had their turn.
+    #[must_use]
+    pub fn is_unsure(&self, fact: &ActionFact) -> bool {
+        fact.is_visit_open
+            && (self.backfilling.iter().any(|it| it.has(fact))
+                || self.joining.iter().any(|joining| joining.has(fact)))
+    }
+
     /// Takes what is read of the past behind the end of an epoch: what belongs to this worker's
     /// partitions.
     pub fn backfill(

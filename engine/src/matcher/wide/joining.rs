@@ -16,7 +16,7 @@ use super::{Shared, Wide, WideInput, WideKey, WideStats};
 use crate::matcher::CHANGE_EPOCHS;
 use crate::matcher::changes::Turn;
 use crate::matcher::kept::Kept;
-use crate::model::{EpochMark, PartitionId};
+use crate::model::{ActionFact, EpochMark, PARTITIONS, PartitionId};
 use crate::stage::{Effect, RuleChange};
 use std::sync::Arc;
 
@@ -29,11 +29,12 @@ pub(super) struct Joining {
     gone: Vec<u32>,
     wide: Wide,
     turns: u64,
+    epochs: u64,
 }
 
 impl Joining {
     pub(super) fn new((slots, gone): (Vec<u32>, Vec<u32>), wide: Wide) -> Self {
-        Self { slots, gone, wide, turns: 0 }
+        Self { slots, gone, wide, turns: 0, epochs: 0 }
     }
 
     /// Other rules are there: some of these may be gone.
@@ -70,6 +71,7 @@ impl Joining {
         if !self.slots.is_empty() {
             shared.lend_owners(&mut self.wide, |wide| wide.epoch(mark, ended.to_vec(), out));
         }
+        self.epochs += 1;
         for _ in 0..shared.config.joins {
             let turn = Turn::nth(self.turns);
             self.turns += 1;
@@ -81,9 +83,14 @@ impl Joining {
         }
     }
 
-    /// Whether all windows had their turn.
+    /// Whether all windows had their turn, and all visits (`route`) in an epoch before.
     pub(super) fn is_over(&self) -> bool {
-        self.turns >= CHANGE_EPOCHS
+        self.turns >= CHANGE_EPOCHS && self.epochs > u64::from(PARTITIONS)
+    }
+
+    /// Whether a match may be of one of the rules.
+    pub(super) fn has(&self, fact: &ActionFact) -> bool {
+        self.wide.shared.is_of(&self.slots, fact)
     }
 
     pub(super) fn stats(&self) -> WideStats {

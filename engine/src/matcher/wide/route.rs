@@ -26,10 +26,18 @@ pub struct Router {
     prepared: Arc<Prepared>,
     /// Open visits that had events while rules were there, by the visit's virtual partition.
     visits: Vec<HashTable<Sender>>,
-    /// Visits that are not taken over yet: those of this worker's partitions whose turn did not come.
-    joining: Vec<BTreeMap<usize, Arc<HashTable<Sender>>>>,
+    joining: Vec<JoiningVisits>,
     hits: Vec<Hit>,
     buffers: Buffers,
+}
+
+/// Visits that are not taken over yet.
+#[derive(Debug)]
+struct JoiningVisits {
+    /// Those of this worker's partitions whose turn did not come.
+    left: BTreeMap<usize, Arc<HashTable<Sender>>>,
+    /// Whose turn is next, whichever worker has it.
+    turn: usize,
 }
 
 /// An open visit.
@@ -109,7 +117,7 @@ impl Router {
         let numbered =
             (0..=u8::MAX).zip(&visits.0).filter(|(number, _)| is_own(PartitionId(*number)));
         let left = numbered.map(|(number, visits)| (usize::from(number), Arc::clone(visits)));
-        self.joining.push(left.collect());
+        self.joining.push(JoiningVisits { left: left.collect(), turn: 0 });
     }
 
     /// Takes over the visits of the partition whose turn comes. `open`: the visits of a partition that
@@ -121,8 +129,10 @@ impl Router {
         out: &mut Vec<WideInput>,
     ) {
         let Self { visits, joining, .. } = self;
-        joining.retain_mut(|left| {
-            let Some((partition, known)) = left.pop_first() else { return false };
+        joining.retain_mut(|JoiningVisits { left, turn }| {
+            let partition = *turn;
+            *turn += 1;
+            let Some(known) = left.remove(&partition) else { return !left.is_empty() };
             let open = open(PartitionId(u8::try_from(partition).expect("256 of them")));
             for sender in known.iter() {
                 if open.binary_search(&sender.instance).is_ok() {
@@ -139,7 +149,7 @@ impl Router {
     fn catch_up(&mut self, partition: PartitionId, instance: Instance) {
         let partition = usize::from(partition.0);
         let Self { visits, joining, .. } = self;
-        for left in joining {
+        for JoiningVisits { left, .. } in joining {
             let known = left.get(&partition).and_then(|known| find(known, instance));
             if let Some(sender) = known {
                 join_sender(&mut visits[partition], sender);

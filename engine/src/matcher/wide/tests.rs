@@ -125,9 +125,17 @@ impl Run {
         (0..=u8::MAX).map(|number| self.router.senders(PartitionId(number)).count()).sum()
     }
 
+    /// Stage 1 says whether a visit is open, where that is not known here.
     fn say(&mut self, effects: Vec<Effect>) {
-        self.said.extend(effects.into_iter().map(|effect| match effect {
-            Effect::Match(fact, sign) => (*fact, sign),
+        let Self { wide, matcher, said, .. } = self;
+        said.extend(effects.into_iter().map(|effect| match effect {
+            Effect::Match(mut fact, sign) => {
+                if wide.is_unsure(&fact) {
+                    let ActionFact { site, visit, instance, .. } = &*fact;
+                    fact.is_visit_open = matcher.is_open(site, visit, *instance);
+                }
+                (*fact, sign)
+            }
             other => panic!("nothing else is said here: {other:?}"),
         }));
     }

@@ -412,6 +412,6 @@ impl Shared {
     }
 }
 
-fn rule_index(rule: u32) -> usize {
+pub(super) fn rule_index(rule: u32) -> usize {
     usize::try_from(rule).expect("an index of the rules")
 }

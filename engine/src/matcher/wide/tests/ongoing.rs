@@ -129,3 +129,19 @@ fn one_that_is_over_here_and_open_to_the_reading_is_over() {
     run.mark(10_000);
     assert_eq!(run.found().map(|fact| fact.is_visit_open).collect::<Vec<_>>(), [false]);
 }
+
+/// A deadline passed meanwhile: it is said in its window's turn, before the visit's turn or behind it.
+#[test]
+fn one_that_is_over_here_is_over_before_its_turn() {
+    const LONG: &str = "sequence with maxspan=3s [A where true] ![B where true]";
+    for visitor in 0..100 {
+        let before = |run: &mut Run| {
+            run.event(&Sample::new("A", 0).visitor(visitor)).mark(0);
+        };
+        let (mut run, all, open) = Run::shown_from((LONG, VISITOR), NONE_MADE_UP, 0, before);
+        run.matcher = Matcher::new(Arc::clone(&all), NONE_MADE_UP);
+        run.settle_from(&all, open, 3_050);
+        let is_open: Vec<_> = run.found().map(|fact| fact.is_visit_open).collect();
+        assert_eq!(is_open, [false], "{visitor}");
+    }
+}
