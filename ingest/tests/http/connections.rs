@@ -1,8 +1,9 @@
 //! Over a real port: connections, slow senders, and the end.
 
-use crate::support::{Bench, SERVER_KEY, get, limited, numbered, post};
+use crate::support::{Bench, SERVER_KEY, bench, config, get, limited, numbered, post};
 use axum::body::Body;
 use axum::http::Request;
+use beckon_ingest::ServerConfig;
 use beckon_ingest::limits::Limits;
 use beckon_ingest::tokens::Scope;
 use hyper::client::conn::http2;
@@ -192,6 +193,62 @@ async fn a_head_has_a_size() {
         stream.write_all(request.as_bytes()).await.expect("sent");
         let said = rest(&mut stream).await;
         assert!(said.starts_with(status), "{padding}: {said}");
+    }
+}
+
+/// Many small fields, by either version; those who send few go on.
+#[tokio::test]
+async fn a_head_has_a_number_of_fields() {
+    let bench = limited(Limits::default());
+    let running = run(&bench).await;
+    let fields = |count: u32| (0..count).map(|number| (format!("x-{number}"), "x".repeat(200)));
+    for (count, status) in [(50, 200_u16), (2_000, 431)] {
+        let mut stream = connect(&running).await;
+        let mut request = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n".to_owned();
+        fields(count).for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+        stream.write_all(format!("{request}\r\n").as_bytes()).await.expect("sent");
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{count}: {said}");
+
+        let stream = TokioIo::new(connect(&running).await);
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        let _connection = tokio::spawn(connection);
+        let request = Request::get("http://x/healthz");
+        let request = fields(count).fold(request, |it, (name, value)| it.header(name, value));
+        let request = request.body(Body::empty()).expect("a request");
+        // One that sends so much more than it may is not answered: the connection ends.
+        let said = sender.send_request(request).await.map(|said| said.status().as_u16());
+        assert_eq!(said.unwrap_or(431), status, "{count} by HTTP/2");
+    }
+}
+
+/// No path leads out of what is served: all files of the server are in its binary.
+#[tokio::test]
+async fn no_path_leads_to_files() {
+    let bench = bench(&ServerConfig { demo_site: Some("demo".into()), ..config() });
+    let running = run(&bench).await;
+    let paths = [
+        "/../../../../etc/passwd",
+        "//etc/passwd",
+        "/demo/../../../../etc/passwd",
+        "/demo/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/demo/..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/demo/%252e%252e%252fetc%252fpasswd",
+        "/demo/..%5c..%5cetc%5cpasswd",
+        "/demo/%2fetc%2fpasswd",
+        "/demo/main.js%00.css",
+        "/v1/rules/..%2f..%2fetc%2fpasswd",
+        "/v1/visits/..%2f..%2f/notifications",
+    ];
+    for path in paths {
+        let mut stream = connect(&running).await;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost:8080\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 4"), "{path}: {said}");
+        assert!(!said.contains("root:"), "{path}: {said}");
     }
 }
 
