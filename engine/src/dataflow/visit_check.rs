@@ -3,8 +3,7 @@
 //! A rule that is shown the past says what is so at the place that the reading has reached
 //! (`matcher/wide/backfill`): a visit that is open there may have ended long ago. Such a match goes by the
 //! worker that has its visit. The stage there may be epochs ahead of it, so which visits ended is noted as
-//! long as an epoch is under way: what is said was so behind the end of the match's own epoch, for any
-//! number of workers.
+//! long as an epoch is under way: what is said was so in the match's own epoch, for any number of workers.
 
 use super::graph::{Diff, Time};
 use super::stage_operator::{Found, STAMPED};
@@ -56,12 +55,13 @@ impl Visits {
         }
     }
 
-    /// Whether the visit of a match was open behind the end of an epoch.
+    /// Whether the visit of a match was open in an epoch: one that ends in it was, as for all other matches
+    /// of its events.
     fn was_open(&self, fact: &ActionFact, epoch: Epoch) -> bool {
         let ActionFact { site, visit, instance, .. } = fact;
         self.stage.borrow().is_open(site, visit, *instance)
             || self.ended.borrow().iter().any(|(ended, instances)| {
-                *ended > epoch && instances.binary_search(instance).is_ok()
+                *ended >= epoch && instances.binary_search(instance).is_ok()
             })
     }
 }

@@ -105,10 +105,14 @@ fn a_new_rule_invites_no_visit_that_is_over_by_now() {
                            type = 'invite'\nchannel = 'chat'\n";
     let disk = SimDisk::default();
     let mut life = Life::start(&disk, 2, "outbox");
-    let by_visitor = |life: &mut Life, visit, name| {
+    let named = |life: &mut Life, visit, visitor, name| {
         let mut event = life.next_event("a", visit, name).unpack().expect("just packed");
-        event.visitor = Some(VisitorId(Id::Bits(7)));
-        life.append(vec![RecordBody::Event(PackedEvent::pack(&event))]);
+        event.visitor = Some(VisitorId(Id::Bits(visitor)));
+        RecordBody::Event(PackedEvent::pack(&event))
+    };
+    let by_visitor = |life: &mut Life, visit, name| {
+        let event = named(life, visit, 7, name);
+        life.append(vec![event]);
     };
     by_visitor(&mut life, 1, "A");
     life.clock.advance(40 * 60_000);
@@ -119,8 +123,14 @@ fn a_new_rule_invites_no_visit_that_is_over_by_now() {
     life.settle_backfill();
     life.clock.advance(130_000);
     by_visitor(&mut life, 2, "C");
-    let expected =
-        ["com.example.shop/invite a 1: 1 suppress visit_ended", "com.example.shop/invite a 2: 2"];
+    // As for a rule that was always there: one that ends in the match's own epoch was open.
+    let events = ["A", "VisitEnded"].map(|name| named(&mut life, 3, 8, name));
+    life.append(events.into());
+    let expected = [
+        "com.example.shop/invite a 1: 1 suppress visit_ended",
+        "com.example.shop/invite a 2: 2",
+        "com.example.shop/invite a 3: 4",
+    ];
     assert_eq!(sorted(life.end().into_iter()), expected);
     check_replay(&disk);
 }
