@@ -193,20 +193,19 @@ fn main() {
     let mixed: Vec<String> = (0..RULES).map(|it| on_visitor(&rule(it))).collect();
     let renamed = |number: u64| rule(number % HOT).replacen("\"r", &format!("\"r{number}-"), 1);
     let hot: Vec<String> = (0..RULES).map(|it| on_visitor(&renamed(it))).collect();
-    measure("30 of 100 rules are hot, 10 minutes ago", (&standing, &mixed), 10 * MINUTE_MS);
-    measure("30 of 100 rules are hot, now", (&standing, &mixed), 0);
-    measure("100 of 100 rules are hot, now", (&standing, &hot), 0);
+    let whole = |what| (what, false);
+    let ago_ms = 10 * MINUTE_MS;
+    measure(whole("30 of 100 rules are hot, 10 minutes ago"), (&standing, &mixed), ago_ms);
+    measure(whole("30 of 100 rules are hot, now"), (&standing, &mixed), 0);
+    measure(whole("100 of 100 rules are hot, now"), (&standing, &hot), 0);
     let middle = "the same, read from the middle of visits that are signed in";
-    measure_from((middle, true), (&standing, &hot), 0);
+    measure((middle, true), (&standing, &hot), 0);
 }
 
-/// The events end so long before the deployment.
-fn measure(what: &str, rules: (&[String], &[String]), ago_ms: i64) {
-    measure_from((what, false), rules, ago_ms);
-}
-
+/// The events end so long before the deployment. `from_middle`: the log has the second half of them, and
+/// the visitors sign in.
 #[expect(clippy::print_stdout, reason = "criterion measures medians, not the longest")]
-fn measure_from(
+fn measure(
     (what, from_middle): (&str, bool),
     (standing, fresh): (&[String], &[String]),
     ago_ms: i64,
@@ -255,7 +254,8 @@ fn measure_from(
     }
     println!(
         "{what}: {} visits, {windows} windows, {} behind it, {} matches; median and longest, feeder | worker: \
-         {} epochs of the log {} | {} (asked for open visits: {asked:.2?}); the last {:.2?} | {:.2?}; the turns {} | {}, together {:.2?}",
+         {} epochs of the log {} | {} (asked for open visits: {asked:.2?}); \
+         the last {:.2?} | {:.2?}; the turns {} | {}, together {:.2?}",
         run.matcher.stats().visits_open,
         run.wide.stats().windows_open,
         run.matches,
