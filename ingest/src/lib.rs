@@ -33,6 +33,7 @@ mod linger;
 mod live;
 mod memory;
 mod metrics;
+mod object;
 mod reach;
 mod record;
 mod refusals;

@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod notification;
+mod object;
 pub mod parquet;
 pub mod webhook;
 

@@ -241,9 +241,8 @@ fn dead_letters_are_listed_and_replayed() {
     assert_eq!(slip.status, 400, "{}", slip.body);
     endpoint.answer("200 OK");
     let replay = "/v1/webhooks/dead-letters/replay";
-    for (body, status) in [("{\"ids\":[\"x\"]}", 400), ("[", 400), ("{\"endpiont\":\"crm\"}", 400)]
-    {
-        assert_eq!(post(&server, replay, &token, body).status, status, "{body}");
+    for body in ["{\"ids\":[\"x\"]}", "[", "[]", "{\"endpiont\":\"crm\"}"] {
+        assert_eq!(post(&server, replay, &token, body).status, 400, "{body}");
     }
     let unknown = format!("{{\"ids\":[\"{:032X}\"]}}", 5);
     assert_eq!(json(&post(&server, replay, &token, &unknown))["results"][0]["status"], "unknown");

@@ -13,6 +13,7 @@ use crate::dead_letters::{Filter, Letter, LetterId, Original};
 use crate::events::read_body;
 use crate::events::{append, judge_one};
 use crate::normalise::{Agent, Context, NormaliseError, OfVisit, RejectReason, Rejection, Sender};
+use crate::object::object;
 use crate::reach::Reach;
 use crate::record::record_of;
 use axum::Extension;
@@ -103,8 +104,7 @@ fn read(body: &[u8]) -> Result<Request, Refusal> {
     let help = "{\"ids\": [...]}, or a filter: after, site, key, code";
     let refuse =
         |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message, help);
-    let request: Request =
-        serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
+    let request: Request = object(body).map_err(|error| refuse(error.to_string()))?;
     if request.ids.as_ref().is_some_and(|ids| ids.len() > REPLAY_MAX) {
         return Err(refuse(format!("more than {REPLAY_MAX} ids")));
     }

@@ -10,6 +10,7 @@ mod said;
 use crate::answer::{Refusal, json};
 use crate::app::App;
 use crate::events::read_body;
+use crate::object::object;
 use crate::tokens::{Scope, TokenInfo};
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -182,8 +183,7 @@ async fn turn(
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head, body, None).await?;
     let bytes = if body.bytes.is_empty() { &b"{}"[..] } else { &body.bytes[..] };
-    let Pausing { package } =
-        serde_json::from_slice(bytes).map_err(|error| bad(&error, PAUSING))?;
+    let Pausing { package } = object(bytes).map_err(|error| bad(&error, PAUSING))?;
     let seen = token.site.clone();
     let (key, by) = (PauseKey { package, site }, author(&token));
     let turned = ask(&app, move |deployer| {
@@ -203,7 +203,7 @@ fn bad(message: &impl ToString, help: &'static str) -> Refusal {
 }
 
 fn read_files(body: &[u8]) -> Result<BTreeMap<Arc<str>, Arc<str>>, Refusal> {
-    let Package { files } = serde_json::from_slice(body).map_err(|error| bad(&error, FILES))?;
+    let Package { files } = object(body).map_err(|error| bad(&error, FILES))?;
     if files.is_empty() || files.len() > FILES_MAX {
         return Err(bad(&format!("a package has 1 to {FILES_MAX} files"), FILES));
     }

@@ -148,6 +148,8 @@ async fn slips_are_told() {
     ask("/v1/dead-letters/7").send(&bench).await.check_error(404, "letter_unknown");
     let replay = |body: &str| post(body).path("/v1/dead-letters/replay").bearer(&token);
     replay("{\"id\":1}").send(&bench).await.check_error(400, "bad_request");
+    // `[]` is no filter that all of them pass.
+    replay("[]").send(&bench).await.check_error(400, "bad_request");
     let many = json!({ "ids": vec![1; 101] }).to_string();
     replay(&many).send(&bench).await.check_error(400, "bad_request");
 }

@@ -98,6 +98,14 @@ async fn what_is_no_package_is_refused() {
     for body in ["", "[]", "{\"rules\": []}", &empty, &path, &ending] {
         put(&bench, &token, body).await.check_error(400, "bad_request");
     }
+    // An array is no object, whatever it holds.
+    let array = json!([{ "each.toml": rule("any where true") }]).to_string();
+    put(&bench, &token, &array).await.check_error(400, "bad_request");
+    for body in ["[]", "[null]"] {
+        let paused = ask(&bench, &token, "POST", "/v1/actions/pause", body).await;
+        paused.check_error(400, "bad_request");
+    }
+    assert_eq!(bench.log.controls().len(), 0, "nothing was paused");
     let body = files("any where true");
     let odd = ask(&bench, &token, "PUT", "/v1/rules/shop", &body).await;
     odd.check_error(400, "bad_request");

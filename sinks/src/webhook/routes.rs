@@ -5,6 +5,7 @@
 use super::queue::Letter;
 use super::webhooks::Webhooks;
 use crate::answer::{Refusal, json_text};
+use crate::object::object;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -113,7 +114,7 @@ const REPLAY: &str = "{\"ids\": [...]}, or a filter: endpoint, after, limit; {} 
 /// `POST /v1/webhooks/dead-letters/replay`: `{"ids": [...]}`, or a filter.
 async fn replay(State(webhooks): State<Arc<Webhooks>>, body: Bytes) -> Response {
     let bad = |message: &str| Refusal::bad("bad_request", message, REPLAY).into_response();
-    let wanted: Wanted = match serde_json::from_slice(&body) {
+    let wanted: Wanted = match object(&body) {
         Ok(wanted) => wanted,
         Err(error) => return bad(&error.to_string()),
     };

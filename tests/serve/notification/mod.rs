@@ -165,6 +165,7 @@ fn what_is_no_message_is_refused_whole() {
     };
     check("{}", 400, "bad_messages");
     check("[{\"data\":{}}]", 400, "bad_messages");
+    check("[[null,\"chat\",{}]]", 400, "bad_messages");
     check(
         "[{\"channel\":\"a\"},{\"channel\":\"b\",\"page\":\"\u{e4}\".repeat}]",
         400,
@@ -183,7 +184,9 @@ fn what_is_no_message_is_refused_whole() {
     for (id, status) in [("0123", 404), (&*format!("{:032X}", 1), 404)] {
         assert_eq!(acknowledge(&server, id, "").status, status);
     }
-    assert_eq!(acknowledge(&server, "0123", "{\"status\":\"seen\"}").status, 400);
+    for body in ["{\"status\":\"seen\"}", "[]", "[null,null]"] {
+        assert_eq!(acknowledge(&server, "0123", body).status, 400, "{body}");
+    }
 }
 
 /// A poll without anything new waits, and ends with what nobody acknowledged.

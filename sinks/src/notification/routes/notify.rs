@@ -15,10 +15,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use beckon_engine::model::{Message, MessageId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, Error as _};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 const HELP: &str = "an array of {\"page\": ID, \"channel\": \"name\", \"data\": {}}";
+
+#[derive(Debug, Deserialize)]
+struct Wires(#[serde(deserialize_with = "objects")] Vec<Wire>);
 
 #[derive(Debug, Deserialize)]
 struct Wire {
@@ -29,13 +33,20 @@ struct Wire {
     data: Value,
 }
 
+/// Messages are objects: serde takes an array for a struct, too.
+fn objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Wire>, D::Error> {
+    let objects = Vec::<Map<String, Value>>::deserialize(deserializer)?.into_iter();
+    let wire = |object| Wire::deserialize(Value::Object(object)).map_err(D::Error::custom);
+    objects.map(wire).collect()
+}
+
 /// The handler.
 pub(super) async fn notify(
     State(notifications): State<Arc<Notifications>>,
     Extension(Admitted(key)): Extension<Admitted>,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    let wires: Vec<Wire> = serde_json::from_slice(&body)
+    let Wires(wires) = serde_json::from_slice(&body)
         .map_err(|error| Refusal::bad("bad_messages", error.to_string(), HELP))?;
     let config = &notifications.config;
     let messages_max = config.visit_messages_max;

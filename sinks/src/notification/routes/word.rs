@@ -7,6 +7,7 @@ use super::{Admitted, message_of, page_of};
 use crate::answer::Refusal;
 use crate::notification::Word;
 use crate::notification::notifications::Notifications;
+use crate::object::object;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -64,8 +65,7 @@ fn read(body: &[u8]) -> Result<Word, Refusal> {
     let wire: Wire = if is_empty {
         Wire::default()
     } else {
-        serde_json::from_slice(body)
-            .map_err(|error| Refusal::bad("bad_word", error.to_string(), HELP))?
+        object(body).map_err(|error| Refusal::bad("bad_word", error.to_string(), HELP))?
     };
     let outcome = match wire.status {
         None | Some(Status::Acknowledged) => Outcome::Acknowledged,
