@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::client::is_local;
 use crate::events::peer_of;
 use crate::visits::visit_of_path;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
@@ -48,9 +49,10 @@ pub(crate) async fn page(request: Request) -> Response {
 }
 
 /// `GET /demo/{file}`.
-pub(crate) async fn part(Path(name): Path<String>, request: Request) -> Response {
+pub(crate) async fn part(name: Result<Path<String>, PathRejection>, request: Request) -> Response {
     let (head, _) = request.into_parts();
-    match FILES.iter().find(|(known, _, _)| *known == name) {
+    let is_asked = |known: &str| name.as_ref().is_ok_and(|Path(name)| name == known);
+    match FILES.iter().find(|(known, _, _)| is_asked(known)) {
         Some((_, kind, text)) => answer(&head, kind, text),
         None => Refusal::not_found().into_response(),
     }

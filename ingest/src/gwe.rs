@@ -14,6 +14,7 @@ use crate::events::{Delivery, Judged, Verdict, Whole, add_cors, peer_of, read_bo
 use crate::normalise::{OfVisit, RejectReason, Rejection, Sender};
 use crate::sites::WriteKey;
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
@@ -88,12 +89,13 @@ pub(crate) async fn visit(
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Extension(key): Extension<Arc<WriteKey>>,
-    Path(visit): Path<String>,
+    visit: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
     let received = app.clock.now();
     let taken = async {
+        let Path(visit) = visit.map_err(|error| malformed("bad_id", error.body_text()))?;
         let visit = Id::from_hex(&visit)
             .map_err(|error| malformed("bad_id", format!("the visit of the path: {error}")))?;
         let body = read(&app, &head, &key, body).await?;

@@ -280,7 +280,11 @@ fn an_endpoint_that_is_gone_is_called_again_when_an_operator_says_so() {
     order(&server, "B2");
     wait(&server, &token, ("beckon_webhook_dead_letters", 2));
     endpoint.answer("200 OK");
-    assert_eq!(post(&server, "/v1/webhooks/erp/enable", &token, "").status, 404);
+    for endpoint in ["erp", "%FF"] {
+        let answer = post(&server, &format!("/v1/webhooks/{endpoint}/enable"), &token, "");
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        assert!(answer.body.contains("\"endpoint_unknown\""), "{}", answer.body);
+    }
     let enable = ["webhooks", "enable", "crm", "--server", &server.url(), "--token", &token];
     assert_eq!(printed(folder.path(), &enable), "crm is called again\n");
     order(&server, "C3");

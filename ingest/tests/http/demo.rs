@@ -44,7 +44,10 @@ async fn the_page_and_its_files_are_there() {
     }
     let progress = check_json("/demo/visits/0123456789abcdef0123456789abcdef").await;
     assert!(progress.contains("0123456789ABCDEF0123456789ABCDEF"), "{progress}");
-    assert_eq!(local("/demo/other.js").send(&demo()).await.status, 404);
+    for file in ["other.js", "%FF"] {
+        let answer = local(&format!("/demo/{file}")).send(&demo()).await;
+        answer.check_error(404, "not_found");
+    }
 }
 
 #[tokio::test]

@@ -94,8 +94,10 @@ async fn events_are_of_the_visit_of_the_path() {
     assert_eq!(one.results(), ["ok"]);
     let wrong = ask(format!(r#" {{"eventName":"E","visitID":"{other}"}}"#)).send(&bench).await;
     wrong.check_error(400, "other_visit");
-    let path = post("{}").path(&events_of("x")).bearer(&token);
-    path.send(&bench).await.check_error(400, "bad_id");
+    for visit in ["x", "%FF"] {
+        let path = post("{}").path(&events_of(visit)).bearer(&token);
+        path.send(&bench).await.check_error(400, "bad_id");
+    }
 }
 
 /// Its visit stood in the path.

@@ -8,7 +8,7 @@ use crate::answer::{Refusal, json_text};
 use crate::object::object;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -84,8 +84,9 @@ async fn list(
     State(webhooks): State<Arc<Webhooks>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(wanted)) = wanted else {
-        return Refusal::bad("bad_query", "the query means nothing", QUERY).into_response();
+    let wanted = match wanted {
+        Ok(Query(wanted)) => wanted,
+        Err(error) => return Refusal::bad("bad_query", error.body_text(), QUERY).into_response(),
     };
     let (letters, next) = wanted.letters(&webhooks);
     let letters: Vec<_> = letters.iter().map(|(_, letter)| said(letter)).collect();
@@ -148,10 +149,12 @@ fn id_of(text: &str) -> Option<MessageId> {
 /// Where the Router is mounted below another, the path's parts come twice: they are taken by name.
 async fn enable(
     State(webhooks): State<Arc<Webhooks>>,
-    Path(parts): Path<BTreeMap<String, String>>,
+    parts: Result<Path<BTreeMap<String, String>>, PathRejection>,
 ) -> Response {
-    let endpoint = parts.get("endpoint").map_or("", String::as_str);
-    if webhooks.enable(endpoint) {
+    let part = |Path(mut parts): Path<BTreeMap<String, String>>| parts.remove("endpoint");
+    // A part that is no text names no endpoint.
+    let endpoint = parts.ok().and_then(part).unwrap_or_default();
+    if webhooks.enable(&endpoint) {
         return answer(&json!({ "endpoint": endpoint, "is_gone": false }));
     }
     let message = format!("the configuration has no endpoint {endpoint:?}");

@@ -181,6 +181,9 @@ fn what_is_no_message_is_refused_whole() {
     assert_eq!(answer.status, 401, "{}", answer.body);
     assert_eq!(notify(&server, &token, "[]").status, 200, "none is none");
     assert_eq!(figure(&server, &token, "beckon_notification_messages_total"), 0);
+    let twice = server.get(&listen_path("&page=1&page=2"), &with_secret());
+    let said: Value = serde_json::from_str(&twice.body).expect("JSON");
+    assert_eq!((twice.status, &said["error"]["code"]), (400, &"bad_query".into()));
     for (id, status) in [("0123", 404), (&*format!("{:032X}", 1), 404)] {
         assert_eq!(acknowledge(&server, id, "").status, status);
     }

@@ -14,6 +14,7 @@ use crate::notification::Said;
 use crate::notification::notifications::{Look, NoPlace, Notifications, Place};
 use axum::Extension;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -40,9 +41,11 @@ pub(super) struct Asked {
 pub(super) async fn listen(
     State(notifications): State<Arc<Notifications>>,
     Extension(Admitted(key)): Extension<Admitted>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let Query(asked) =
+        asked.map_err(|error| Refusal::bad("bad_query", error.body_text(), "page, after, key"))?;
     let page = page_of(asked.page.as_deref())?;
     let place = notifications.listen(key).map_err(no_place)?;
     let listener = Listener { notifications, place, page };
