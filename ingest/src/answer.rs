@@ -5,8 +5,10 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +26,22 @@ pub(crate) struct Refusal {
 #[derive(Clone, Copy, Debug)]
 pub struct RefusalCode(pub &'static str);
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// A request that was not served.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusal)]
+pub(crate) struct RefusalBody<'a> {
     error: Inner<'a>,
 }
 
-#[derive(Serialize)]
+/// Why not.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusalError)]
 struct Inner<'a> {
+    /// For programs.
     code: &'a str,
+    /// What was wrong, in a sentence.
     message: &'a str,
+    /// What to do.
     help: &'a str,
 }
 
@@ -52,7 +61,7 @@ impl Refusal {
     }
 
     pub(crate) fn not_found() -> Self {
-        let help = "see the list of routes in the README";
+        let help = "GET /openapi.json lists the routes";
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here", help)
     }
 
@@ -64,8 +73,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body =
-            Body { error: Inner { code: self.code, message: &self.message, help: &self.help } };
+        let error = Inner { code: self.code, message: &self.message, help: &self.help };
+        let body = RefusalBody { error };
         let mut response = json(self.status, &body);
         response.extensions_mut().insert(RefusalCode(self.code));
         if let Some(seconds) = self.retry_after {
@@ -96,4 +105,10 @@ pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (status, headers, text).into_response()
+}
+
+/// A JSON answer that is the same for all, until the server is another.
+pub(crate) fn json_shared(text: Bytes) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    (StatusCode::OK, headers, text).into_response()
 }

@@ -3,28 +3,30 @@
 use crate::answer::Refusal;
 use crate::client::{Proxies, ProxyError};
 use crate::dead_letters::DeadLetters;
+use crate::figures::{EngineStatus, VisitProgress};
 use crate::limits::{LimitError, Limits};
 use crate::memory::Memory;
 use crate::metrics::{Loads, Metrics};
 use crate::normalise::{AddressPolicy, Normaliser, QueryPolicy};
+use crate::openapi::Mounted;
 use crate::rate::{Rates, sender_of};
 use crate::refusals::Refusals;
 use crate::sites::{Sites, SitesConfig, SitesError, WriteKey};
 use crate::tls::{TlsError, TlsFiles};
 use crate::tokens::TokenStore;
 use crate::visits::VisitTokens;
-use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use beckon_engine::catalog::{Deployer, FolderPackage, RuleBackfill, RulePlace};
 use beckon_engine::clock::Clock;
 use beckon_engine::log::{Log, Refused};
 use beckon_engine::model::{SiteName, VisitId};
 use beckon_engine::pipeline::RuleCounts;
+use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
 /// The configuration of the HTTP side.
@@ -79,11 +81,8 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     /// streams.
     fn live(&self, site: Option<&str>) -> serde_json::Value;
 
-    /// How far each rule has come in a visit, as far as the live view remembers its events:
-    /// `{"whole", "rules": [{"package", "rule", "description", "kind", "fire", "maxspan_ms",
-    /// "steps": [{"text", "missing", "runs"}], "events": [eventID], "until_ms"}]}`; `whole` unless the
-    /// visit began before what is remembered.
-    fn progress(&self, site: &str, visit: &VisitId) -> serde_json::Value;
+    /// How far each rule has come in a visit, as far as the live view remembers its events.
+    fn progress(&self, site: &str, visit: &VisitId) -> VisitProgress;
 
     /// What a rule was shown of what was before it.
     fn backfill(&self, rule: &RulePlace) -> RuleBackfill;
@@ -93,7 +92,7 @@ pub trait EngineView: Send + Sync + std::fmt::Debug {
     fn rule_counts(&self, package: &str, rule: &str, site: Option<&str>) -> RuleCounts;
 
     /// What `/v1/status` says beside the server and its log: rules, engine, sinks.
-    fn status(&self) -> serde_json::Map<String, serde_json::Value>;
+    fn status(&self) -> EngineStatus;
 }
 
 /// The server's folder of rules; the binary reads it.
@@ -129,9 +128,9 @@ pub struct Parts {
     /// Serves the messages of visits, by the paths of the table of routes. A request that comes to it
     /// has the [`VisitReach`](crate::visits::VisitReach) of its visit as an extension, and its whole
     /// body.
-    pub notifications: Router,
+    pub notifications: Mounted,
     /// Shows webhooks and calls them again, by the paths of the table of routes.
-    pub webhooks: Router,
+    pub webhooks: Mounted,
 }
 
 /// The state of all routes.
@@ -152,8 +151,10 @@ pub(crate) struct App {
     pub(crate) deployer: Arc<Deployer>,
     pub(crate) folder: Option<Arc<dyn RulesFolder>>,
     pub(crate) visit_tokens: Arc<VisitTokens>,
-    pub(crate) notifications: Router,
-    pub(crate) webhooks: Router,
+    pub(crate) notifications: Mounted,
+    pub(crate) webhooks: Mounted,
+    /// What `/openapi.json` says, once it was asked for; `None` where it cannot be written.
+    pub(crate) document: OnceLock<Option<Bytes>>,
     proxies: Proxies,
     key_rates: Rates<Arc<str>>,
     address_rates: Arc<Rates<u64>>,
@@ -201,6 +202,7 @@ impl App {
             visit_tokens: parts.visit_tokens,
             notifications: parts.notifications,
             webhooks: parts.webhooks,
+            document: OnceLock::new(),
             proxies: Proxies::parse(&config.trusted_proxies)?,
             key_rates: Rates::new(limits.key_requests_per_second_max, limits.addresses_max),
             address_rates,

@@ -22,11 +22,12 @@ use beckon_engine::log::{NewRecord, RecordBody};
 use beckon_engine::model::{Event, Id, ServerTimeMs, system};
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A visit, by the names that the original has.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Visit {
+pub(crate) struct Visit {
     visit_id: String,
     /// When it began, milliseconds since 1970.
     start_date: i64,
@@ -160,6 +161,6 @@ fn refusal_of(judged: &Judged) -> Option<Refusal> {
 }
 
 fn malformed(code: &'static str, message: String) -> Refusal {
-    let help = "docs/events.md has the fields of an event";
+    let help = "GET /openapi.json has the fields of an event";
     Refusal::new(StatusCode::BAD_REQUEST, code, message, help)
 }

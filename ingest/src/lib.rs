@@ -25,6 +25,7 @@ mod connection;
 mod cross_site;
 mod demo;
 mod events;
+mod figures;
 mod gwe;
 mod health;
 mod hex;
@@ -34,16 +35,23 @@ mod live;
 mod memory;
 mod metrics;
 mod object;
+mod openapi;
 mod reach;
 mod record;
 mod refusals;
 mod routes;
 mod rules;
 mod server;
+mod table;
 
 pub use answer::RefusalCode;
 pub use app::{EngineView, Parts, Peer, RulesFolder, ServerConfig, ServerError};
+pub use figures::{
+    EngineFigures, EngineStatus, NotificationFigures, OutboxFigures, ParquetFigures, RuleProgress,
+    RuleStatus, StepProgress, VisitProgress, WebhookFigures,
+};
 pub use live::live_json;
+pub use openapi::{Mounted, Schemas};
 pub use record::record_of;
 pub use routes::Access;
 pub use server::Server;

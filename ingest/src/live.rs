@@ -4,7 +4,7 @@
 //! it has changed. A client that reads slowly therefore misses snapshots and never holds memory:
 //! the next one is made when the last has been taken. `live_streams_max` bounds the streams.
 //!
-//! A snapshot is JSON with a shape of its own ([`live_json`]), so that the engine's types can
+//! A snapshot is JSON with a shape of its own ([`Live`]), so that the engine's types can
 //! change: ids as text, times in milliseconds.
 
 use crate::app::App;
@@ -17,12 +17,14 @@ use axum::response::{IntoResponse, Response};
 use beckon_engine::live::{LIVE_MINUTES, LiveCount, LiveName, LiveSnapshot};
 use beckon_engine::model::{ActionRow, EventRow, ValueView};
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use utoipa::ToSchema;
 
 /// How often a stream looks at the version.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -106,67 +108,146 @@ pub(crate) async fn snapshot(
     crate::answer::json_text(axum::http::StatusCode::OK, text)
 }
 
-/// The JSON of a snapshot:
-///
-/// ```json
-/// {"version": 7, "now_ms": 0, "visits_open": 3,
-///  "minutes": [{"minute_ms": 0, "events": 5, "actions": 1}],
-///  "names": [{"site": "shop", "name": "PageEntered", "count": 5}],
-///  "categories": [{"site": "shop", "category": "lamps", "count": 2}],
-///  "rules": [{"site": "shop", "package": "com.example.shop", "rule": "hot-lead", "count": 1}],
-///  "events": [{"seq": 1, "event_id": "0F...", "site": "shop", "name": "PageEntered", "visit": "44...",
-///              "timestamp_ms": 0, "url": "https://...", "categories": ["lamps"], "fate": "matched"}],
-///  "actions": [{"action_id": "9A...", "op": "assert", "site": "shop", "package": "...",
-///               "rule": "hot-lead", "kind": "invite", "visit": "44...", "timestamp_ms": 0,
-///               "events": ["..."], "suppressed": null, "data": {"greeting": "..."}}]}
-/// ```
-///
-/// `minutes` are the last hour, oldest first; `events` and `actions` the latest, oldest first. With
-/// a `site` nothing of others is said.
+/// What happens now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Live {
+    /// Rises with every change.
+    version: u64,
+    /// The minute that it is, milliseconds since 1970.
+    now_ms: i64,
+    /// Open visits.
+    visits_open: i64,
+    /// The last hour, oldest first.
+    minutes: Vec<LiveMinute>,
+    /// Events of the hour by their names.
+    names: Vec<NameCount>,
+    /// The same by categories.
+    categories: Vec<CategoryCount>,
+    /// What acted in the hour, by rules.
+    rules: Vec<RuleCount>,
+    /// The latest events, oldest first.
+    events: Vec<LiveEvent>,
+    /// The latest actions, oldest first.
+    actions: Vec<LiveAction>,
+}
+
+/// A minute.
+#[derive(Serialize, ToSchema)]
+struct LiveMinute {
+    /// When it began, milliseconds since 1970.
+    minute_ms: i64,
+    /// Events in it.
+    events: i64,
+    /// Actions in it.
+    actions: i64,
+}
+
+/// How often events of a name came.
+#[derive(Serialize, ToSchema)]
+struct NameCount {
+    site: Arc<str>,
+    name: Arc<str>,
+    count: i64,
+}
+
+/// How often events of a category came.
+#[derive(Serialize, ToSchema)]
+struct CategoryCount {
+    site: Arc<str>,
+    category: Arc<str>,
+    count: i64,
+}
+
+/// How often a rule acted.
+#[derive(Serialize, ToSchema)]
+struct RuleCount {
+    site: Arc<str>,
+    package: Arc<str>,
+    rule: Arc<str>,
+    count: i64,
+}
+
+/// An event that came.
+#[derive(Serialize, ToSchema)]
+struct LiveEvent {
+    /// Its number in the log.
+    seq: u64,
+    event_id: String,
+    site: String,
+    name: String,
+    /// Its visit.
+    visit: String,
+    /// When it happened, milliseconds since 1970.
+    timestamp_ms: i64,
+    #[schema(required)]
+    url: Option<String>,
+    categories: Vec<String>,
+    /// What became of it: `matched`, or why it was not.
+    fate: &'static str,
+}
+
+/// What a rule did.
+#[derive(Serialize, ToSchema)]
+struct LiveAction {
+    action_id: String,
+    /// `assert`, `retract`, `correct` or `suppress`.
+    op: &'static str,
+    site: Arc<str>,
+    package: Arc<str>,
+    rule: Arc<str>,
+    /// The kind of action.
+    kind: String,
+    /// The visit that it goes to.
+    visit: String,
+    /// When its last event happened, milliseconds since 1970.
+    timestamp_ms: i64,
+    /// The events that made the match, by their ids.
+    events: Vec<String>,
+    /// Why it did not act.
+    #[schema(required)]
+    suppressed: Option<&'static str>,
+    /// What its rule says with it.
+    data: Value,
+}
+
+/// The JSON of a snapshot: a `Live` of the description of the API. With a `site` nothing of others is said.
 #[must_use]
 pub fn live_json(snapshot: &LiveSnapshot, site: Option<&str>) -> Value {
+    serde_json::to_value(live_of(snapshot, site)).expect("texts and numbers have a JSON form")
+}
+
+fn live_of(snapshot: &LiveSnapshot, site: Option<&str>) -> Live {
     let is_asked = |of: &str| site.is_none_or(|site| site == of);
     let counts: Vec<_> =
         snapshot.counts.iter().filter(|count| is_asked(site_of(&count.name))).collect();
-    let of_kind = |pick: fn(&LiveCount) -> Option<Value>| -> Vec<Value> {
-        counts.iter().copied().filter_map(pick).collect()
+    let mut live = Live {
+        version: snapshot.version,
+        now_ms: snapshot.minute.0.saturating_mul(60_000),
+        visits_open: 0,
+        minutes: minutes(snapshot, &counts),
+        names: Vec::new(),
+        categories: Vec::new(),
+        rules: Vec::new(),
+        events: snapshot.events.iter().filter_map(|row| live_event(row, is_asked)).collect(),
+        actions: Vec::new(),
     };
     let open_visits = snapshot.open_visits.iter().filter(|(of, _)| is_asked(of));
-    json!({
-        "version": snapshot.version,
-        "now_ms": snapshot.minute.0.saturating_mul(60_000),
-        "visits_open": open_visits.map(|(_, visits)| visits).sum::<i64>(),
-        "minutes": minutes(snapshot, &counts),
-        "names": of_kind(|count| match &count.name {
-            LiveName::Event { site, name } => {
-                Some(json!({ "site": site, "name": name, "count": count.total }))
-            }
-            LiveName::Category { .. } | LiveName::Rule { .. } => None,
-        }),
-        "categories": of_kind(|count| match &count.name {
+    live.visits_open = open_visits.map(|(_, visits)| visits).sum();
+    let actions = snapshot.actions.iter().filter(|row| is_asked(&row.fact.site));
+    live.actions = actions.map(live_action).collect();
+    for LiveCount { name, total: count, .. } in counts {
+        let count = *count;
+        match name.clone() {
+            LiveName::Event { site, name } => live.names.push(NameCount { site, name, count }),
             LiveName::Category { site, category } => {
-                Some(json!({ "site": site, "category": category, "count": count.total }))
+                live.categories.push(CategoryCount { site, category, count });
             }
-            LiveName::Event { .. } | LiveName::Rule { .. } => None,
-        }),
-        "rules": of_kind(|count| match &count.name {
-            LiveName::Rule { site, package, rule } => Some(json!({
-                "site": site, "package": package, "rule": rule, "count": count.total,
-            })),
-            LiveName::Event { .. } | LiveName::Category { .. } => None,
-        }),
-        "events": snapshot
-            .events
-            .iter()
-            .filter_map(|row| event_json(row, is_asked))
-            .collect::<Vec<_>>(),
-        "actions": snapshot
-            .actions
-            .iter()
-            .filter(|row| is_asked(&row.fact.site))
-            .map(action_json)
-            .collect::<Vec<_>>(),
-    })
+            LiveName::Rule { site, package, rule } => {
+                live.rules.push(RuleCount { site, package, rule, count });
+            }
+        }
+    }
+    live
 }
 
 fn site_of(name: &LiveName) -> &str {
@@ -178,7 +259,7 @@ fn site_of(name: &LiveName) -> &str {
 }
 
 /// Events and actions of each minute of the last hour.
-fn minutes(snapshot: &LiveSnapshot, counts: &[&LiveCount]) -> Vec<Value> {
+fn minutes(snapshot: &LiveSnapshot, counts: &[&LiveCount]) -> Vec<LiveMinute> {
     let first = snapshot.minute.first_shown();
     let sum = |minute: usize, wanted: fn(&LiveName) -> bool| -> i64 {
         let counts = counts.iter().filter(|count| wanted(&count.name));
@@ -186,68 +267,67 @@ fn minutes(snapshot: &LiveSnapshot, counts: &[&LiveCount]) -> Vec<Value> {
     };
     (0..LIVE_MINUTES)
         .zip(first.0..)
-        .map(|(index, minute)| {
-            json!({
-                "minute_ms": minute.saturating_mul(60_000),
-                "events": sum(index, |name| matches!(name, LiveName::Event { .. })),
-                "actions": sum(index, |name| matches!(name, LiveName::Rule { .. })),
-            })
+        .map(|(index, minute)| LiveMinute {
+            minute_ms: minute.saturating_mul(60_000),
+            events: sum(index, |name| matches!(name, LiveName::Event { .. })),
+            actions: sum(index, |name| matches!(name, LiveName::Rule { .. })),
         })
         .collect()
 }
 
 /// A damaged event is not shown (the log says what is wrong with it), nor one of a site that is not
 /// asked for.
-fn event_json(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<Value> {
+fn live_event(row: &EventRow, is_asked: impl Fn(&str) -> bool) -> Option<LiveEvent> {
     let view = row.event.view().ok().filter(|view| is_asked(view.site))?;
     let (mut url, mut categories) = (None, Vec::new());
     view.for_each_field(|name, value| match (name.as_str(), value) {
-        ("url", ValueView::Str(text)) => url = Some(text),
-        ("category", ValueView::Str(text)) => categories.push(text),
+        ("url", ValueView::Str(text)) => url = Some(text.to_owned()),
+        ("category", ValueView::Str(text)) => categories.push(text.to_owned()),
         ("category", ValueView::List(values)) => {
             categories.extend(values.filter_map(|value| match value {
-                Ok(ValueView::Str(text)) => Some(text),
+                Ok(ValueView::Str(text)) => Some(text.to_owned()),
                 _ => None,
             }));
         }
         _ => {}
     })
     .ok()?;
-    Some(json!({
-        "seq": row.seq,
-        "event_id": view.id().to_string(),
-        "site": view.site,
-        "name": view.name,
-        "visit": view.visit().to_string(),
-        "timestamp_ms": view.timestamp,
-        "url": url,
-        "categories": categories,
-        "fate": row.fate.as_str(),
-    }))
+    Some(LiveEvent {
+        seq: row.seq.0,
+        event_id: view.id().to_string(),
+        site: view.site.to_owned(),
+        name: view.name.to_owned(),
+        visit: view.visit().to_string(),
+        timestamp_ms: view.timestamp.0,
+        url,
+        categories,
+        fate: row.fate.as_str(),
+    })
 }
 
-fn action_json(row: &ActionRow) -> Value {
+fn live_action(row: &ActionRow) -> LiveAction {
     let fact = &row.fact;
     let data = fact.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    json!({
-        "action_id": format!("{:032X}", fact.action.0),
-        "op": row.op.as_str(),
-        "site": fact.site,
-        "package": fact.package,
-        "rule": fact.rule,
-        "kind": fact.kind,
-        "visit": fact.visit.to_string(),
-        "timestamp_ms": fact.timestamp,
-        "events": fact.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "suppressed": fact.suppressed.map(|reason| reason.as_str()),
-        "data": data,
-    })
+    LiveAction {
+        action_id: format!("{:032X}", fact.action.0),
+        op: row.op.as_str(),
+        site: Arc::clone(&fact.site),
+        package: Arc::clone(&fact.package),
+        rule: Arc::clone(&fact.rule),
+        kind: fact.kind.to_string(),
+        visit: fact.visit.to_string(),
+        timestamp_ms: fact.timestamp.0,
+        events: fact.events.iter().map(ToString::to_string).collect(),
+        suppressed: fact.suppressed.map(|reason| reason.as_str()),
+        data: data.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use beckon_engine::live::Minute;
+    use serde_json::json;
     use std::collections::BTreeMap;
 
     #[test]

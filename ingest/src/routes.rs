@@ -1,31 +1,25 @@
-//! The table of routes: each says who may use it.
+//! The router of the table of routes, and the check of who may use one.
 //!
-//! The router is built from this table and from nothing else, and a [`Route`] cannot be written
-//! without its [`Access`]. A route behind a token is wrapped here, so that no handler can forget
-//! the check. None is open because no token exists.
+//! A route behind a token is wrapped here, so that no handler can forget the check. None is open because
+//! no token exists.
 
 use crate::answer::{Refusal, RefusalCode};
 use crate::app::App;
 use crate::client::origin_of;
 use crate::cross_site::refuse_cross_site;
 use crate::demo;
-use crate::events::{self, peer_of};
-use crate::gwe;
-use crate::health;
-use crate::letters;
-use crate::live;
+use crate::events::peer_of;
 use crate::reach::Reach;
-use crate::rules;
 use crate::sites::WriteKey;
+use crate::table::table;
 use crate::tokens::{Scope, TokenInfo};
 use crate::visits;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::handler::Handler;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on, on_service};
+use axum::routing::MethodRouter;
 use base64::Engine as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,7 +47,7 @@ pub enum Access {
 }
 
 impl Access {
-    fn scope(self) -> Option<Scope> {
+    pub(crate) fn scope(self) -> Option<Scope> {
         match self {
             Self::Public | Self::WriteKey | Self::Visit => None,
             Self::Token(scope)
@@ -65,92 +59,8 @@ impl Access {
     }
 }
 
-/// One route.
-pub(crate) struct Route {
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
-    pub(crate) access: Access,
-    handler: MethodRouter<Arc<App>>,
-}
-
-const LETTERS_REPLAY: &str = "/v1/dead-letters/replay";
-const GWE_VISITS: &str = "/server/data/visits";
-const GWE_EVENTS: &str = "/server/data/visits/{id}/events";
 /// Where the API lies.
 const API: [&str; 2] = ["/v1/", "/server/data/"];
-const VISIT_TOKEN: &str = "/v1/visits/{visitID}/token";
-const NOTIFICATIONS: &str = "/v1/visits/{visitID}/notifications";
-const NOTIFICATION: &str = "/v1/visits/{visitID}/notifications/{id}";
-const NOTIFY: &str = "/server/data/notification/notify/{visitID}";
-
-const WEBHOOKS: &str = "/v1/webhooks";
-const CALLS: &str = "/v1/webhooks/dead-letters";
-const CALLS_REPLAY: &str = "/v1/webhooks/dead-letters/replay";
-const ENABLE: &str = "/v1/webhooks/{endpoint}/enable";
-
-/// All routes. In demo mode the page at `/` is one of them.
-pub(crate) fn table(app: &App) -> Vec<Route> {
-    use Access::{
-        Public, SiteToken, SiteTokenOrDemo, SiteTokenOrOrigin, SiteVisit, Token, Visit, WriteKey,
-    };
-    let mut routes = vec![
-        route(Method::POST, "/v1/events", WriteKey, events::post),
-        route(Method::OPTIONS, "/v1/events", Public, events::preflight),
-        route(Method::POST, GWE_VISITS, SiteTokenOrOrigin(Scope::EventsWrite), gwe::visit),
-        route(Method::OPTIONS, GWE_VISITS, Public, events::preflight),
-        route(Method::POST, GWE_EVENTS, SiteTokenOrOrigin(Scope::EventsWrite), gwe::events),
-        route(Method::OPTIONS, GWE_EVENTS, Public, events::preflight),
-        route(Method::GET, "/healthz", Public, health::healthz),
-        route(Method::GET, "/readyz", Public, health::readyz),
-        route(Method::GET, "/metrics", Token(Scope::MetricsRead), health::metrics),
-        route(Method::GET, "/v1/live", SiteTokenOrDemo(Scope::LiveRead), live::live),
-        route(Method::GET, "/v1/live/snapshot", SiteTokenOrDemo(Scope::LiveRead), live::snapshot),
-        route(Method::GET, "/v1/dead-letters", SiteToken(Scope::DeadLetters), letters::list),
-        route(Method::GET, "/v1/dead-letters/{id}", SiteToken(Scope::DeadLetters), letters::show),
-        route(Method::POST, LETTERS_REPLAY, SiteToken(Scope::EventsReplay), letters::replay),
-        route(Method::GET, "/v1/status", Token(Scope::MetricsRead), health::status),
-        route(Method::GET, "/v1/rules", SiteToken(Scope::RulesRead), rules::list),
-        route(Method::GET, "/v1/rules/{package}", SiteToken(Scope::RulesRead), rules::show),
-        route(Method::PUT, "/v1/rules/{package}", SiteToken(Scope::RulesWrite), rules::put),
-        route(Method::DELETE, "/v1/rules/{package}", SiteToken(Scope::RulesWrite), rules::remove),
-        route(Method::POST, "/v1/rules/reload", Token(Scope::RulesWrite), rules::reload),
-        route(Method::POST, "/v1/actions/pause", SiteToken(Scope::RulesWrite), rules::pause),
-        route(Method::POST, "/v1/actions/resume", SiteToken(Scope::RulesWrite), rules::resume),
-        route(Method::POST, VISIT_TOKEN, SiteVisit(Scope::VisitsToken), visits::token),
-        route(Method::OPTIONS, NOTIFICATIONS, Public, visits::preflight),
-        route(Method::OPTIONS, NOTIFICATION, Public, visits::preflight),
-        mounted(Method::GET, NOTIFICATIONS, Visit, &app.notifications),
-        mounted(Method::POST, NOTIFICATION, Visit, &app.notifications),
-        mounted(Method::POST, NOTIFY, SiteVisit(Scope::NotifyWrite), &app.notifications),
-        mounted(Method::GET, WEBHOOKS, Token(Scope::DeadLetters), &app.webhooks),
-        mounted(Method::GET, CALLS, Token(Scope::DeadLetters), &app.webhooks),
-        mounted(Method::POST, CALLS_REPLAY, Token(Scope::EventsReplay), &app.webhooks),
-        mounted(Method::POST, ENABLE, Token(Scope::Operator), &app.webhooks),
-    ];
-    if app.demo.is_some() {
-        routes.extend([
-            route(Method::GET, "/", Public, demo::page),
-            route(Method::GET, "/demo/{file}", Public, demo::part),
-            route(Method::GET, "/demo/visits/{visitID}", Public, demo::progress),
-        ]);
-    }
-    routes
-}
-
-fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
-where
-    H: Handler<T, Arc<App>>,
-    T: 'static,
-{
-    let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP itself has");
-    Route { method, path, access, handler: on(filter, handler) }
-}
-
-/// A route that another part serves; who may use it is said here all the same.
-fn mounted(method: Method, path: &'static str, access: Access, router: &Router) -> Route {
-    let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP itself has");
-    Route { method, path, access, handler: on_service(filter, router.clone()) }
-}
 
 /// The router of the table.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -168,7 +78,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router
         .fallback(|| async { Refusal::not_found() })
         .method_not_allowed_fallback(|| async {
-            let help = "see the list of routes in the README";
+            let help = "GET /openapi.json lists the routes";
             let status = StatusCode::METHOD_NOT_ALLOWED;
             Refusal::new(status, "method_not_allowed", "not with this method", help)
         })

@@ -9,6 +9,7 @@ use crate::connection::{self, End, Usage, Words, first_words};
 use crate::linger::Lingering;
 use crate::normalise::UserAgents;
 use crate::routes::{self, Access};
+use crate::table::{Route, table};
 use crate::tls;
 use axum::Router;
 use axum::body::Body;
@@ -71,8 +72,8 @@ impl Server {
     /// Method, path and access of every route.
     #[must_use]
     pub fn routes(&self) -> Vec<(Method, &'static str, Access)> {
-        let said = |route: routes::Route| (route.method, route.path, route.access);
-        routes::table(&self.app).into_iter().map(said).collect()
+        let said = |route: Route| (route.method, route.path, route.access);
+        table(&self.app).into_iter().map(said).collect()
     }
 
     /// The routes, for tests without a socket; requests carry a [`Peer`] as an extension.

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use beckon_engine::log::Refused;
-use serde_json::json;
+use serde::Serialize;
 
 /// The code of a refusal, kept with its response for who counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,9 @@ impl From<Refused> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = json!({ "code": self.code, "message": self.message, "help": self.help });
-        let mut response = json_text(self.status, json!({ "error": error }).to_string());
+        let error =
+            serde_json::json!({ "code": self.code, "message": self.message, "help": self.help });
+        let mut response = json(self.status, &serde_json::json!({ "error": error }));
         response.extensions_mut().insert(RefusalCode(self.code));
         let is_later =
             [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
@@ -61,6 +62,11 @@ impl IntoResponse for Refusal {
 }
 
 /// A JSON answer that no cache keeps.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    json_text(status, serde_json::to_string(body).expect("answers have a JSON form"))
+}
+
+/// The same of what was written before.
 pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response {
     text.push('\n');
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];

@@ -8,6 +8,8 @@ mod answer;
 pub mod notification;
 mod object;
 pub mod parquet;
+mod schemas;
 pub mod webhook;
 
 pub use answer::RefusalCode;
+pub use schemas::Schemas;

@@ -88,8 +88,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             deployer: back.deployer(),
             folder: config.server.rules.clone().map(|path| Arc::new(Folder(path)) as _),
             visit_tokens: Arc::new(VisitTokens::open(&config.server.data)?),
-            notifications: notification::router(&back.notifications()),
-            webhooks: webhook::router(&back.webhooks()),
+            notifications: notification::mounted(&back.notifications()),
+            webhooks: webhook::mounted(&back.webhooks()),
         },
     )?;
     // From here on a signal drains; before, while recovery reads the log, it ends the process.

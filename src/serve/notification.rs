@@ -2,7 +2,6 @@
 
 use super::slowest::{Reader, Slowest};
 use crate::config::Config;
-use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -10,9 +9,12 @@ use beckon_engine::clock::Clock;
 use beckon_engine::log::{EmbeddedLog, Log};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{Cursor, Cursors, Outbox, OutboxError, Position};
+use beckon_ingest::Mounted;
 use beckon_ingest::visits::VisitReach;
 use beckon_sinks::RefusalCode;
-use beckon_sinks::notification::{Admitted, Notifications, Parts, SinkParts, VisitKey, run};
+use beckon_sinks::notification::{
+    Admitted, Notifications, Parts, SinkParts, VisitKey, router, run, schemas,
+};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -81,8 +83,9 @@ pub(super) fn spawn(
 }
 
 /// The Router as the HTTP side mounts it: each names the visit and refusals in its own words.
-pub(super) fn router(notifications: &Arc<Notifications>) -> Router {
-    beckon_sinks::notification::router(Arc::clone(notifications)).layer(from_fn(translated))
+pub(super) fn mounted(notifications: &Arc<Notifications>) -> Mounted {
+    let router = router(Arc::clone(notifications)).layer(from_fn(translated));
+    Mounted { router, schemas: schemas() }
 }
 
 async fn translated(mut request: Request, next: Next) -> Response {

@@ -13,9 +13,9 @@ use beckon_engine::model::{
     Epoch, EpochInput, EpochMark, EventRow, EventTimeMs, Flags, LogSeq, LoggedEvent, VisitId,
 };
 use beckon_engine::reference::{Reference, ReferenceConfig, UnderWay};
+use beckon_ingest::{RuleProgress, StepProgress, VisitProgress};
 use beckon_rules::ast::{QueryBody, Term};
 use beckon_rules::plan::{Fire, RulePlan, Window};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Says how far rules have come.
@@ -46,7 +46,7 @@ impl Progress {
         deployer: &Deployer,
         (site, visit): (&str, &VisitId),
         latest: &[EventRow],
-    ) -> Value {
+    ) -> VisitProgress {
         let rows: Vec<_> = latest.iter().filter(|row| is_of(row, site, visit)).collect();
         let first = rows.first();
         let whole =
@@ -62,10 +62,10 @@ impl Progress {
         let rules: Vec<_> = seen
             .map(|rule| {
                 let is_its = |it: &&UnderWay| it.package == rule.package && it.rule == rule.name;
-                rule_json(rule, &query_text(rule, &standing), under_way.iter().find(is_its))
+                rule_progress(rule, &query_text(rule, &standing), under_way.iter().find(is_its))
             })
             .collect();
-        json!({ "whole": whole, "rules": rules })
+        VisitProgress { whole, rules }
     }
 
     /// The events as one epoch that ends now.
@@ -88,38 +88,38 @@ fn is_of(row: &EventRow, site: &str, visit: &VisitId) -> bool {
     row.fate.is_matched() && !is_made_up && view.site == site && view.visit() == *visit
 }
 
-fn rule_json(rule: &RulePlan, query: &str, under_way: Option<&UnderWay>) -> Value {
+fn rule_progress(rule: &RulePlan, query: &str, under_way: Option<&UnderWay>) -> RuleProgress {
     let (steps, maxspan_ms) = match &rule.tree.body {
         QueryBody::Event(_) => {
-            (vec![json!({ "text": query.trim(), "missing": false, "runs": 1 })], None)
+            (vec![StepProgress { text: query.trim().to_owned(), missing: false, runs: 1 }], None)
         }
         QueryBody::Sequence(sequence) | QueryBody::Sample(sequence) => {
-            let steps = sequence.terms.iter().map(|term| step_json(term, query)).collect();
+            let steps = sequence.terms.iter().map(|term| step(term, query)).collect();
             (steps, sequence.maxspan_ms.as_ref().map(|maxspan| maxspan.node))
         }
     };
     let events = under_way.map(|it| it.events.iter().map(ToString::to_string).collect::<Vec<_>>());
-    json!({
-        "package": &*rule.package,
-        "rule": &*rule.name,
-        "description": &*rule.description,
-        "kind": rule.action.kind.as_str(),
-        "fire": if rule.fire == Fire::Once { "once" } else { "every" },
-        "maxspan_ms": maxspan_ms,
-        "steps": steps,
-        "events": events.unwrap_or_default(),
-        "until_ms": under_way.and_then(|it| it.until).map(|until| until.0),
-    })
+    RuleProgress {
+        package: rule.package.to_string(),
+        rule: rule.name.to_string(),
+        description: rule.description.to_string(),
+        kind: rule.action.kind.as_str(),
+        fire: if rule.fire == Fire::Once { "once" } else { "every" },
+        maxspan_ms,
+        steps,
+        events: events.unwrap_or_default(),
+        until_ms: under_way.and_then(|it| it.until).map(|until| until.0),
+    }
 }
 
 /// A step in its author's words: what stands between its brackets.
-fn step_json(term: &Term, query: &str) -> Value {
+fn step(term: &Term, query: &str) -> StepProgress {
     let text = query.get(term.span.range()).unwrap_or_default();
     let inside = text.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
     let text = inside.map_or(text, |(inside, _)| inside).trim();
     let text = text.strip_suffix(" where true").unwrap_or(text).trim();
     let runs = term.runs.as_ref().map_or(1, |runs| runs.node);
-    json!({ "text": text, "missing": term.missing, "runs": runs })
+    StepProgress { text: text.to_owned(), missing: term.missing, runs }
 }
 
 /// The query as it stands in the rule's file; empty where that is gone.
@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use beckon_rules::compile::{PackageSources, SourceFile, compile};
     use beckon_rules::schema::Schema;
+    use serde_json::json;
 
     #[test]
     fn a_step_is_said_in_its_authors_words() {
@@ -153,7 +154,7 @@ mod tests {
         };
         let (rules, diagnostics) = compile(&[package], &Schema::event());
         let rules = rules.unwrap_or_else(|| panic!("{diagnostics:?}"));
-        let said = rule_json(&rules.rules[0], query, None);
+        let said = serde_json::to_value(rule_progress(&rules.rules[0], query, None)).expect("JSON");
         let cart =
             json!({ "text": "AddToCart where data.price >= 1", "missing": false, "runs": 2 });
         let checkout = json!({ "text": "Checkout", "missing": true, "runs": 1 });

@@ -6,11 +6,14 @@ use beckon_engine::live::LiveHandle;
 use beckon_engine::model::VisitId;
 use beckon_engine::outbox::{Outbox, OutboxStats};
 use beckon_engine::pipeline::{Pipeline, PipelineStats, RuleCounts};
-use beckon_ingest::{EngineView, live_json};
+use beckon_ingest::{
+    EngineFigures, EngineStatus, EngineView, NotificationFigures, OutboxFigures, ParquetFigures,
+    RuleStatus, VisitProgress, WebhookFigures, live_json,
+};
 use beckon_sinks::notification::{NotificationStats, Notifications};
 use beckon_sinks::parquet::ParquetStats;
 use beckon_sinks::webhook::Webhooks;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -90,7 +93,7 @@ impl View {
 }
 
 impl EngineView for View {
-    fn progress(&self, site: &str, visit: &VisitId) -> Value {
+    fn progress(&self, site: &str, visit: &VisitId) -> VisitProgress {
         let events = self.live.as_ref().map(|live| live.snapshot().events).unwrap_or_default();
         self.progress.of_visit(&self.deployer, (site, visit), &events)
     }
@@ -119,63 +122,46 @@ impl EngineView for View {
         counts.unwrap_or_default()
     }
 
-    fn status(&self) -> Map<String, Value> {
+    fn status(&self) -> EngineStatus {
         let compiled = self.deployer.compiled();
-        let rules = compiled.rules.rules.iter();
-        let rules: Vec<_> = rules
-            .map(|rule| {
-                json!({
-                    "package": &*rule.package,
-                    "rule": &*rule.name,
-                    "version": format!("{:032x}", rule.version.0),
-                    "enabled": rule.enabled,
-                })
-            })
-            .collect();
+        let rules = compiled.rules.rules.iter().map(|rule| RuleStatus {
+            package: Arc::clone(&rule.package),
+            rule: Arc::clone(&rule.name),
+            version: format!("{:032x}", rule.version.0),
+            enabled: rule.enabled,
+        });
         let engine = self.engine().unwrap_or_default();
+        let (stage, wide) = (engine.dataflow.stage, engine.dataflow.wide);
         let outbox = self.outbox();
         let tables = &self.sinks.tables;
         let (told, called) = (self.notifications(), self.webhooks().stats());
-        let said = [
-            ("rules", rules.into()),
-            (
-                "engine",
-                json!({
-                    "epoch": engine.processed.epoch,
-                    "log_sequence": engine.processed.seq,
-                    "visits_open": engine.dataflow.stage.visits_open,
-                    "windows_open": engine.dataflow.wide.windows_open,
-                    "events_matched": engine.dataflow.stage.events_matched,
-                    "matches": engine.dataflow.stage.matches + engine.dataflow.wide.stage.matches,
-                }),
-            ),
-            ("outbox", json!({ "bytes": outbox.bytes, "epochs": [outbox.first, outbox.last] })),
-            (
-                "notification",
-                json!({
-                    "streams": told.streams,
-                    "messages_waiting": told.hub.waiting,
-                    "messages": told.hub.messages,
-                }),
-            ),
-            (
-                "webhook",
-                json!({
-                    "waiting": called.endpoints.iter().map(|(_, of)| of.waiting).sum::<u64>(),
-                    "delivered": called.endpoints.iter().map(|(_, of)| of.delivered).sum::<u64>(),
-                    "dead_letters": called.letters,
-                }),
-            ),
-            (
-                "parquet",
-                json!({
-                    "rows": tables.rows.load(Relaxed),
-                    "files": tables.files.load(Relaxed),
-                    "epoch_durable": tables.epoch_durable.load(Relaxed),
-                    "errors": tables.errors.load(Relaxed),
-                }),
-            ),
-        ];
-        said.into_iter().map(|(name, value): (_, Value)| (name.to_owned(), value)).collect()
+        EngineStatus {
+            rules: rules.collect(),
+            engine: EngineFigures {
+                epoch: engine.processed.epoch.0,
+                log_sequence: engine.processed.seq.0,
+                visits_open: stage.visits_open,
+                windows_open: wide.windows_open,
+                events_matched: stage.events_matched,
+                matches: stage.matches + wide.stage.matches,
+            },
+            outbox: OutboxFigures { bytes: outbox.bytes, epochs: [outbox.first.0, outbox.last.0] },
+            notification: NotificationFigures {
+                streams: told.streams,
+                messages_waiting: told.hub.waiting,
+                messages: told.hub.messages,
+            },
+            webhook: WebhookFigures {
+                waiting: called.endpoints.iter().map(|(_, of)| of.waiting).sum(),
+                delivered: called.endpoints.iter().map(|(_, of)| of.delivered).sum(),
+                dead_letters: called.letters,
+            },
+            parquet: ParquetFigures {
+                rows: tables.rows.load(Relaxed),
+                files: tables.files.load(Relaxed),
+                epoch_durable: tables.epoch_durable.load(Relaxed),
+                errors: tables.errors.load(Relaxed),
+            },
+        }
     }
 }

@@ -4,14 +4,14 @@ use super::notification::with_code;
 use super::slowest::{Reader, Slowest};
 use crate::config::Config;
 use anyhow::Context;
-use axum::Router;
 use axum::middleware::map_response;
 use beckon_engine::clock::Clock;
 use beckon_engine::disk::{Disk, RealDisk};
 use beckon_engine::log::{EmbeddedLog, Log};
 use beckon_engine::model::Epoch;
 use beckon_engine::outbox::{Cursor, Outbox, Position};
-use beckon_sinks::webhook::{Parts, SinkParts, Store, Webhooks, run, send};
+use beckon_ingest::Mounted;
+use beckon_sinks::webhook::{Parts, SinkParts, Store, Webhooks, router, run, schemas, send};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -103,7 +103,8 @@ impl Threads {
 }
 
 /// The Router as the HTTP side mounts it.
-pub(super) fn router(webhooks: &Arc<Webhooks>) -> Router {
-    beckon_sinks::webhook::router(Arc::clone(webhooks))
-        .layer(map_response(async |response| with_code(response)))
+pub(super) fn mounted(webhooks: &Arc<Webhooks>) -> Mounted {
+    let router = router(Arc::clone(webhooks));
+    let router = router.layer(map_response(async |response| with_code(response)));
+    Mounted { router, schemas: schemas() }
 }

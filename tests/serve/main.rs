@@ -12,6 +12,7 @@ mod log_behind;
 mod log_inspect;
 mod log_lines;
 mod notification;
+mod openapi;
 mod restart;
 mod support;
 mod tls;

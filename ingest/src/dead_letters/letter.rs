@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// How the JSON of a line begins.
 const START: &str = "{\"version\":1,";
@@ -22,9 +23,21 @@ const IDS_PER_MS: u64 = 1_024;
 
 /// A letter's place: ids rise with the time of arrival, and below 2^53 any JSON reader keeps them.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
 )]
 #[serde(transparent)]
+#[schema(as = DeadLetterId)]
 pub struct LetterId(pub u64);
 
 impl LetterId {
@@ -89,23 +102,30 @@ pub struct NewLetter {
 }
 
 /// All of a letter but its original.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeadLetterHead)]
 pub struct LetterHead {
     /// Its place.
     pub id: LetterId,
     /// When the request came.
+    #[schema(value_type = i64)]
     pub received_ms: ServerTimeMs,
     /// The site of the write key.
+    #[schema(value_type = String)]
     pub site: SiteName,
     /// The name of the write key.
     pub key: Arc<str>,
     /// What is kept of the address that it came from.
+    #[schema(required)]
     pub address: Option<Box<str>>,
     /// `User-Agent` of the request.
+    #[schema(required)]
     pub user_agent: Option<Box<str>>,
     /// When the client says that it sent, milliseconds since 1970.
+    #[schema(value_type = Option<i64>, required)]
     pub sent_ms: Option<EventTimeMs>,
     /// The visit that the shown secret proved, 32 hex digits.
+    #[schema(required)]
     pub proven_visit: Option<String>,
     /// The visit that the request named beside its events, 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +148,8 @@ pub struct LetterHead {
 }
 
 /// What came, without keys and secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeadLetterOriginal)]
 pub enum Original {
     /// UTF-8.
     #[serde(rename = "original")]
@@ -139,7 +160,8 @@ pub enum Original {
 }
 
 /// A stored letter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeadLetter)]
 pub struct Letter {
     /// Who, when and why.
     #[serde(flatten)]

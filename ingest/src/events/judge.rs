@@ -194,3 +194,44 @@ fn push_json(text: &mut String, value: &impl serde::Serialize) {
     // Texts and lists of texts always have a JSON form.
     text.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "null".into()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openapi::about::event::{
+        EventRejected, EventResult, EventTaken, RejectedStatus, TakenStatus,
+    };
+
+    #[track_caller]
+    fn check(written: &str, described: &EventResult) {
+        assert_eq!(written, serde_json::to_string(described).expect("JSON"));
+    }
+
+    #[test]
+    fn results_are_what_is_said_of_them() {
+        let mut text = String::new();
+        write_taken(&mut text, false, None, &[], None);
+        let status = TakenStatus::Ok;
+        let taken = EventTaken { status, event_id: None, dropped: None, unverified: None };
+        check(&text, &EventResult::Taken(taken));
+        let (mut text, id) = (String::new(), crate::dead_letters::LetterId(7).event_id());
+        write_taken(&mut text, true, Some(&id), &["a\"b".into()], Some(Doubt::Hash));
+        let taken = EventTaken {
+            status: TakenStatus::Duplicate,
+            event_id: Some(id.to_string()),
+            dropped: Some(vec!["a\"b".into()]),
+            unverified: Some(Doubt::Hash.as_str().into()),
+        };
+        check(&text, &EventResult::Taken(taken));
+        let mut text = String::new();
+        let rejection = Rejection::field(RejectReason::BadUrl, "url", "no \"address\"");
+        write_rejected(&mut text, &rejection);
+        let rejected = EventRejected {
+            status: RejectedStatus::Rejected,
+            reason: rejection.reason,
+            path: rejection.path.into(),
+            message: rejection.message.into(),
+        };
+        check(&text, &EventResult::Rejected(rejected));
+    }
+}

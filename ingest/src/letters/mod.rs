@@ -4,7 +4,7 @@
 
 mod replay;
 
-pub(crate) use replay::replay;
+pub(crate) use replay::{Answer as Replayed, Request as ReplayWanted, replay};
 
 use crate::answer::{Refusal, json};
 use crate::app::App;
@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Letters of an answer where the query does not say.
 const LIMIT: usize = 100;
@@ -33,10 +34,13 @@ pub(crate) struct Wanted {
     is_replayed: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// Letters, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetters)]
+pub(crate) struct Page {
     letters: Vec<LetterHead>,
     /// The next call's `after`; none at the end.
+    #[schema(required)]
     next: Option<LetterId>,
 }
 

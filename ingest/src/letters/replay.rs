@@ -24,14 +24,17 @@ use beckon_engine::log::{Appended, NewRecord};
 use beckon_engine::model::{Event, Id, PackedFields};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Letters of one call: each that is taken costs a sync of its mark.
 const REPLAY_MAX: usize = 100;
 
 /// Which letters: `{"ids": [...]}`, or a filter with `after` and what comes behind it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Request {
+#[schema(as = DeadLettersWanted)]
+pub(crate) struct Request {
+    #[schema(max_items = 100)]
     ids: Option<Vec<LetterId>>,
     after: LetterId,
     site: Option<String>,
@@ -39,16 +42,22 @@ struct Request {
     code: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Answer {
+/// What became of each.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLettersReplayed)]
+pub(crate) struct Answer {
     results: Vec<Outcome>,
     /// With a filter: the next call's `after`; none at the end.
+    #[schema(required)]
     next: Option<LetterId>,
 }
 
-#[derive(Serialize)]
+/// What became of a letter.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterReplayed)]
 struct Outcome {
     id: LetterId,
+    /// `ok`, `duplicate`, `rejected` or `unknown`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,

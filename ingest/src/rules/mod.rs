@@ -5,7 +5,11 @@
 //! the events of the token's site; a token for all sites may name one with `?site=`. The deployer
 //! blocks on the compiler and the disk, so every call of it runs on a blocking thread.
 
+mod answers;
 mod said;
+
+pub(crate) use answers::Package as PackageAnswer;
+pub(crate) use answers::{Deployed, Named, Packages, Pauses, Reloaded, Wrong};
 
 use crate::answer::{Refusal, json};
 use crate::app::App;
@@ -21,9 +25,9 @@ use beckon_engine::catalog::{Deployer, NotDeployed};
 use beckon_engine::log::{Deployment, Owner, PackageKey, PauseKey, Refused};
 use beckon_rules::package::is_package_name;
 use serde::Deserialize;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The most files of a package.
 const FILES_MAX: usize = 10_000;
@@ -40,16 +44,20 @@ pub(crate) struct Asked {
 type AskedSite = Result<Query<Asked>, QueryRejection>;
 
 /// A package as it comes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Package {
+#[schema(as = PackageFiles, example = json!({ "files": { "hot-lead.toml": EXAMPLE } }))]
+pub(crate) struct Package {
+    /// Rule files and `package.toml`, by their names.
+    #[schema(value_type = BTreeMap<String, String>)]
     files: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// What to pause, or to let go on.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Pausing {
+pub(crate) struct Pausing {
+    /// A package; without it everything.
     package: Option<Arc<str>>,
 }
 
@@ -94,7 +102,7 @@ pub(crate) async fn remove(
     let key = package_key(&token, package, asked)?;
     let (wanted, by) = (key.clone(), author(&token));
     match ask(&app, move |deployer| deployer.remove(wanted, by)).await? {
-        Ok(()) => Ok(json(StatusCode::OK, &json!({ "package": key.name, "site": key.site }))),
+        Ok(()) => Ok(json(StatusCode::OK, &said::named(&key))),
         Err(refused) => Err(refuse(&app, &refused)),
     }
 }
@@ -140,7 +148,7 @@ pub(crate) async fn reload(State(app): State<Arc<App>>) -> Result<Response, Refu
     let taken =
         ask(&app, move |deployer| folder.read().map(|packages| deployer.take_folder(packages)));
     match taken.await? {
-        Ok(Ok(changes)) => Ok(json(StatusCode::OK, &json!({ "changes": changes }))),
+        Ok(Ok(changes)) => Ok(json(StatusCode::OK, &Reloaded { changes })),
         Ok(Err(NotDeployed::Wrong(compiled))) => {
             Ok(json(StatusCode::UNPROCESSABLE_ENTITY, &said::refused_all(&compiled)))
         }
@@ -195,6 +203,9 @@ async fn turn(
     Ok(json(StatusCode::OK, &said))
 }
 
+/// A rule for who reads the description.
+const EXAMPLE: &str = "name = \"hot-lead\"\nquery = 'PageEntered where category == \"pricing\"'\n\
+                       [action]\ntype = \"none\"\n";
 const FILES: &str = "{\"files\": {\"hot-lead.toml\": \"...\", \"package.toml\": \"...\"}}";
 const PAUSING: &str = "{\"package\": \"com.example.shop\"}, or {} for everything";
 

@@ -26,11 +26,12 @@ use axum::http::{Extensions, Method, StatusCode, request::Parts as Head};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use beckon_engine::model::{Id, SiteName, VisitId};
-use serde_json::json;
+use serde::Serialize;
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use token::is_visit_token;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 /// The visit that a request has to do with; with every one that got past a check for [`Access::Visit`]
 /// or [`Access::SiteVisit`].
@@ -174,12 +175,19 @@ pub(crate) async fn visit_of_path(head: &mut Head) -> Option<VisitId> {
     Id::from_hex(text).or_else(|_| Id::from_text(text)).ok().map(VisitId)
 }
 
-/// `POST /v1/visits/{visitID}/token`: `{"token": "bkv_...", "expires_ms": 0}`, for a page whose visit's
-/// id came from elsewhere.
+/// A token of a visit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VisitToken {
+    token: String,
+    /// Until when it holds, milliseconds since 1970.
+    expires_ms: i64,
+}
+
+/// `POST /v1/visits/{visitID}/token`: for a page whose visit's id came from elsewhere.
 pub(crate) async fn token(
     State(app): State<Arc<App>>,
     Extension(VisitReach { site, visit }): Extension<VisitReach>,
 ) -> Response {
     let (token, end) = app.visit_tokens.issue(&site, &visit, app.clock.now());
-    json(StatusCode::OK, &json!({ "token": token, "expires_ms": end.0 }))
+    json(StatusCode::OK, &VisitToken { token, expires_ms: end.0 })
 }

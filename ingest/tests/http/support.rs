@@ -17,7 +17,10 @@ use beckon_ingest::limits::Limits;
 use beckon_ingest::sites::{KeyConfig, KeyKind, SiteConfig};
 use beckon_ingest::tokens::{NewToken, Scope, TokenStore};
 use beckon_ingest::visits::{VisitReach, VisitTokens};
-use beckon_ingest::{EngineView, Parts, Peer, RulesFolder, Server, ServerConfig};
+use beckon_ingest::{
+    EngineFigures, EngineStatus, EngineView, Mounted, Parts, Peer, RuleProgress, RulesFolder,
+    Schemas, Server, ServerConfig, VisitProgress,
+};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -178,8 +181,10 @@ impl EngineView for FakeEngine {
         RuleBackfill { from, partial_visits: 7, ..RuleBackfill::default() }
     }
 
-    fn progress(&self, site: &str, visit: &VisitId) -> Value {
-        serde_json::json!({ "whole": true, "site": site, "visit": visit.to_string(), "rules": [] })
+    fn progress(&self, site: &str, visit: &VisitId) -> VisitProgress {
+        let (rule, package) = (visit.to_string(), site.to_owned());
+        let rule = RuleProgress { rule, package, ..RuleProgress::default() };
+        VisitProgress { whole: true, rules: vec![rule] }
     }
 
     fn lag_records(&self) -> u64 {
@@ -197,8 +202,9 @@ impl EngineView for FakeEngine {
         serde_json::json!({ "version": self.live_version(), "site": site, "rules": [count] })
     }
 
-    fn status(&self) -> serde_json::Map<String, Value> {
-        [("engine".to_owned(), serde_json::json!({ "visits_open": 7 }))].into_iter().collect()
+    fn status(&self) -> EngineStatus {
+        let engine = EngineFigures { visits_open: 7, ..EngineFigures::default() };
+        EngineStatus { engine, ..EngineStatus::default() }
     }
 }
 
@@ -311,11 +317,15 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
         deployer: Arc::new(deployer),
         folder: Some(Arc::clone(&folder) as _),
         visit_tokens: Arc::new(VisitTokens::open(data.path()).expect("a key")),
-        notifications: axum::Router::new().fallback(echo),
-        webhooks: axum::Router::new().fallback(async || axum::Json(Value::Null)),
+        notifications: mounted(Router::new().fallback(echo)),
+        webhooks: mounted(Router::new().fallback(async || axum::Json(Value::Null))),
     };
     let server = Server::new(config, parts).expect("a good configuration");
     Bench { server, log, engine, clock, tokens, letters, folder, _data: data }
+}
+
+fn mounted(router: Router) -> Mounted {
+    Mounted { router, schemas: Schemas::new() }
 }
 
 /// Stands for who serves messages: says for which visit it was asked, and what with.
@@ -449,6 +459,7 @@ impl Ask {
         let request = request.extension(peer).body(body).expect("a well-formed request");
         let response = router.oneshot(request).await.expect("a router never fails");
         let (head, body) = response.into_parts();
+        crate::described::check((self.method, &self.path), &head).await;
         let bytes = body.collect().await.expect("a whole answer").to_bytes();
         let text = String::from_utf8(bytes.to_vec()).expect("text");
         Answer { status: head.status, headers: head.headers, text }

@@ -1,9 +1,11 @@
 //! Messages as pages see them.
 
 use beckon_engine::model::{MessageId, PageId, ServerTimeMs, VisitId};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A visit of a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,9 @@ impl VisitKey {
 }
 
 /// What a message is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = MessageKind)]
 pub enum Kind {
     /// An invitation.
     Invite,
@@ -54,6 +58,53 @@ pub(super) fn text_bytes(channel: Option<&str>, data: Option<&str>) -> usize {
     channel.map_or(0, str::len) + data.map_or(0, str::len)
 }
 
+/// What is said to a page, in its words.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Message)]
+pub(super) enum Words<'a> {
+    Holds(Holds<'a>),
+    Withdrawn(Withdrawn),
+}
+
+/// A message that holds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageThatHolds)]
+pub(super) struct Holds<'a> {
+    /// By which it is acknowledged: 32 hex digits.
+    id: String,
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// What the page does with it.
+    #[schema(required)]
+    channel: Option<&'a str>,
+    /// The page that it is for; null: any.
+    #[schema(required)]
+    page: Option<String>,
+    /// From then on it does not hold, milliseconds since 1970.
+    expires_ms: i64,
+    /// Any JSON. It is text already, and put behind the others as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = Value)]
+    data: Option<Value>,
+}
+
+/// A message that is taken back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageWithdrawn)]
+pub(super) struct Withdrawn {
+    id: String,
+    #[serde(rename = "type")]
+    kind: WithdrawnKind,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = MessageWithdrawnKind)]
+enum WithdrawnKind {
+    Withdrawn,
+}
+
 /// What is said to a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -83,17 +134,18 @@ impl Said {
     #[must_use]
     pub fn json(&self) -> String {
         let id = self.id.to_string();
+        let text = |words| serde_json::to_string(&words).expect("texts have a JSON form");
         let Some(kind) = self.kind else {
-            return json!({ "id": id, "type": "withdrawn" }).to_string();
+            return text(Words::Withdrawn(Withdrawn { id, kind: WithdrawnKind::Withdrawn }));
         };
-        let mut text = json!({
-            "id": id,
-            "type": kind.as_str(),
-            "channel": self.channel,
-            "page": self.page.as_ref().map(ToString::to_string),
-            "expires_ms": self.expires.0,
-        })
-        .to_string();
+        let mut text = text(Words::Holds(Holds {
+            id,
+            kind,
+            channel: self.channel.as_deref(),
+            page: self.page.as_ref().map(ToString::to_string),
+            expires_ms: self.expires.0,
+            data: None,
+        }));
         // The data is JSON text already; a line's end within it stands between its words.
         let data = self.data.as_deref().unwrap_or("null").replace(['\n', '\r'], " ");
         text.truncate(text.len() - 1);
@@ -113,6 +165,7 @@ impl Said {
 mod tests {
     use super::*;
     use beckon_engine::model::Id;
+    use serde_json::json;
 
     fn said(kind: Option<Kind>, data: &str) -> Said {
         Said {

@@ -30,5 +30,5 @@ pub use config::{HubConfig, NotificationConfig};
 pub use hub::{Answer, Hub, HubStats, RECORD_GRACE_MS, Word};
 pub use message::{Kind, Said, VisitKey};
 pub use notifications::{NotificationStats, Notifications, Parts};
-pub use routes::{Admitted, router};
+pub use routes::{Admitted, router, schemas};
 pub use sink::{SinkParts, run};

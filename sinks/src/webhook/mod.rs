@@ -22,6 +22,7 @@
 //! The queue is plain (`queue`): no file, no clock, no thread; whoever asks gives the time.
 
 mod address;
+mod answers;
 mod body;
 mod breaker;
 mod client;
@@ -41,7 +42,7 @@ mod webhooks;
 pub use config::{EndpointConfig, WebhooksConfig};
 pub use error::WebhookError;
 pub use queue::{EndpointStats, QueueStats};
-pub use routes::router;
+pub use routes::{router, schemas};
 pub use send::send;
 pub use sink::{SinkError, SinkParts, run};
 pub use store::Store;

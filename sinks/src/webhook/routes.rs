@@ -2,10 +2,12 @@
 //!
 //! Who may ask is not decided here.
 
+use super::answers::{DeadCall, Enabled, Endpoint, Endpoints, Letters, Outcome, Replayed};
 use super::queue::Letter;
 use super::webhooks::Webhooks;
-use crate::answer::{Refusal, json_text};
+use crate::answer::{Refusal, json};
 use crate::object::object;
+use crate::schemas::{Schemas, schema};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -15,9 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use beckon_engine::model::{Id, MessageId};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Letters of an answer where the query does not say.
 const LIMIT: usize = 100;
@@ -34,33 +36,49 @@ pub fn router(webhooks: Arc<Webhooks>) -> Router {
         .with_state(webhooks)
 }
 
+/// What these routes read and answer with, for the description of the API.
+#[must_use]
+pub fn schemas() -> Schemas {
+    let all = [
+        schema::<Endpoints>(),
+        schema::<Letters>(),
+        schema::<Wanted>(),
+        schema::<Replayed>(),
+        schema::<Enabled>(),
+    ];
+    all.concat()
+}
+
 /// `GET /v1/webhooks`
 async fn endpoints(State(webhooks): State<Arc<Webhooks>>) -> Response {
     let stats = webhooks.stats();
-    let endpoint = |(name, of): &(Arc<str>, super::EndpointStats)| {
-        json!({
-            "endpoint": name,
-            "is_gone": of.is_gone,
-            "breaker": of.breaker,
-            "waiting": of.waiting,
-            "in_flight": of.in_flight,
-            "attempts": of.attempts,
-            "delivered": of.delivered,
-            "failed": of.failed,
-        })
+    let endpoint = |(name, of): &(Arc<str>, super::EndpointStats)| Endpoint {
+        endpoint: Arc::clone(name),
+        is_gone: of.is_gone,
+        breaker: of.breaker,
+        waiting: of.waiting,
+        in_flight: of.in_flight,
+        attempts: of.attempts,
+        delivered: of.delivered,
+        failed: of.failed,
     };
-    let endpoints: Vec<_> = stats.endpoints.iter().map(endpoint).collect();
-    answer(&json!({ "endpoints": endpoints, "dead_letters": stats.letters }))
+    let endpoints = stats.endpoints.iter().map(endpoint).collect();
+    json(StatusCode::OK, &Endpoints { endpoints, dead_letters: stats.letters })
 }
 
 /// Which letters are asked for. Unknown names are refused, so that a slip does not mean everything.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = WebhookDeadLettersWanted)]
 struct Wanted {
+    /// Those behind this place.
     after: u64,
+    /// So many at most.
     limit: Option<usize>,
+    /// Those of this endpoint.
     endpoint: Option<String>,
-    /// A replay's alone.
+    /// These, whatever else is said. A replay's alone.
+    #[schema(max_items = 1000)]
     ids: Option<Vec<String>>,
 }
 
@@ -89,25 +107,25 @@ async fn list(
         Err(error) => return Refusal::bad("bad_query", error.body_text(), QUERY).into_response(),
     };
     let (letters, next) = wanted.letters(&webhooks);
-    let letters: Vec<_> = letters.iter().map(|(_, letter)| said(letter)).collect();
-    answer(&json!({ "letters": letters, "next": next }))
+    let letters = letters.iter().map(|(_, letter)| said(letter)).collect();
+    json(StatusCode::OK, &Letters { letters, next })
 }
 
 const QUERY: &str = "after, limit, endpoint";
 
-fn said(letter: &Letter) -> Value {
+fn said(letter: &Letter) -> DeadCall {
     let call = &letter.call;
-    json!({
-        "id": call.id.to_string(),
-        "endpoint": call.endpoint,
-        "site": call.site,
-        "visit": call.visit.to_string(),
-        "reason": letter.reason,
-        "dead_since_ms": letter.at.0,
-        "waited_since_ms": call.since.0,
-        "attempts": call.attempts,
-        "body": serde_json::from_str::<Value>(&call.body).unwrap_or_default(),
-    })
+    DeadCall {
+        id: call.id.to_string(),
+        endpoint: Arc::clone(&call.endpoint),
+        site: Arc::clone(&call.site),
+        visit: call.visit.to_string(),
+        reason: Arc::clone(&letter.reason),
+        dead_since_ms: letter.at.0,
+        waited_since_ms: call.since.0,
+        attempts: call.attempts,
+        body: serde_json::from_str(&call.body).unwrap_or_default(),
+    }
 }
 
 const REPLAY: &str = "{\"ids\": [...]}, or a filter: endpoint, after, limit; {} for all";
@@ -131,10 +149,9 @@ async fn replay(State(webhooks): State<Arc<Webhooks>>, body: Bytes) -> Response 
         }
     };
     let outcomes = webhooks.replay(&ids);
-    let result =
-        |(id, status): (&MessageId, &str)| json!({ "id": id.to_string(), "status": status });
-    let results: Vec<_> = ids.iter().zip(outcomes).map(result).collect();
-    answer(&json!({ "results": results, "next": next }))
+    let result = |(id, status): (&MessageId, _)| Outcome { id: id.to_string(), status };
+    let results = ids.iter().zip(outcomes).map(result).collect();
+    json(StatusCode::OK, &Replayed { results, next })
 }
 
 fn id_of(text: &str) -> Option<MessageId> {
@@ -155,13 +172,9 @@ async fn enable(
     // A part that is no text names no endpoint.
     let endpoint = parts.ok().and_then(part).unwrap_or_default();
     if webhooks.enable(&endpoint) {
-        return answer(&json!({ "endpoint": endpoint, "is_gone": false }));
+        return json(StatusCode::OK, &Enabled { endpoint, is_gone: false });
     }
     let message = format!("the configuration has no endpoint {endpoint:?}");
     let help = "GET /v1/webhooks lists them";
     Refusal::new(StatusCode::NOT_FOUND, "endpoint_unknown", message, help).into_response()
-}
-
-fn answer(value: &Value) -> Response {
-    json_text(StatusCode::OK, value.to_string())
 }

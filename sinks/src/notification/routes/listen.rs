@@ -11,6 +11,7 @@
 use super::{Admitted, message_of, page_of};
 use crate::answer::{Refusal, json_text};
 use crate::notification::Said;
+use crate::notification::message::Words;
 use crate::notification::notifications::{Look, NoPlace, Notifications, Place};
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -26,6 +27,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 /// Tells a browser how soon to come again, and a proxy that the stream goes on.
 const GREETING: &[u8] = b"retry: 1000\n\n";
@@ -35,6 +37,13 @@ const HEARTBEAT: &[u8] = b": still here\n\n";
 pub(super) struct Asked {
     page: Option<String>,
     after: Option<String>,
+}
+
+/// What a long poll is answered.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is put together of texts")]
+pub(super) struct Messages {
+    messages: Vec<Words<'static>>,
 }
 
 /// The handler.

@@ -10,6 +10,7 @@ mod word;
 use super::VisitKey;
 use super::notifications::Notifications;
 use crate::answer::Refusal;
+use crate::schemas::{Schemas, schema};
 use axum::Router;
 use axum::routing::{get, post};
 use beckon_engine::model::{Id, MessageId, PageId};
@@ -26,6 +27,13 @@ pub fn router(notifications: Arc<Notifications>) -> Router {
         .route("/v1/visits/{visitID}/notifications/{id}", post(word::word))
         .route("/server/data/notification/notify/{visitID}", post(notify::notify))
         .with_state(notifications)
+}
+
+/// What these routes read and answer with, for the description of the API.
+#[must_use]
+pub fn schemas() -> Schemas {
+    let all = [schema::<listen::Messages>(), schema::<word::Wire>(), schema::<notify::Wires>()];
+    all.concat()
 }
 
 /// An id as events have them: 32 hex digits, or a mapped source's text.

@@ -18,17 +18,25 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 const HELP: &str = "an array of {\"page\": ID, \"channel\": \"name\", \"data\": {}}";
 
-#[derive(Debug, Deserialize)]
-struct Wires(#[serde(deserialize_with = "objects")] Vec<Wire>);
+/// Messages to a visit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = MessagesToSend)]
+pub(super) struct Wires(#[serde(deserialize_with = "objects")] Vec<Wire>);
 
-#[derive(Debug, Deserialize)]
+/// A message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = MessageToSend)]
 struct Wire {
+    /// The page that it is for; without it any of the visit.
     #[serde(default)]
     page: Option<String>,
+    /// What the page does with it.
     channel: String,
+    /// Any JSON.
     #[serde(default)]
     data: Value,
 }

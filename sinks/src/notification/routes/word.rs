@@ -13,24 +13,32 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use beckon_engine::model::Outcome;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 128;
 const HELP: &str = "{\"status\": \"acknowledged\" | \"withdrawn\" | \"failed\", \"page\": ID, \
                     \"reason\": a word}, or nothing";
 
-#[derive(Debug, Default, Deserialize)]
+/// What became of a message.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Wire {
+#[schema(as = MessageWord)]
+pub(super) struct Wire {
+    /// Without it the message is acknowledged.
     status: Option<Status>,
+    /// The page that says so.
     page: Option<String>,
+    /// Why, in a word.
+    #[schema(max_length = 128)]
     reason: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = MessageWordStatus)]
 enum Status {
     /// The page did what it was to do.
     Acknowledged,
