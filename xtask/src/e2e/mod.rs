@@ -1,13 +1,14 @@
 //! `cargo xtask e2e`: what needs more than Rust. It fetches what is missing and says what it did.
 //!
-//! Six questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, do the example
+//! Seven questions: do DuckDB and Spark count in the Parquet what Beckon says it wrote, do the example
 //! readers print what the pages show, does an idle server rest, does an overloaded one refuse and stay
-//! small, does the library of Standard Webhooks take our calls, and is a person who clicks in a real browser
-//! invited, soon and once?
+//! small, does the library of Standard Webhooks take our calls, does the server answer as `/openapi.json` says,
+//! and is a person who clicks in a real browser invited, soon and once?
 
 mod demo;
 mod examples;
 mod idle;
+mod openapi;
 mod readers;
 pub(crate) mod tools;
 mod webhook;
@@ -40,6 +41,7 @@ pub(crate) fn run(root: &Path, args: &E2eArgs) -> anyhow::Result<()> {
         ("an idle server rests", idle::run as Test),
         ("an overloaded server refuses, stays small and loses nothing", overload::run as Test),
         ("Standard Webhooks' library takes a webhook", webhook::run as Test),
+        ("openapi: the server answers as it says", openapi::run as Test),
         ("a visitor in a browser is invited, soon and once", demo::run as Test),
     ] {
         if args.filter.as_ref().is_some_and(|text| !name.contains(text)) {
