@@ -114,6 +114,7 @@ impl RulePlan {
             action: ActionPlan {
                 kind: ActionKind::None,
                 channel: None,
+                expires_ms: None,
                 endpoint: None,
                 data: None,
             },
@@ -229,6 +230,8 @@ pub struct ActionPlan {
     pub kind: ActionKind,
     /// `channel` of a message.
     pub channel: Option<Box<str>>,
+    /// `expires` of a message, in milliseconds; `None`: as the configuration says of its kind.
+    pub expires_ms: Option<i64>,
     /// `endpoint` of a webhook: a name of the configuration.
     pub endpoint: Option<Box<str>>,
     /// `data`: JSON whose texts are templates.

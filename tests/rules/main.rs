@@ -150,3 +150,22 @@ fn the_folder_is_the_configurations_where_none_is_named() {
     let error = error_of(&["deploy"]);
     assert!(error.contains("127.0.0.1:1"), "the packages are read: {error}");
 }
+
+/// What `docs/rules.md` shows of the language.
+#[test]
+fn the_queries_of_the_documentation_are_right() {
+    let page = include_str!("../../docs/rules.md");
+    let shown = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    let queries: Vec<_> = shown.expect("queries").split("\n\n").collect();
+    assert_eq!(queries.len(), 2);
+    let rule = |number: usize| {
+        let query = queries[number];
+        let action = "[action]\ntype = \"none\"\n";
+        format!("name = \"shown-{number}\"\nquery = \'\'\'\n{query}\n\'\'\'\n{action}")
+    };
+    let folder = folder(&[("one.toml", &rule(0)), ("two.toml", &rule(1))]);
+    let checked = beckon(folder.path(), &["check", "rules", "--deny-warnings"]);
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(0), "{told}");
+    assert!(told.contains("2 rules are good"), "{told}");
+}

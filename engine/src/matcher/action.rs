@@ -17,6 +17,8 @@ pub(super) struct Action {
     pub(super) kind: Arc<str>,
     /// The channel.
     pub(super) channel: Option<Arc<str>>,
+    /// How long a message holds.
+    pub(super) expires_ms: Option<i64>,
     /// The endpoint.
     pub(super) endpoint: Option<Arc<str>>,
     data: Data,
@@ -57,6 +59,7 @@ impl Action {
         Self {
             kind: plan.kind.as_str().into(),
             channel: plan.channel.as_deref().map(Arc::from),
+            expires_ms: plan.expires_ms,
             endpoint: plan.endpoint.as_deref().map(Arc::from),
             data,
         }

@@ -189,6 +189,7 @@ impl Trial<'_> {
             events,
             kind: Arc::clone(&action.kind),
             channel: action.channel.clone(),
+            expires_ms: action.expires_ms,
             endpoint: action.endpoint.clone(),
             data,
             has_null_placeholder,

@@ -321,6 +321,7 @@ pub(super) fn rule_set(rules: Vec<Rule>) -> Arc<RuleSet> {
             action: ActionPlan {
                 kind: ActionKind::Invite,
                 channel: Some("chat".into()),
+                expires_ms: Some(120_000),
                 endpoint: None,
                 data: rule.data,
             },

@@ -293,6 +293,8 @@ pub struct ActionFact {
     pub kind: Arc<str>,
     /// `channel` of a message.
     pub channel: Option<Arc<str>>,
+    /// `expires` of a message, in milliseconds, where its rule says it.
+    pub expires_ms: Option<i64>,
     /// `endpoint` of a webhook.
     pub endpoint: Option<Arc<str>>,
     /// Rendered `data`, JSON text.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(super) const HEADER_BYTES: usize = 24;
 
 const MAGIC: [u8; 8] = *b"BECKNOBX";
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 /// CRC, length and epoch.
 const FRAME_BYTES: usize = 16;
 /// Bytes that are read at once, at least.

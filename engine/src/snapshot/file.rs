@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"BECKNSNP";
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 const HEADER_BYTES: usize = 16;
 /// CRC, part, partition, epoch, length.
 const PIECE_BYTES: usize = 22;

@@ -109,6 +109,7 @@ pub fn text(rule: &RuleFile, shared: &Shared) -> String {
         ("domain_separation", shared.domain_separation.then(|| true.to_string())),
         ("action", Some(rule.action.kind.node.as_str().to_owned())),
         ("channel", quoted(&rule.action.channel)),
+        ("expires_ms", rule.action.expires_ms.as_ref().map(|time| time.node.to_string())),
         ("endpoint", quoted(&rule.action.endpoint)),
         ("data", rule.action.data.is_some().then_some(writer.out)),
     ];
@@ -272,6 +273,7 @@ data {"greeting":"Can we help with {{cart.data.name}}?","z":1}
             ("priority = 50", "priority = 50\nholdout = 0.5"),
             ("priority = 50", "priority = 50\nbackfill = \"act\""),
             ("priority = 50", "priority = 50\nstate_max = 5"),
+            ("channel =", "expires = \"2m\"\nchannel ="),
             ("priority = 50", "priority = 50\nschedule = \"24/7\""),
             ("priority = 50", "priority = 50\ntimezone = \"Europe/Paris\""),
             ("invite", "notify"),

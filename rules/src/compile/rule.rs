@@ -68,6 +68,7 @@ pub(super) fn plan(rule: &RuleFile, context: &Context, compiler: &mut Compiler) 
         action: ActionPlan {
             kind: rule.action.kind.node,
             channel: rule.action.channel.as_ref().map(|channel| channel.node.clone()),
+            expires_ms: rule.action.expires_ms.as_ref().map(|time| time.node),
             endpoint: rule.action.endpoint.as_ref().map(|endpoint| endpoint.node.clone()),
             data,
         },

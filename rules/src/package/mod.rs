@@ -104,6 +104,8 @@ pub struct ActionFile {
     pub kind: Spanned<ActionKind>,
     /// `channel` of a message.
     pub channel: Option<Spanned<Box<str>>>,
+    /// `expires` of a message, in milliseconds.
+    pub expires_ms: Option<Spanned<i64>>,
     /// `endpoint` of a webhook.
     pub endpoint: Option<Spanned<Box<str>>>,
     /// `data`; the spans of its placeholders are bytes of the file.

@@ -9,7 +9,11 @@ use crate::ast::{Span, Spanned};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{ActionKind, Emit, Fire, Window};
 use crate::syntax;
+use std::ops::RangeInclusive;
 use toml::de::DeTable;
+
+/// `expires` of an action: from a second to a day.
+const EXPIRES_MS: RangeInclusive<i64> = 1_000..=86_400_000;
 
 /// `type` of an action.
 pub(super) const ACTION_KINDS: &[(&str, ActionKind)] = &[
@@ -20,7 +24,7 @@ pub(super) const ACTION_KINDS: &[(&str, ActionKind)] = &[
     ("none", ActionKind::None),
 ];
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "name",
     "description",
     "query",
@@ -38,6 +42,8 @@ const KEYS: &[&str] = &[
     "action",
     "test",
 ];
+
+pub(super) const ACTION_KEYS: &[&str] = &["type", "channel", "expires", "endpoint", "data"];
 
 /// Reads a rule file.
 ///
@@ -134,17 +140,27 @@ impl Reader<'_> {
         let help = "a rule that only records its matches has type = \"none\" under [action]";
         self.require(section, "action", help);
         let (table, range) = self.table(section, "action")?;
-        let keys = ["type", "channel", "endpoint", "data"];
-        let section = self.section(table, range, "[action]", &keys);
+        let section = self.section(table, range, "[action]", ACTION_KEYS);
         self.require(&section, "type", "one of invite, content, notify, webhook, none");
         let kind = self.choice(&section, "type", ACTION_KINDS);
         let channel = self.text(&section, "channel");
+        let expires_ms = self.expires_ms(&section);
         let endpoint = self.text(&section, "endpoint");
         let data = self.table(&section, "data").is_some();
         let data = section.value("data").filter(|_| data).map(|value| self.template(value));
         let kind = kind?;
         self.check_action_keys(&section, kind.node);
-        Some(ActionFile { kind, channel, endpoint, data })
+        Some(ActionFile { kind, channel, expires_ms, endpoint, data })
+    }
+
+    /// How long a message holds; the hub keeps it so long, so there is a bound.
+    fn expires_ms(&mut self, section: &Section<'_, '_>) -> Option<Spanned<i64>> {
+        let expires_ms = self.duration_ms(section, "expires")?;
+        if !EXPIRES_MS.contains(&expires_ms.node) {
+            let message = "`expires` is a time from 1s to 1d".to_owned();
+            self.error("bad-value", expires_ms.span.range(), message);
+        }
+        Some(expires_ms)
     }
 
     /// A webhook has an endpoint and no channel; what goes to a page has no endpoint.
@@ -152,7 +168,9 @@ impl Reader<'_> {
         let is_webhook = kind == ActionKind::Webhook;
         let is_message =
             matches!(kind, ActionKind::Invite | ActionKind::Content | ActionKind::Notify);
-        for (key, is_right) in [("channel", is_message), ("endpoint", is_webhook)] {
+        for (key, is_right) in
+            [("channel", is_message), ("expires", is_message), ("endpoint", is_webhook)]
+        {
             if let (Some(value), false) = (section.value(key), is_right) {
                 let message = format!("an action of type `{}` has no `{key}`", kind.as_str());
                 self.error("bad-value", value.span(), message);

@@ -30,6 +30,7 @@ backfill = "act"
 [action]
 type    = "invite"
 channel = "chat"
+expires = "2m"
 data    = { greeting = "Can we help with {{ cart.data.name }}?", tries = 3 }
 
 [[test]]
@@ -88,6 +89,7 @@ fn every_key_is_read() {
     assert_eq!(rule.backfill.map(|backfill| backfill.node), Some(super::Backfill::Act));
     assert_eq!(rule.action.kind.node, ActionKind::Invite);
     assert_eq!(rule.action.channel.as_ref().map(|text| &*text.node), Some("chat"));
+    assert_eq!(rule.action.expires_ms.map(|time| time.node), Some(120_000));
 }
 
 #[test]
@@ -192,8 +194,40 @@ fn an_endpoint_is_for_webhooks_and_a_channel_for_pages() {
     let message = "an action of type `webhook` has no `channel`";
     let text = action("type = \"webhook\"\nendpoint = \"crm\"\nchannel = \"chat\"");
     check(&text, &[("bad-value", "\"chat\"", message, "")]);
+    let message = "an action of type `webhook` has no `expires`";
+    let text = action("type = \"webhook\"\nendpoint = \"crm\"\nexpires = \"2m\"");
+    check(&text, &[("bad-value", "\"2m\"", message, "")]);
     let message = "an action of type `none` has no `endpoint`";
     check(&action("type = \"none\"\nendpoint = \"x\""), &[("bad-value", "\"x\"", message, "")]);
+}
+
+/// `docs/rules.md` says what each key means.
+#[test]
+fn the_documentation_has_every_key() {
+    let page = include_str!("../../../docs/rules.md");
+    let (rule, action) = page.split_once("\n`[action]`:\n").expect("two tables");
+    let has = |table: &str, key: &str| table.contains(&format!("\n| `{key}` |"));
+    let tables = [&"action", &"test"];
+    for key in super::rule_file::KEYS.iter().filter(|key| !tables.contains(key)) {
+        assert!(has(rule, key), "{key}");
+    }
+    for key in super::rule_file::ACTION_KEYS {
+        assert!(has(action, key), "{key}");
+    }
+}
+
+#[test]
+fn a_message_expires_within_a_day() {
+    let action =
+        |time: &str| LEAST.replace("\"none\"", &format!("\"invite\"\nexpires = \"{time}\""));
+    for (time, ms) in [("1s", 1_000), ("1d", 86_400_000)] {
+        let rule = rule(&action(time));
+        assert_eq!(rule.action.expires_ms.map(|time| time.node), Some(ms), "{time}");
+    }
+    let message = "`expires` is a time from 1s to 1d";
+    for time in ["999ms", "25h"] {
+        check(&action(time), &[("bad-value", &format!("\"{time}\""), message, "")]);
+    }
 }
 
 #[test]

@@ -203,6 +203,7 @@ impl Visit {
             events: vec![EventId(Id::Bits(u128::from(seq.0)))],
             kind: "invite".into(),
             channel: None,
+            expires_ms: None,
             endpoint: None,
             data: None,
             has_null_placeholder: false,

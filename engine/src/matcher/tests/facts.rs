@@ -24,6 +24,7 @@ fn a_fact_names_the_rule_the_window_and_the_last_event() {
     assert_eq!((fact.timestamp, fact.seq), (EventTimeMs(7), LogSeq(2)));
     assert_eq!(fact.visitor, Some(VisitorId(crate::model::Id::Bits(9))));
     assert_eq!((&*fact.kind, fact.channel.as_deref()), ("invite", Some("chat")));
+    assert_eq!(fact.expires_ms, Some(120_000));
     assert_eq!((fact.suppressed, &fact.data), (None, &None));
 }
 

@@ -107,6 +107,7 @@ fn fact(number: u64, suppressed: Option<SuppressReason>) -> ActionFact {
         events: vec![EventId(Id::Bits(3)), EventId(Id::Text("e-4".into()))],
         kind: "invite".into(),
         channel: text("chat"),
+        expires_ms: number.is_multiple_of(2).then_some(90_000),
         endpoint: text("crm"),
         data: text("{\"k\":1}"),
         has_null_placeholder: !number.is_multiple_of(2),
@@ -137,7 +138,7 @@ fn outbox_fixture() -> Vec<u8> {
     let (mut writer, _) = OutboxWriter::open(open).expect("opened");
     writer.append(&everything(1)).expect("appended");
     writer.append(&EpochOutput { events: Vec::new(), ..output(2) }).expect("appended");
-    fixture("outbox-v4.obx", &bytes_of(&disk, &outbox_path()))
+    fixture("outbox-v5.obx", &bytes_of(&disk, &outbox_path()))
 }
 
 fn cursor_fixture() -> Vec<u8> {
@@ -149,7 +150,7 @@ fn cursor_fixture() -> Vec<u8> {
 }
 
 #[test]
-fn version_4_of_the_outbox_is_written_and_read() {
+fn version_5_of_the_outbox_is_written_and_read() {
     let disk = disk_with(&outbox_path(), &outbox_fixture());
     let (writer, last) = OutboxWriter::open(setup(&disk)).expect("opened");
     assert_eq!(last, Epoch(2));
@@ -161,7 +162,7 @@ fn version_4_of_the_outbox_is_written_and_read() {
 /// The log refuses what a newer beckon wrote; the outbox is derived from it.
 #[test]
 fn an_outbox_of_another_version_is_derived_again() {
-    for version in [3, 5] {
+    for version in [4, 6] {
         let mut bytes = outbox_fixture();
         set_version(&mut bytes[..24], version);
         let disk = disk_with(&outbox_path(), &bytes);

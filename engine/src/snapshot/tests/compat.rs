@@ -130,8 +130,8 @@ fn check(bytes: &[u8]) -> Result<SnapshotFile, String> {
 }
 
 #[test]
-fn version_4_is_read() {
-    let bytes = fixture("snapshot-v4.snap", &bytes());
+fn version_5_is_read() {
+    let bytes = fixture("snapshot-v5.snap", &bytes());
     let file = check(&bytes).expect("whole");
     let (pieces, catalog) = pieces();
     assert_eq!(file.rest().catalog, catalog.save());
@@ -154,7 +154,7 @@ fn whatever_byte_is_wrong_it_is_no_snapshot() {
     }
     assert!(check(&[&whole[..], &[0]].concat()).is_err(), "more behind it");
     let mut newer = whole;
-    set_version(&mut newer[..16], 5);
+    set_version(&mut newer[..16], 6);
     let said = check(&newer).expect_err("another version");
-    assert_eq!(said, "it has version 5, this beckon reads version 4");
+    assert_eq!(said, "it has version 6, this beckon reads version 5");
 }

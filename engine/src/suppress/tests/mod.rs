@@ -109,6 +109,7 @@ fn fact(rule: &str, number: u32) -> ActionFact {
         events: Vec::new(),
         kind: (*kind).into(),
         channel: None,
+        expires_ms: None,
         endpoint: None,
         data: None,
         has_null_placeholder: false,

@@ -202,7 +202,7 @@ impl Hub {
                     page: None,
                     channel: fact.channel.clone(),
                     data: fact.data.clone(),
-                    expires_ms: self.config.expires_ms(kind),
+                    expires_ms: fact.expires_ms.unwrap_or_else(|| self.config.expires_ms(kind)),
                 };
                 Some(self.insert(key, incoming, mark))
             }

@@ -118,6 +118,7 @@ fn fact(suppressed: Option<SuppressReason>) -> ActionFact {
         events: vec![EventId(Id::Bits(6)), EventId(Id::Text("e-2".into()))],
         kind: "invite".into(),
         channel: Some("chat".into()),
+        expires_ms: None,
         endpoint: None,
         data: Some("{\"a\":1}".into()),
         has_null_placeholder: false,

@@ -45,6 +45,7 @@ fn action(op: Op, visit: u128, id: u128, kind: &str) -> ActionRow {
         events: Vec::new(),
         kind: kind.into(),
         channel: Some("chat".into()),
+        expires_ms: None,
         endpoint: None,
         data: Some("{\"a\":1}".into()),
         has_null_placeholder: false,
@@ -242,7 +243,7 @@ fn a_message_comes_again_until_it_is_acknowledged() {
 }
 
 #[test]
-fn each_kind_expires_by_the_time_of_its_epoch() {
+fn each_message_expires_by_the_time_of_its_epoch() {
     for (kind, expires_ms) in [("invite", 30_000), ("content", 300_000), ("notify", 60_000)] {
         let mut life = Life::new(config());
         life.act(Op::Assert, 1, 10, kind);
@@ -256,6 +257,16 @@ fn each_kind_expires_by_the_time_of_its_epoch() {
         life.settle();
         assert_eq!(life.outcomes(10), [("expired", None)], "{kind}");
     }
+    let mut life = Life::new(config());
+    let mut own = action(Op::Assert, 1, 10, "invite");
+    own.fact.expires_ms = Some(90_000);
+    life.epoch(Vec::new(), vec![own]);
+    life.pass(89_999);
+    assert_eq!(life.peek(1, None), [(10, false)], "as its rule says");
+    life.restart();
+    assert_eq!(life.peek(1, None), [(10, false)], "after a restart too");
+    life.pass(1);
+    assert_eq!(life.peek(1, None), [], "as its rule says");
     let mut life = Life::new(config());
     life.act(Op::Assert, 1, 10, "webhook");
     assert_eq!(life.hub.stats().held, 0, "that goes to no page");

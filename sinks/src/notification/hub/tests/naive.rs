@@ -76,7 +76,8 @@ impl Naive {
             match row.op {
                 Op::Assert => {
                     let kind = Kind::of(&row.fact.kind).expect("the tests have no others");
-                    let times = (now + config.expires_ms(kind), now + config.remembered_ms);
+                    let expires_ms = row.fact.expires_ms.unwrap_or(config.expires_ms(kind));
+                    let times = (now + expires_ms, now + config.remembered_ms);
                     self.add((id, visit), None, times, config);
                 }
                 Op::Retract => self.retract(id),

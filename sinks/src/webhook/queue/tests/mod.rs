@@ -49,6 +49,7 @@ pub(in crate::webhook) fn action(op: Op, id: u128, endpoint: &str) -> ActionRow 
         events: Vec::new(),
         kind: KIND.into(),
         channel: None,
+        expires_ms: None,
         endpoint: Some(endpoint.into()),
         data: Some("{\"a\":1}".into()),
         has_null_placeholder: false,
