@@ -103,6 +103,9 @@ pub(super) struct Feeder {
     pub(super) rounds: Option<Rounds>,
     /// How long the log was silent, at least.
     pub(super) silent: Duration,
+    /// Whether the log's last mark is of a time at which this feeder listened. What lies in the log when
+    /// it starts may be of long ago.
+    pub(super) knows_time: bool,
     pub(super) tick_interval: Duration,
 }
 
@@ -127,6 +130,7 @@ impl Feeder {
             let patience = self.patience();
             match self.reader.next(patience) {
                 Ok(Some(group)) => {
+                    self.knows_time |= self.silent > Duration::ZERO;
                     self.silent = Duration::ZERO;
                     self.submit(group)?;
                 }
@@ -208,12 +212,13 @@ impl Feeder {
 
     /// Nobody wrote for a while: somebody may be waited for. What is still under way may open a
     /// visit, and is looked at again after the next silence. Windows that outlive visits may wait for
-    /// days: for them time is asked for when it has come.
+    /// days: for them time is asked for when it has come; and once behind a start, since nobody knows how
+    /// long the server was down.
     fn ask_for_time(&self) {
         let stats = self.dataflow.stats();
         let silent_ms = i64::try_from(self.silent.as_millis()).unwrap_or(i64::MAX);
         let watermark = self.marks.watermark.saturating_add(silent_ms);
-        let is_due = stats.wide.due.is_some_and(|due| due <= watermark);
+        let is_due = stats.wide.due.is_some_and(|due| !self.knows_time || due <= watermark);
         let is_visited = stats.stage.visits_open > 0 || stats.stage.next_timer_ms.is_some();
         let under_way = stats.epochs_submitted - stats.epochs_delivered;
         if self.is_changing() && under_way > CHANGE_EPOCHS_UNDER_WAY_MAX {

@@ -235,6 +235,7 @@ impl Pipeline {
             backfiller,
             rounds,
             silent: Duration::ZERO,
+            knows_time: false,
             tick_interval,
         };
         let feeder = std::thread::Builder::new()

@@ -239,7 +239,7 @@ impl Life {
     }
 
     /// One that happened some time before.
-    fn late_event(&mut self, visit: u128, name: &str, late_ms: i64) -> &mut Self {
+    pub(crate) fn late_event(&mut self, visit: u128, name: &str, late_ms: i64) -> &mut Self {
         let event = self.next_event("a", visit, name);
         let mut event = event.unpack().expect("just packed");
         event.timestamp = event.timestamp.saturating_add(-late_ms);

@@ -304,22 +304,32 @@ fn time_is_asked_for_while_a_visit_is_open_and_not_after() {
     check_outputs(&log, &sink);
 }
 
-/// Once its visit is over, a visitor is waited for without a tick until it is time.
-#[test]
-fn time_is_asked_for_when_a_window_that_outlives_visits_is_due() {
-    let query = "sequence with maxspan=200ms [E where true] ![X where true]";
-    let rules = compiled(query, "window = \"site\"");
+/// A rule on the site that waits for what does not come, over a visit that ends at once.
+fn start_waiting(log: &MemoryLog, sink: &Sink, maxspan: &str) -> Running {
+    let query = format!("sequence with maxspan={maxspan} [E where true] ![X where true]");
+    let rules = compiled(&query, "window = \"site\"");
     let config =
         MatcherConfig { lateness_ms: 0, inactivity_ms: Some(0), ..MatcherConfig::default() };
     let wide = WideSetup::new(&rules, config);
     let make_stage: MakeStage =
         Arc::new(move |_| Box::new(Matcher::new(Arc::clone(&rules), config)));
-    let log = MemoryLog::default();
-    let sink = Sink::default();
+    start_with(log, sink, make_stage, wide)
+}
+
+fn actions(sink: &Sink) -> usize {
+    let outputs = sink.outputs.lock().expect("no test panics here");
+    outputs.iter().map(|output| output.actions.len()).sum()
+}
+
+/// Once its visit is over, a visitor is waited for without a tick until it is time.
+#[test]
+fn time_is_asked_for_when_a_window_that_outlives_visits_is_due() {
+    let (log, sink) = (MemoryLog::default(), Sink::default());
+    let running = start_waiting(&log, &sink, "200ms");
+    let pipeline = &running.pipeline;
+    wait_until(|| log.silences.load(Ordering::Relaxed) > 0);
     log.clock.advance(DELAY_MS + 2);
     log.write_event("a", "E");
-    let running = start_with(&log, &sink, make_stage, wide);
-    let pipeline = &running.pipeline;
     let due = || pipeline.stats().dataflow.wide.due;
     wait_until(|| due() == Some(EventTimeMs(202)) && pipeline.stats().processed.epoch >= Epoch(1));
     // The visit is over; each silence lasts a millisecond.
@@ -328,8 +338,27 @@ fn time_is_asked_for_when_a_window_that_outlives_visits_is_due() {
     log.clock.advance(1_000);
     wait_until(|| due().is_none());
     running.pipeline.stop().expect("nothing failed");
-    let outputs = sink.outputs.lock().expect("no test panics here");
-    assert_eq!(outputs.iter().map(|output| output.actions.len()).sum::<usize>(), 1);
+    assert_eq!(actions(&sink), 1);
+}
+
+/// The server was down for a week: what was to come meanwhile has not, and that is said at once.
+#[test]
+fn time_is_asked_for_behind_a_start_where_a_window_waits() {
+    let (log, sink) = (MemoryLog::default(), Sink::default());
+    log.clock.advance(DELAY_MS + 2);
+    log.write_event("a", "E");
+    log.clock.advance(7 * 86_400_000);
+    let running = start_waiting(&log, &sink, "7d");
+    let pipeline = &running.pipeline;
+    let silences = || log.silences.load(Ordering::Relaxed);
+    wait_until(|| actions(&sink) > 0 || silences() > 5_000);
+    assert_eq!(actions(&sink), 1, "nobody asked what time it is");
+    // Now the time is known, and nothing waits.
+    wait_until(|| pipeline.stats().dataflow.wide.due.is_none());
+    let (ticks, before) = (pipeline.stats().ticks_asked, silences());
+    wait_until(|| silences() > before + 20);
+    assert!(pipeline.stats().ticks_asked <= ticks + 1, "nothing waits");
+    running.pipeline.stop().expect("nothing failed");
 }
 
 #[test]
