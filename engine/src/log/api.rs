@@ -159,7 +159,8 @@ pub enum LogError {
     /// The first segments are not there, and no snapshot stands for them.
     #[error(
         "segments {first} to {last} are missing, so the log begins with epoch {begins}, and {base}; \
-         restore the snapshots or those segments from a copy, or move the whole data folder and \
+         start the beckon that wrote the snapshots if a message tells of another version, restore \
+         the snapshots or those segments from a copy, or move the whole data folder and \
          that of the reports away to start anew"
     )]
     Missing {

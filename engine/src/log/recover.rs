@@ -365,7 +365,9 @@ impl Recovery<'_> {
                     last: segment_name(number - 1).into(),
                     begins: header.first_epoch,
                     base: match self.base {
-                        Epoch(0) => "no snapshot is there to go on from".into(),
+                        Epoch(0) => {
+                            "no snapshot that this beckon can read is there to go on from".into()
+                        }
                         base => format!("the newest snapshot goes up to epoch {base} only").into(),
                     },
                 });

@@ -82,7 +82,7 @@ fn what_a_base_reaches_may_be_gone_and_nothing_else() {
             }
         }
         let error = open_from(&disk.exit(), None).expect_err("no base").to_string();
-        assert!(error.contains("no snapshot is there"), "{error}");
+        assert!(error.contains("no snapshot that this beckon can read is there"), "{error}");
     }
 }
 

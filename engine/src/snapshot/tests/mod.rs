@@ -7,7 +7,7 @@ use super::store::UNFINISHED;
 use super::{RestartError, SnapshotStats, file};
 use crate::catalog::tests::{EACH, Life, PAIR, check_replay, key};
 use crate::disk::{Disk, SimDisk};
-use crate::log::Log;
+use crate::log::{Log, PauseKey};
 use crate::model::Epoch;
 use crate::pipeline::SnapshotConfig;
 use std::path::PathBuf;
@@ -72,6 +72,37 @@ fn a_restart_goes_on_behind_the_snapshot() {
     let said = life.end();
     let pairs = said.iter().filter(|line| line.starts_with("com.example.shop/pair"));
     assert_eq!(pairs.count(), 6, "{said:?}");
+    check_replay(&disk);
+}
+
+/// Behind the snapshot a rule knows what was complete before it came, and a pause holds.
+#[test]
+fn a_restart_knows_what_was_decided_before() {
+    let disk = SimDisk::default();
+    let mut life = start(&disk, 1, ONCE);
+    life.event(1, "A").event(1, "A");
+    life.deploy(key(SHOP, None), &[("each", EACH)]);
+    life.event(1, "A").settle();
+    let paused = PauseKey { package: Some(SHOP.into()), site: None };
+    life.deployer.pause(paused, "ann".into()).expect("paused");
+    life.wait_for(1);
+    drop(life.end());
+    let disk = disk.exit();
+    let mut life = start(&disk, 2, ONCE);
+    life.late_event(1, "A", 2).event(1, "A").settle();
+    let matched = life.pipeline.stats().dataflow.stage.events_matched;
+    assert!(matched <= 2, "only what came behind the round: {matched}");
+    let said = life.end();
+    assert_eq!(
+        said,
+        [
+            "com.example.shop/each a 1: 1 suppress backfilled",
+            "com.example.shop/each a 1: 2 suppress backfilled",
+            "com.example.shop/each a 1: 3",
+            "com.example.shop/each a 1: 6 suppress paused",
+            "com.example.shop/each a 1: 7 suppress paused",
+        ]
+    );
     check_replay(&disk);
 }
 
