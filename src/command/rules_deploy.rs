@@ -31,18 +31,21 @@ pub(crate) fn run(args: &RulesDeployArgs) -> anyhow::Result<()> {
     let (config, folder) = args.folder.read()?;
     let packages = FolderRules::packages(&rules_dir::read(&folder)?);
     anyhow::ensure!(!packages.is_empty(), "{}: no packages", folder.display());
-    let server = args.server.or_at(&config.server.listen);
-    let mut of_folder = 0;
+    let server = args.server.or_of(&config.server);
+    let mut of_folder = Vec::new();
     let mut refused = 0;
     for package in &packages {
         match deploy(&server, package)? {
             Outcome::Taken => {}
-            Outcome::OfFolder => of_folder += 1,
+            Outcome::OfFolder => of_folder.push(&package.name),
             Outcome::Refused => refused += 1,
         }
     }
-    if of_folder > 0 && !reload(&server)? {
-        refused += of_folder;
+    for name in &of_folder {
+        output::line(&format!("{name}: not sent, the server has it from its own folder"))?;
+    }
+    if !of_folder.is_empty() && !reload(&server)? {
+        refused += of_folder.len();
     }
     let packages = output::count(packages.len(), "package");
     anyhow::ensure!(refused == 0, "{refused} of {packages} refused");

@@ -1,6 +1,6 @@
 //! Asking a running server over HTTP.
 
-use crate::config::{self, ConfigArgs};
+use crate::config::{self, ConfigArgs, ServerSection};
 use crate::http_client::HttpClient;
 use anyhow::Context;
 use clap::Args;
@@ -25,9 +25,9 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// The server that is named, else that of this machine which listens there.
-    pub(crate) fn or_at(&self, listen: &str) -> Self {
-        let server = self.server.clone().unwrap_or_else(|| reached_at(listen));
+    /// The server that is named, else that of this machine which has this configuration.
+    pub(crate) fn or_of(&self, config: &ServerSection) -> Self {
+        let server = self.server.clone().unwrap_or_else(|| url_of(config));
         Self { server: Some(server), token: self.token.clone(), ca: self.ca.clone() }
     }
 
@@ -43,9 +43,13 @@ impl ServerArgs {
 pub(crate) fn local_server() -> anyhow::Result<String> {
     let loaded = config::load(&ConfigArgs::default(), std::env::vars())
         .context("the configuration should say where the server listens")?;
-    let server = &loaded.config.server;
+    Ok(url_of(&loaded.config.server))
+}
+
+/// Where the server with this configuration is, for this machine.
+fn url_of(server: &ServerSection) -> String {
     let scheme = if server.certificate.is_some() { "https" } else { "http" };
-    Ok(format!("{scheme}://{}", reached_at(&server.listen)))
+    format!("{scheme}://{}", reached_at(&server.listen))
 }
 
 /// The address of who listens there; of all addresses of a machine its own.

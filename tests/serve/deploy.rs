@@ -109,7 +109,11 @@ fn rules_change_while_visitors_are_on_the_site() {
     let pair = "sequence [ A where true ] [ B where true ]";
     lay(&rules, PACKAGE, &[("pair", pair)]);
     assert_eq!(said(&deploy(&server)), "com.example.shop: deployed, 1 rule\n");
-    assert_eq!(said(&deploy(&server)), "com.example.shop: unchanged, 1 rule\n");
+    // Where the server is, the configuration says as well.
+    let mut local = beckon(folder);
+    local.env("BECKON_SERVER__LISTEN", server.address()).env("BECKON_TOKEN", &token);
+    let unchanged = local.args(["rules", "deploy", "mine"]).output().expect("the binary");
+    assert_eq!(said(&unchanged), "com.example.shop: unchanged, 1 rule\n");
     send(&server, &token, "A", 2);
 
     // Another package, and a new version of its own, while visit 2 has half of the pair.
@@ -183,7 +187,11 @@ fn the_servers_folder_is_taken_at_start_and_when_it_is_asked() {
 
     lay(&rules, PACKAGE, &[("each", "B where true")]);
     let deployed = run(folder, &server, &token, &["rules", "deploy", "mine"]);
-    assert_eq!(said(&deployed), "the server took 1 change from its own folder\n");
+    assert_eq!(
+        said(&deployed),
+        "com.example.shop: not sent, the server has it from its own folder\n\
+         the server took 1 change from its own folder\n"
+    );
     send(&server, &token, "B", 2);
     assert_eq!(acted(&server, &token), ["each 1", "each 2"]);
     assert_eq!(server.stop().code, Some(0));
