@@ -1,4 +1,4 @@
--- Reads the tables of a replay or a server as they lie there.
+-- Reads the tables of a replay or a server as they lie there; what failed, only those of access logs say.
 --     python read_duckdb.py REPORTS        or, within the folder:        duckdb < duckdb.sql
 
 -- Which rules fired, how often, for how many visitors?

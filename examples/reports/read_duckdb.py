@@ -13,4 +13,7 @@ for query in queries:
     if text:
         title = [line for line in text.splitlines() if line.startswith("-- ")][-1]
         print(title.removeprefix("-- "))
-        print(duckdb.sql(text))
+        try:
+            print(duckdb.sql(text))
+        except duckdb.IOException:
+            print("these tables have no such rows\n")
