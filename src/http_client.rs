@@ -6,7 +6,7 @@
 use anyhow::Context;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -87,18 +87,29 @@ impl HttpClient {
             request = request.header("authorization", format!("Bearer {bearer}"));
         }
         let request = request.body(Full::new(body.into()))?;
+        let response = self.exchange(request).await?;
+        Ok(Answer { status: response.status(), body: response.into_body() })
+    }
+
+    /// Sends a whole request and reads the answer.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or its answer is too large.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<Response<Bytes>> {
         let response = self
             .client
             .request(request)
             .await
             .with_context(|| format!("no answer from {}: is the server running?", self.base))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX)
             .collect()
             .await
-            .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?
-            .to_bytes();
-        Ok(Answer { status, body })
+            .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 }
 

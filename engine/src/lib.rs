@@ -19,3 +19,6 @@ pub mod stage;
 pub mod suppress;
 #[cfg(test)]
 mod testing;
+
+/// The target of spans that traces are made of; log lines pass over them.
+pub const SPANS: &str = "beckon_spans";

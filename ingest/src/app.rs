@@ -115,6 +115,8 @@ pub struct Parts {
     pub engine: Arc<dyn EngineView>,
     /// Metrics of other parts; the HTTP side adds its own.
     pub registry: Registry,
+    /// By a request's headers, gives its span a place in the trace that they name. Not called where no span is made.
+    pub join_caller: fn(&HeaderMap, &tracing::Span),
     /// API tokens.
     pub tokens: Arc<TokenStore>,
     /// Where rejected events go.
@@ -145,6 +147,7 @@ pub(crate) struct App {
     pub(crate) engine: Arc<dyn EngineView>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) join_caller: fn(&HeaderMap, &tracing::Span),
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -194,6 +197,7 @@ impl App {
             engine: parts.engine,
             memory,
             metrics,
+            join_caller: parts.join_caller,
             refusals: Refusals::logged(),
             tokens: parts.tokens,
             dead_letters: parts.dead_letters,

@@ -21,8 +21,11 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use base64::Engine as _;
+use beckon_engine::SPANS;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,12 +111,17 @@ fn guarded(
     }
 }
 
-/// Counts and logs a request. Neither its query (a key may stand there) nor its body is logged.
+/// Counts, logs and traces a request. Neither its query (a key may stand there) nor its body is logged.
 async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let begun = Instant::now();
-    let response = next.run(request).await;
+    let span = span_of(&app, route, &request);
+    let response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), begun.elapsed());
+    span.record("http.response.status_code", status);
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     app.metrics.request(route, status, took);
     if let Some(RefusalCode(code)) = response.extensions().get() {
         app.metrics.refused(code, status);
@@ -124,6 +132,25 @@ async fn watched(app: Arc<App>, route: &'static str, request: Request, next: Nex
     }
     tracing::debug!(%method, route, status, micros = took.as_micros(), "request");
     response
+}
+
+/// A request's span, named as OpenTelemetry's conventions for HTTP have it.
+fn span_of(app: &App, route: &'static str, request: &Request) -> Span {
+    let method = request.method();
+    let span = tracing::info_span!(
+        target: SPANS,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        (app.join_caller)(request.headers(), &span);
+    }
+    span
 }
 
 /// What every answer tells browsers. An answer of the API is kept by no cache, unless it says that it

@@ -13,7 +13,7 @@ use anyhow::Context;
 use layers::{Layers, Origin};
 use std::path::{Path, PathBuf};
 
-pub(crate) use sections::{Config, LogFormat, ServerSection};
+pub(crate) use sections::{Config, LogFormat, ServerSection, TracesSection};
 
 const DEFAULT_FILE: &str = "beckon.toml";
 
@@ -59,6 +59,7 @@ impl Loaded {
                 let is_of_site = path.starts_with("sites.")
                     && (path.ends_with(".keys") || path.ends_with(".identity.secrets"));
                 let is_secret = is_of_site
+                    || path.starts_with("traces.headers.")
                     || path.starts_with("webhooks.endpoints.") && path.ends_with(".secrets");
                 let shown = if is_secret { "(not shown)".to_owned() } else { value };
                 (path, shown, origin.to_string())

@@ -12,6 +12,7 @@ use beckon_sinks::notification::NotificationConfig;
 use beckon_sinks::parquet::ParquetConfig;
 use beckon_sinks::webhook::WebhooksConfig;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Keys without a default, each with an example.
@@ -22,6 +23,12 @@ reports = "reports"
 tls = "proxy"
 certificate = "certificate.pem"
 certificate_key = "certificate.key"
+
+[traces]
+endpoint = "http://127.0.0.1:4318"
+
+[traces.headers]
+"*" = "..."
 
 [sites."*"]
 default_for_origin = false
@@ -74,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) webhooks: WebhooksConfig,
     /// `[limits]`
     pub(crate) limits: Limits,
+    /// `[traces]`
+    pub(crate) traces: TracesSection,
     /// `[dead_letters]`
     pub(crate) dead_letters: DeadLetterLimits,
     /// `[sites.NAME]`
@@ -209,6 +218,29 @@ impl Default for EngineSection {
     }
 }
 
+/// Where traces go, and which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct TracesSection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) share: f64,
+    pub(crate) queue_spans_max: usize,
+}
+
+impl Default for TracesSection {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            headers: BTreeMap::new(),
+            share: 0.01,
+            queue_spans_max: 4_096,
+        }
+    }
+}
+
 /// The durable log and the outbox derived from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -282,6 +314,11 @@ impl Config {
         );
         self.tls()?;
         self.webhooks.check()?;
+        let share = self.traces.share;
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&share),
+            "traces.share is {share}, expected a number from 0 to 1"
+        );
         let queue_max = self.log.append_queue_bytes_max;
         anyhow::ensure!(
             queue_max <= RECORD_BYTES_MAX,
@@ -294,7 +331,7 @@ impl Config {
     fn check_numbers(&self) -> anyhow::Result<()> {
         let sections = toml::Table::try_from(self)?;
         for section in
-            ["server", "engine", "log", "reports", "notification", "webhooks", "dead_letters"]
+            ["server", "engine", "log", "reports", "notification", "webhooks", "dead_letters", "traces"]
         {
             let keys = sections.get(section).and_then(toml::Value::as_table);
             for (key, value) in keys.into_iter().flatten() {

@@ -16,6 +16,7 @@ mod notification;
 mod progress;
 mod rules;
 mod slowest;
+mod traces;
 mod view;
 mod webhook;
 mod webhook_figures;
@@ -28,6 +29,7 @@ use beckon_ingest::dead_letters::DeadLetters;
 use beckon_ingest::tokens::TokenStore;
 use beckon_ingest::visits::VisitTokens;
 use beckon_ingest::{Parts, Server, ServerConfig};
+use prometheus_client::registry::Registry;
 use rules::Folder;
 pub(crate) use rules::FolderRules;
 use std::io::ErrorKind;
@@ -36,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use traces::Traces;
 
 /// The site of keyless events in demo mode.
 const DEMO_SITE: &str = "demo";
@@ -56,15 +59,16 @@ pub(crate) struct ServeArgs {
 /// When it cannot start, or its files cannot be finished at the end.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut loaded = config::load(&args.config, std::env::vars())?;
-    logging::start(&loaded.config.server)?;
-    let demo_folder = if args.demo { demo_folder(&mut loaded)? } else { None };
-    let config = loaded.config;
-    let folder = FolderRules::load(&config, args.demo)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.server.http_threads)
+        .worker_threads(loaded.config.server.http_threads)
         .thread_name("http")
         .enable_all()
         .build()?;
+    let traces = Traces::start(&loaded.config.traces, runtime.handle())?;
+    logging::start(&loaded.config.server, traces.as_ref())?;
+    let demo_folder = if args.demo { demo_folder(&mut loaded)? } else { None };
+    let config = loaded.config;
+    let folder = FolderRules::load(&config, args.demo)?;
     let listener = runtime.block_on(listen(&config, args.demo))?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -82,7 +86,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             log: back.log(),
             clock,
             engine: back.view(),
-            registry: back.registry(),
+            registry: registry(&mut back, traces.as_ref()),
+            join_caller: traces::join_caller,
             tokens: Arc::clone(&tokens),
             dead_letters: Arc::clone(&letters),
             deployer: back.deployer(),
@@ -111,7 +116,19 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     served?;
     stopped?;
     tracing::info!("ended");
+    if let Some(traces) = traces {
+        traces.finish();
+    }
     Ok(())
+}
+
+/// The metrics of the parts that are no part of HTTP.
+fn registry(back: &mut Back, traces: Option<&Traces>) -> Registry {
+    let mut registry = back.registry();
+    if let Some(traces) = traces {
+        traces.register(&mut registry);
+    }
+    registry
 }
 
 /// In demo mode data goes to a temporary folder unless a flag or the environment names one. A

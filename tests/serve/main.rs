@@ -16,6 +16,7 @@ mod openapi;
 mod restart;
 mod support;
 mod tls;
+mod traces;
 mod webhook;
 
 use std::io::{Read, Write};

@@ -30,12 +30,14 @@ use crate::sites::{WriteKey, decode_hex, first_128_bits};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header, request::Parts as Head};
 use axum::response::{IntoResponse, Response};
+use beckon_engine::SPANS;
 use beckon_engine::log::{Appended, NewRecord, Refused};
 use beckon_engine::model::{EventTimeMs, PackedFields, ServerTimeMs, Value};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 /// The handler.
 pub(crate) async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -181,8 +183,9 @@ pub(crate) async fn append(
         // The client may have gone; the records are on disk all the same.
         drop(done.send(result));
     });
+    let span = tracing::info_span!(target: SPANS, "append", records = records.len());
     app.log.append(records, acknowledge).map_err(|refused| app.refuse_append(refused))?;
-    match on_disk.await {
+    match on_disk.instrument(span).await {
         Ok(result) => result.map_err(|refused| app.refuse_append(refused)),
         Err(_) => Err(app.refuse_append(Refused::Closed)),
     }

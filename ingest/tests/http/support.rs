@@ -312,6 +312,7 @@ pub(crate) fn bench_with(config: &ServerConfig, letters: Option<Arc<DeadLetters>
         clock: Arc::clone(&clock) as _,
         engine: Arc::clone(&engine) as _,
         registry: Default::default(),
+        join_caller: |_, _| (),
         tokens: Arc::clone(&tokens),
         dead_letters: Arc::clone(&letters),
         deployer: Arc::new(deployer),

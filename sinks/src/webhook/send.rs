@@ -5,11 +5,14 @@
 
 use super::queue::{Job, Verdict};
 use super::webhooks::Webhooks;
+use beckon_engine::SPANS;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{Id, JoinSet};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 /// How long nothing is looked at where nothing is due.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -82,6 +85,18 @@ fn end(
 async fn attempt(webhooks: Arc<Webhooks>, job: Job) -> Ended {
     let begun = Instant::now();
     let now = webhooks.clock.now();
-    let verdict = webhooks.client.call(&job, now).await;
+    let span = tracing::info_span!(
+        target: SPANS,
+        "webhook",
+        otel.kind = "client",
+        endpoint = %job.endpoint,
+        webhook_id = %job.webhook_id,
+        otel.status_code = Empty,
+        reason = Empty,
+    );
+    let verdict = webhooks.client.call(&job, now).instrument(span.clone()).await;
+    if let Verdict::Failed { reason, .. } = &verdict {
+        span.record("otel.status_code", "ERROR").record("reason", &**reason);
+    }
     (verdict, begun.elapsed())
 }
