@@ -232,12 +232,7 @@ pub(crate) struct TracesSection {
 
 impl Default for TracesSection {
     fn default() -> Self {
-        Self {
-            endpoint: None,
-            headers: BTreeMap::new(),
-            share: 0.01,
-            queue_spans_max: 4_096,
-        }
+        Self { endpoint: None, headers: BTreeMap::new(), share: 0.01, queue_spans_max: 4_096 }
     }
 }
 
@@ -330,9 +325,16 @@ impl Config {
     /// Nothing is negative, and what does not work without room has some.
     fn check_numbers(&self) -> anyhow::Result<()> {
         let sections = toml::Table::try_from(self)?;
-        for section in
-            ["server", "engine", "log", "reports", "notification", "webhooks", "dead_letters", "traces"]
-        {
+        for section in [
+            "server",
+            "engine",
+            "log",
+            "reports",
+            "notification",
+            "webhooks",
+            "dead_letters",
+            "traces",
+        ] {
             let keys = sections.get(section).and_then(toml::Value::as_table);
             for (key, value) in keys.into_iter().flatten() {
                 let name = format!("{section}.{key}");

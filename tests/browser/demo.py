@@ -19,6 +19,8 @@ from visitor import Server, Visitor
 RUNS = 50
 #: From the click that completes a rule to the painted invitation, on loopback.
 P95_MS_MAX = 150
+#: From the start of the server to the first invitation, with a person's clicks by a machine.
+START_S_MAX = 60
 NOTIFICATIONS, ACKNOWLEDGEMENTS = "**/notifications?*", "**/notifications/*"
 EVENTS = "**/v1/events"
 
@@ -48,7 +50,7 @@ def a_visitor_is_invited_once(bench):
 
 
 def a_reload_before_the_event_has_gone_loses_nothing(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.come().prices(2)
         visitor.page.route(EVENTS, lambda route: route.abort())
         visitor.click("#nav-prices").see("#events .badge[data-status=waiting]")
@@ -59,7 +61,7 @@ def a_reload_before_the_event_has_gone_loses_nothing(bench):
 
 
 def a_reload_before_the_message_has_come_loses_nothing(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.page.route(NOTIFICATIONS, lambda route: route.abort())
         visitor.come(state="lost").prices(3)
         assert visitor.painted == []
@@ -69,7 +71,7 @@ def a_reload_before_the_message_has_come_loses_nothing(bench):
 
 
 def a_lost_network_loses_nothing_and_doubles_nothing(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.come().prices(2)
         visitor.context.set_offline(True)
         visitor.click("#nav-prices").see("#events .badge[data-status=waiting]")
@@ -79,7 +81,7 @@ def a_lost_network_loses_nothing_and_doubles_nothing(bench):
 
 
 def a_lost_answer_doubles_nothing(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.come().prices(2)
 
         def lose_the_answer(route):
@@ -93,7 +95,7 @@ def a_lost_answer_doubles_nothing(bench):
 
 
 def killed_before_the_message_has_come(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.page.route(NOTIFICATIONS, lambda route: route.abort())
         visitor.come(state="lost").prices(3)
         bench.server.kill()
@@ -103,7 +105,7 @@ def killed_before_the_message_has_come(bench):
 
 
 def killed_before_it_heard_that_the_message_was_seen(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.page.route(ACKNOWLEDGEMENTS, lambda route: route.abort())
         visitor.come().prices(3).see("[role=dialog]")
         visitor.until(lambda: visitor.painted, "it is painted")
@@ -118,13 +120,63 @@ def killed_before_it_heard_that_the_message_was_seen(bench):
 
 
 def killed_before_the_event_has_gone(bench):
-    with Visitor(bench.browser, bench.server) as visitor:
+    with Visitor(bench.browser, bench.server, loses=True) as visitor:
         visitor.come().prices(2)
         bench.server.kill()
         visitor.click("#nav-prices").see("#events .badge[data-status=waiting]")
         bench.server.start()
         visitor.is_invited_once()
         assert visitor.events("PageEntered", "pricing") == 3
+
+
+def a_message_that_is_taken_back_goes(bench):
+    with Visitor(bench.browser, bench.server) as visitor:
+        bulb = {"sku": "B-4", "name": "the spare bulb", "price": 4}
+        visitor.come().did("AddToCart", 40, bulb)
+        visitor.see("[role=dialog]", "Is anything unclear about the spare bulb?")
+        visitor.until(lambda: visitor.painted, "it is painted")
+        # The checkout was there all the time; it comes late.
+        visitor.did("Checkout", 20, {"price": 4})
+        visitor.page.locator("[role=dialog]").wait_for(state="detached")
+        visitor.reload().click("#nav-prices")
+        assert visitor.page.locator("[role=dialog]").count() == 0
+        assert len(visitor.painted) == 1, visitor.painted
+
+
+def the_keyboard_is_enough(bench):
+    with Visitor(bench.browser, bench.server) as visitor:
+        visitor.come().tab_to("#nav-prices")
+        for _ in range(3):
+            before = visitor.stored()
+            visitor.press("Enter").until(lambda: visitor.stored() > before, "it is answered")
+        visitor.see("[role=dialog]").until(lambda: visitor.painted, "it is painted")
+        assert visitor.has_focus("#nav-prices"), "an invitation takes no focus"
+        visitor.tab_to("[role=dialog] .primary").press("Enter")
+        visitor.see("[role=dialog]", "the chat opens here")
+        assert visitor.has_focus("[role=dialog] button"), "the way out has it"
+        visitor.press("Escape").page.locator("[role=dialog]").wait_for(state="detached")
+
+
+def who_wants_no_motion_sees_none(bench):
+    moves = "getComputedStyle(document.querySelector('[role=dialog]')).animationName != 'none'"
+    for wish, is_moving in (("no-preference", True), ("reduce", False)):
+        with Visitor(bench.browser, bench.server, reduced_motion=wish) as visitor:
+            visitor.come().prices(3).see("[role=dialog]")
+            assert visitor.page.evaluate(moves) == is_moving, wish
+            running = visitor.page.evaluate("document.getAnimations().length")
+            assert is_moving or running == 0, f"{running} animations"
+
+
+def a_newcomer_is_invited_within_a_minute(bench):
+    bench.server.kill()
+    began = time.monotonic()
+    bench.server.start()
+    with Visitor(bench.browser, bench.server) as visitor:
+        visitor.come().prices(3).see("[role=dialog]")
+        visitor.until(lambda: visitor.painted, "it is painted")
+    took = time.monotonic() - began
+    print(f"from the start of the server to the invitation: {took:.1f} s (at most {START_S_MAX} s)")
+    assert took <= START_S_MAX
 
 
 def rules_are_seen_to_advance(bench):
@@ -170,6 +222,10 @@ TESTS = [
     killed_before_the_message_has_come,
     killed_before_it_heard_that_the_message_was_seen,
     killed_before_the_event_has_gone,
+    a_message_that_is_taken_back_goes,
+    the_keyboard_is_enough,
+    who_wants_no_motion_sees_none,
+    a_newcomer_is_invited_within_a_minute,
     rules_are_seen_to_advance,
     the_page_fits,
 ]

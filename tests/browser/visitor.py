@@ -63,8 +63,9 @@ class Server:
 class Visitor:
     """A person with a browser of their own."""
 
-    def __init__(self, browser, server: Server, **options) -> None:
-        self.server = server
+    def __init__(self, browser, server: Server, *, loses: bool = False, **options) -> None:
+        """`loses`: requests of this one are lost, which the browser may say."""
+        self.server, self.loses = server, loses
         self.context = browser.new_context(**options)
         self.context.set_default_timeout(PATIENCE_S * 1000)
         #: Ids of messages, one for each time that the page painted one.
@@ -77,8 +78,8 @@ class Visitor:
         self.page.on("console", self._said)
 
     def _said(self, message) -> None:
-        # What the browser itself says of a request that did not get through is expected of loss.
-        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+        is_loss = self.loses and "Failed to load resource" in message.text
+        if message.type in ("error", "warning") and not is_loss:
             self.errors.append(message.text)
 
     def __enter__(self) -> "Visitor":
@@ -110,6 +111,33 @@ class Visitor:
         self.page.click(selector)
         return self
 
+    def press(self, key: str) -> "Visitor":
+        self.page.keyboard.press(key)
+        return self
+
+    def has_focus(self, selector: str) -> bool:
+        return self.page.evaluate("it => document.activeElement.matches(it)", selector)
+
+    def tab_to(self, selector: str) -> "Visitor":
+        """Presses Tab until something has the focus."""
+        for _ in range(100):
+            if self.has_focus(selector):
+                return self
+            self.press("Tab")
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    def did(self, name: str, seconds_ago: int, data: dict) -> "Visitor":
+        """An event of this visit that is told only now."""
+        at = int((time.time() - seconds_ago) * 1000)
+        event = {"eventName": name, "visitID": self.visit(), "timestamp": at, "data": data}
+        body = json.dumps({"visitSecret": self.secret(), "events": [event]}).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self.server.url}/v1/events", body, headers)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            results = json.load(answer)["results"]
+        assert [result["status"] for result in results] == ["ok"], results
+        return self
+
     def prices(self, times: int) -> "Visitor":
         """Opens the prices; each time is answered before the next."""
         for _ in range(times):
@@ -132,10 +160,14 @@ class Visitor:
 
     def events(self, name: str, category: str) -> int:
         """How many such events of this visit the server has."""
-        secret = json.loads(self.page.evaluate("sessionStorage.getItem('beckon-secret')"))
-        visit = hashlib.sha256(bytes.fromhex(secret)).hexdigest()[:32].upper()
-        events = self.server.live()["events"]
+        visit, events = self.visit(), self.server.live()["events"]
         return sum((e["visit"], e["name"]) == (visit, name) and category in e["categories"] for e in events)
+
+    def secret(self) -> str:
+        return json.loads(self.page.evaluate("sessionStorage.getItem('beckon-secret')"))
+
+    def visit(self) -> str:
+        return hashlib.sha256(bytes.fromhex(self.secret())).hexdigest()[:32].upper()
 
     def is_invited_once(self) -> "Visitor":
         """The invitation is seen, is one, stays one over a reload, and goes when it is declined."""

@@ -108,7 +108,10 @@ fn a_request_is_a_part_of_its_callers_trace() {
     assert!(heads[0].contains(&"authorization: bearer collector".to_owned()), "{heads:?}");
     let of = |name: &str| all.iter().find(|span| span.name == name).expect("a span");
     let request = of("POST /v1/events");
-    assert_eq!((hex(&request.trace_id), hex(&request.parent_span_id)), (TRACE.into(), CALLER.into()));
+    assert_eq!(
+        (hex(&request.trace_id), hex(&request.parent_span_id)),
+        (TRACE.into(), CALLER.into())
+    );
     assert_eq!(request.kind(), SpanKind::Server);
     let said = |key: &str| text(&request.attributes, key);
     assert_eq!(said("http.route").as_deref(), Some("/v1/events"));
@@ -137,7 +140,8 @@ fn what_the_collector_does_not_take_is_counted() {
     send(&server, "");
     drop(batches.recv_timeout(LONG).expect("a batch"));
     let token = operator(folder.path());
-    let counted = |name: &str| figure(&server, &token, &format!("beckon_traces_spans_{name}_total"));
+    let counted =
+        |name: &str| figure(&server, &token, &format!("beckon_traces_spans_{name}_total"));
     while counted("refused") < 2 {
         std::thread::yield_now();
     }
