@@ -168,7 +168,7 @@ impl Notifications {
     /// Goes on behind the cursor; where that is the end of the log, nothing is waited for.
     pub(super) fn begin(&self, cursor: Position) {
         let mut state = self.state();
-        state.hub.begin(cursor);
+        state.hub.begin(cursor, self.ready_at);
         self.get_ready(&mut state);
     }
 

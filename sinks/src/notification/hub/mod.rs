@@ -94,6 +94,9 @@ pub struct Hub {
     /// What has something for the log.
     unrecorded: BTreeSet<At>,
     last: Position,
+    /// Of what was asserted up to here it is not known whether a page has it: the process before may have
+    /// ended between giving it and recording that.
+    doubtful: Epoch,
     next_place: u64,
     stats: HubStats,
 }
@@ -122,14 +125,15 @@ impl Hub {
             epochs: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
             last: Position::default(),
+            doubtful: Epoch(0),
             next_place: 1,
             stats: HubStats::default(),
         }
     }
 
-    /// Goes on behind the cursor.
-    pub fn begin(&mut self, cursor: Position) {
-        self.last = cursor;
+    /// Goes on behind the cursor. The outbox holds what another process gave to pages, up to `doubtful`.
+    pub fn begin(&mut self, cursor: Position, doubtful: Epoch) {
+        (self.last, self.doubtful) = (cursor, doubtful);
     }
 
     /// Takes what the engine said of the next epoch. Gives the visits whose pages have something to
@@ -299,17 +303,19 @@ impl Hub {
     /// An action does not hold any more.
     fn retract(&mut self, key: &VisitKey, id: MessageId) -> Option<Arc<VisitKey>> {
         let key = self.visits.get_key_value(key).map(|(key, _)| Arc::clone(key))?;
+        let doubtful = self.doubtful;
         let held = self.held(&key, id).filter(|held| !held.is_forgotten())?;
         held.is_retracted = true;
+        let may_have_it = held.is_delivered || held.asserted <= doubtful;
         let is_open = match held.state {
             State::Waiting => true,
-            State::Over(Outcome::Expired | Outcome::Acknowledged) => held.is_delivered,
+            State::Over(Outcome::Expired | Outcome::Acknowledged | Outcome::Failed) => may_have_it,
             State::Over(_) | State::Telling => false,
         };
         if !is_open {
             return None;
         }
-        if held.is_delivered {
+        if may_have_it {
             self.tell(&key, id);
         } else {
             self.end(&key, id, Outcome::Withdrawn, Some("retracted"));

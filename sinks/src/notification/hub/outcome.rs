@@ -84,7 +84,10 @@ impl Hub {
                 held.is_delivered = true;
                 // A page was given it when it was taken back.
                 let is_unaware = held.is_retracted && !held.is_told && !held.is_forgotten();
-                let is_over = matches!(state, State::Over(Outcome::Withdrawn | Outcome::Expired));
+                let is_over = matches!(
+                    state,
+                    State::Over(Outcome::Withdrawn | Outcome::Expired | Outcome::Failed)
+                );
                 if is_unaware && is_over {
                     self.tell(key, id);
                 }

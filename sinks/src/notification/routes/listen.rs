@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use beckon_engine::model::{MessageId, PageId};
 use futures_util::stream;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use utoipa::ToSchema;
 
 /// Tells a browser how soon to come again, and a proxy that the stream goes on.
 const GREETING: &[u8] = b"retry: 1000\n\n";
+/// Written to a page at a time, unless one message is larger.
+const CHUNK_BYTES: usize = 16 << 10;
 const HEARTBEAT: &[u8] = b": still here\n\n";
 
 #[derive(Debug, Deserialize)]
@@ -123,7 +126,13 @@ impl Listener {
 
     fn stream(self, last: Option<MessageId>) -> Response {
         let resumed = self.notifications.place_of(&self.place.key, last);
-        let stream = Stream { listener: self, sent: 0, resumed: Some(resumed), is_greeted: false };
+        let stream = Stream {
+            listener: self,
+            sent: 0,
+            resumed: Some(resumed),
+            is_greeted: false,
+            next: VecDeque::new(),
+        };
         let body = stream::unfold(stream, |mut stream| async move {
             let said = stream.next().await?;
             Some((Ok::<_, Infallible>(said), stream))
@@ -142,6 +151,8 @@ struct Stream {
     /// The place of the last that the page has from an earlier stream, until it was told the others.
     resumed: Option<u64>,
     is_greeted: bool,
+    /// What was given to it and is not written yet: shares its texts with the hub and other streams.
+    next: VecDeque<Said>,
 }
 
 impl Stream {
@@ -150,6 +161,9 @@ impl Stream {
         if !self.is_greeted {
             self.is_greeted = true;
             return Some(Bytes::from_static(GREETING));
+        }
+        if let Some(chunk) = self.chunk() {
+            return Some(chunk);
         }
         let heartbeat = Duration::from_millis(self.listener.notifications.config.heartbeat_ms);
         let mut said = self.listener.next(self.sent, Instant::now() + heartbeat).await?;
@@ -160,6 +174,18 @@ impl Stream {
         if let Some(resumed) = self.resumed.take() {
             said.sort_by_key(|said| (said.place <= resumed, said.place));
         }
-        Some(said.iter().map(Said::event).collect::<String>().into())
+        self.next = said.into();
+        self.chunk()
+    }
+
+    /// As much of what is next as is written at a time: a page that reads slowly has no copy of all of it.
+    fn chunk(&mut self) -> Option<Bytes> {
+        let mut chunk = self.next.pop_front()?.event();
+        while chunk.len() < CHUNK_BYTES
+            && let Some(said) = self.next.pop_front()
+        {
+            chunk.push_str(&said.event());
+        }
+        Some(chunk.into())
     }
 }

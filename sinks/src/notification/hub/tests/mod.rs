@@ -342,6 +342,45 @@ fn a_page_that_was_given_it_in_the_last_moment_is_told_too() {
     assert!(cursor.epoch < Epoch(1), "the cursor stays behind what is held");
 }
 
+/// It was pushed out by later ones; a page has it all the same.
+#[test]
+fn a_page_that_has_what_was_pushed_out_is_told_too() {
+    let mut life = Life::new(HubConfig { visit_messages_max: 1, ..config() });
+    life.act(Op::Assert, 1, 10, "content");
+    life.hand(1, None);
+    life.act(Op::Assert, 1, 11, "content");
+    life.settle();
+    life.act(Op::Retract, 1, 10, "content");
+    assert_eq!(life.hand(1, None), [(11, false), (10, true)]);
+    life.settle();
+    assert_eq!(
+        life.outcomes(10),
+        [
+            ("delivered", None),
+            ("failed", Some("too_many".to_owned())),
+            ("withdrawn", Some("retracted".to_owned())),
+        ]
+    );
+}
+
+/// Killed between giving it and recording that: the next process cannot know, and says it.
+#[test]
+fn a_page_that_may_have_it_from_the_process_before_is_told_too() {
+    let mut life = Life::new(config());
+    life.act(Op::Assert, 1, 10, "invite");
+    life.hand(1, None);
+    // No record of it: the process ends here.
+    let written = life.outbox.last().expect("an epoch").mark.epoch;
+    let mut next = Hub::new(config());
+    next.begin(Position::default(), written);
+    life.outbox.iter().for_each(|output| drop(next.fold(output)));
+    life.hub = next;
+    life.act(Op::Assert, 1, 11, "invite");
+    life.act(Op::Retract, 1, 10, "invite");
+    life.act(Op::Retract, 1, 11, "invite");
+    assert_eq!(life.hand(1, None), [(10, true)], "nobody was given the other");
+}
+
 #[test]
 fn what_a_match_is_replaced_by_and_what_is_suppressed_is_said_to_nobody() {
     let mut life = Life::new(config());

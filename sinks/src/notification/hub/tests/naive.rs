@@ -120,7 +120,10 @@ impl Naive {
         for note in self.notes.iter_mut().filter(|note| note.id == id) {
             note.is_retracted = true;
             let could_have = note.is_delivered
-                && matches!(note.ended, None | Some(Outcome::Expired | Outcome::Acknowledged));
+                && matches!(
+                    note.ended,
+                    None | Some(Outcome::Expired | Outcome::Acknowledged | Outcome::Failed)
+                );
             if could_have {
                 (note.is_telling, note.place) = (true, place);
             }
@@ -138,7 +141,10 @@ impl Naive {
                 Outcome::Delivered => {
                     note.is_delivered = true;
                     let is_unaware = note.is_retracted
-                        && matches!(note.ended, Some(Outcome::Withdrawn | Outcome::Expired));
+                        && matches!(
+                            note.ended,
+                            Some(Outcome::Withdrawn | Outcome::Expired | Outcome::Failed)
+                        );
                     if is_unaware && !note.is_telling {
                         (note.is_telling, note.place) = (true, place);
                         note.ended = Some(Outcome::Withdrawn);
