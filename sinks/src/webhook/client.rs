@@ -249,8 +249,8 @@ fn verdict_of(status: StatusCode, headers: &HeaderMap, now: ServerTimeMs) -> Ver
     if status == StatusCode::GONE {
         return Verdict::Gone;
     }
-    let is_later =
-        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
+    // Who is throttled, or has an upstream that is.
+    let is_later = [429, 502, 503, 504].contains(&status.as_u16());
     let later = headers.get(RETRY_AFTER).filter(|_| is_later).and_then(|it| it.to_str().ok());
     Verdict::Failed {
         reason: format!("status_{}", status.as_u16()).into(),
@@ -318,6 +318,8 @@ mod tests {
         assert_eq!(verdict(302, None), failed("status_302", None));
         assert_eq!(verdict(500, Some("9")), failed("status_500", None));
         assert_eq!(verdict(429, Some("9")), failed("status_429", Some(9_000)));
+        assert_eq!(verdict(502, Some("9")), failed("status_502", Some(9_000)));
+        assert_eq!(verdict(504, Some("9")), failed("status_504", Some(9_000)));
         assert_eq!(verdict(503, Some(" 9 ")), failed("status_503", Some(9_000)));
     }
 }
