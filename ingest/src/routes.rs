@@ -8,15 +8,16 @@ use crate::app::App;
 use crate::client::origin_of;
 use crate::cross_site::refuse_cross_site;
 use crate::demo;
-use crate::events::peer_of;
+use crate::events::{peer_of, read_body};
 use crate::reach::Reach;
 use crate::sites::WriteKey;
 use crate::table::table;
 use crate::tokens::{Scope, TokenInfo};
 use crate::visits;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -70,7 +71,14 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for route in table(app) {
         tracing::debug!(method = %route.method, path = route.path, access = ?route.access, "route");
-        let mut handler = guarded(app, route.handler, route.access);
+        // Where a visit is asked for, who checks that reads it.
+        let is_read_here = route.is_mounted && matches!(route.access, Access::Token(_));
+        let handler = if is_read_here && route.method != Method::GET {
+            route.handler.layer(from_fn_with_state(Arc::clone(app), read_whole))
+        } else {
+            route.handler
+        };
+        let mut handler = guarded(app, handler, route.access);
         let path = route.path;
         let watch = move |State(app): State<Arc<App>>, request: Request, next: Next| {
             watched(app, path, request, next)
@@ -108,6 +116,18 @@ fn guarded(
             handler.layer(from_fn_with_state((app, access), visits::check_site_visit))
         }
         Access::Visit => handler.layer(from_fn_with_state(app, visits::check_visit)),
+    }
+}
+
+/// Reads a body for another part, under the bounds that hold for all bodies.
+async fn read_whole(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match read_body(&app, &head, body, None).await {
+        Ok(whole) => {
+            let body = Body::from(whole.bytes.clone());
+            next.run(Request::from_parts(head, body)).await
+        }
+        Err(refusal) => refusal.into_response(),
     }
 }
 

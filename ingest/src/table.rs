@@ -29,6 +29,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) access: Access,
     pub(crate) about: About,
+    /// Another part serves it.
+    pub(crate) is_mounted: bool,
     pub(crate) handler: MethodRouter<Arc<App>>,
 }
 
@@ -175,7 +177,7 @@ where
     T: 'static,
 {
     let handler = on(filter(&method), handler);
-    Route { method, path, access, about, handler }
+    Route { method, path, access, about, is_mounted: false, handler }
 }
 
 /// A route that another part serves; who may use it and what it is for is said here all the same.
@@ -186,7 +188,7 @@ fn mounted(
     (about, at): (About, &Mounted),
 ) -> Route {
     let handler = on_service(filter(&method), at.router.clone());
-    Route { method, path, access, about, handler }
+    Route { method, path, access, about, is_mounted: true, handler }
 }
 
 fn filter(method: &Method) -> MethodFilter {

@@ -28,6 +28,7 @@ pub use time::{CORRECTED_PAST_MAX_MS, FUTURE_MAX_MS, SKEW_MIN_MS};
 pub use user_agent::{USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, UserAgent, UserAgents};
 
 use crate::identity::{Doubt, IdentityCheck};
+use crate::sites::first_128_bits;
 use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, SiteName, Value, VisitId,
     VisitorId, system,
@@ -207,8 +208,8 @@ impl Normaliser {
     ) -> Result<Normalised, Rejection> {
         let name = event_name(&wire.event_name)?;
         check_type(&wire.event_type, &name)?;
-        let visit = visit(id("visitID", &wire.visit_id)?, &context.visit)?;
         let given = id("eventID", &wire.event_id)?;
+        let visit = visit(id("visitID", &wire.visit_id)?, (&context.visit, given.as_ref()))?;
         let has_new_id = given.is_none();
         let event_id = given.unwrap_or_else(random_id);
         let said = match integer("timestamp", &wire.timestamp)? {
@@ -409,7 +410,9 @@ fn id(field: &str, slot: &Slot<'_>) -> Result<Option<Id>, Rejection> {
     })
 }
 
-fn visit(named: Option<Id>, of: &OfVisit) -> Result<Id, Rejection> {
+/// The visit of an event. A new one is named by the event that begins it, so that one that is sent again
+/// is answered with the same.
+fn visit(named: Option<Id>, (of, event): (&OfVisit, Option<&Id>)) -> Result<Id, Rejection> {
     match (named, of) {
         (Some(named), OfVisit::This(this)) if named != *this => {
             let message = format_args!("visitID: {named} is not {this}, the visit of the request");
@@ -417,9 +420,14 @@ fn visit(named: Option<Id>, of: &OfVisit) -> Result<Id, Rejection> {
         }
         (_, OfVisit::This(this)) => Ok(this.clone()),
         (Some(named), _) => Ok(named),
-        (None, OfVisit::NamedOrNew) => Ok(random_id()),
+        (None, OfVisit::NamedOrNew) => Ok(event.map_or_else(random_id, named_by)),
         (None, OfVisit::Named) => Err(missing("visitID")),
     }
+}
+
+/// The first 128 bits of SHA-256 of a word of our own and the event's id.
+fn named_by(event: &Id) -> Id {
+    Id::Bits(first_128_bits(format!("beckon visit begun by {event}").as_bytes()))
 }
 
 fn random_id() -> Id {

@@ -58,6 +58,18 @@ async fn a_visit_without_an_id_is_given_one() {
     assert!(json.get("globalVisitID").is_none());
 }
 
+/// The answer was lost, so it is sent again: the visit is the one that began.
+#[tokio::test]
+async fn a_visit_that_is_begun_again_is_the_same() {
+    let bench = bench(&config());
+    let begun = started(r#","eventID":"00000000000000000000000000000001""#);
+    let ask = || post(begun.clone()).path(VISITS).bearer(&writer(&bench));
+    let (first, second) = (ask().send(&bench).await.json(), ask().send(&bench).await.json());
+    assert_eq!(first, second);
+    let [event] = &bench.log.events()[..] else { panic!("the same one twice") };
+    assert_eq!(event.visit.0.to_string(), first["visitId"].as_str().expect("an id"));
+}
+
 #[tokio::test]
 async fn what_begins_no_visit_is_malformed_and_kept() {
     let bench = bench(&config());

@@ -30,6 +30,18 @@ async fn a_body_has_a_length() {
     said.send_unread(&exact).await.check_error(413, "body_too_large");
 }
 
+/// Also where another part reads it.
+#[tokio::test]
+async fn a_body_for_another_part_is_as_bounded() {
+    let bench = limited(Limits { body_bytes_max: 100, ..Limits::default() });
+    let token = bench.token_for(Scope::EventsReplay, None);
+    let ask = |body: String| post(body).path("/v1/webhooks/dead-letters/replay").bearer(&token);
+    assert_eq!(ask("x".repeat(100)).send(&bench).await.status, 200, "it is handed on");
+    ask("x".repeat(101)).send(&bench).await.check_error(413, "body_too_large");
+    let odd = ask("{}".to_owned()).header("content-encoding", "compress");
+    odd.send(&bench).await.check_error(415, "unknown_encoding");
+}
+
 #[tokio::test]
 async fn a_batch_has_a_number() {
     let bench = limited(Limits { batch_events_max: 3, ..Limits::default() });
