@@ -16,22 +16,25 @@ const LONG: Duration = Duration::from_secs(60);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// A collector that answers each batch with a status. Gives its address, and what comes.
-fn collector(status: &'static str) -> (String, Receiver<(Vec<String>, ExportTraceServiceRequest)>) {
+/// What a collector got: the head of a request, line by line, and its spans.
+type Batch = (Vec<String>, ExportTraceServiceRequest);
+
+/// A collector that answers each batch with a status, once no more than `waiting` others were not taken
+/// by the test. Gives its address, and what comes over the one connection that it takes.
+fn collector(status: &'static str, waiting: usize) -> (String, Receiver<Batch>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
-    let (came, batches) = sync_channel(100);
+    let (came, batches) = sync_channel(waiting);
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.expect("a client"));
-            while let Some((head, body)) = request(&mut stream) {
-                let batch = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
-                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-                stream.get_mut().write_all(answer.as_bytes()).expect("answered");
-                if came.send((head, batch)).is_err() {
-                    return;
-                }
+        let (stream, _) = listener.accept().expect("a client");
+        let mut stream = BufReader::new(stream);
+        while let Some((head, body)) = request(&mut stream) {
+            let batch = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
+            if came.send((head, batch)).is_err() {
+                return;
             }
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            stream.get_mut().write_all(answer.as_bytes()).expect("answered");
         }
     });
     (format!("http://{address}"), batches)
@@ -91,7 +94,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn a_request_is_a_part_of_its_callers_trace() {
-    let (endpoint, batches) = collector("200 OK");
+    let (endpoint, batches) = collector("200 OK", 100);
     let (_folder, server) =
         start(&endpoint, "share = 1.0\n[traces.headers]\nauthorization = \"Bearer collector\"");
     send(&server, &format!("traceparent: 00-{TRACE}-{CALLER}-00\r\n"));
@@ -125,7 +128,7 @@ fn a_request_is_a_part_of_its_callers_trace() {
 
 #[test]
 fn nothing_is_sent_of_a_trace_that_is_not_kept() {
-    let (endpoint, batches) = collector("200 OK");
+    let (endpoint, batches) = collector("200 OK", 100);
     let (_folder, server) = start(&endpoint, "share = 0.0");
     send(&server, &format!("traceparent: 00-{TRACE}-{CALLER}-01\r\n"));
     assert_eq!(server.stop().code, Some(0));
@@ -135,7 +138,7 @@ fn nothing_is_sent_of_a_trace_that_is_not_kept() {
 /// Nobody waits for a collector that refuses, and its spans are counted.
 #[test]
 fn what_the_collector_does_not_take_is_counted() {
-    let (endpoint, batches) = collector("503 Service Unavailable");
+    let (endpoint, batches) = collector("503 Service Unavailable", 100);
     let (folder, server) = start(&endpoint, "share = 1.0\nqueue_spans_max = 4");
     send(&server, "");
     drop(batches.recv_timeout(LONG).expect("a batch"));
@@ -150,4 +153,21 @@ fn what_the_collector_does_not_take_is_counted() {
     let ended = server.stop();
     assert_eq!(ended.code, Some(0));
     assert!(ended.said.contains("the collector of traces takes none"), "{}", ended.said);
+}
+
+/// A collector that does not answer keeps nobody, and no more than the queue holds is kept for it.
+#[test]
+fn what_the_queue_does_not_hold_is_dropped() {
+    let (endpoint, batches) = collector("200 OK", 0);
+    let (folder, server) = start(&endpoint, "share = 1.0\nqueue_spans_max = 4");
+    for _ in 0..20 {
+        send(&server, "");
+    }
+    let made = figure(&server, &operator(folder.path()), "beckon_traces_spans_made_total");
+    assert!(made >= 40, "{made}");
+    let got = move || batches.iter().map(|(_, batch)| spans(&batch).len()).sum::<usize>();
+    let got = std::thread::spawn(got);
+    assert_eq!(server.stop().code, Some(0));
+    let got = got.join().expect("no panic");
+    assert!((1..20).contains(&got), "{got} of {made}");
 }
