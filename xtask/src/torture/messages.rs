@@ -1,9 +1,11 @@
 //! What became of every message stands in the log, whatever was killed meanwhile.
 //!
 //! A rule of the folder sends one to each visit that looks at prices. Nobody listens, so each expires, by
-//! the server that runs then: the one that asserted it, or one that read the outbox again.
+//! the server that runs then: the one that asserted it, or one that read the outbox again. To those of
+//! [`pages`] somebody listens.
 
 use super::carts::PACKAGE;
+use super::pages;
 use super::reports::each_row;
 use anyhow::{Context, ensure};
 use parquet::record::RowAccessor;
@@ -53,12 +55,12 @@ pub(super) fn judge(reports: &Path) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    let sent = open.len();
+    let (sent, of_pages) = (open.len(), pages::sent(reports)?);
     each_row(&reports.join("deliveries"), &["message_id", "outcome", "sink"], |row, at| {
-        if row.get_string(at[2])? != "notification" {
+        let (message, outcome) = (row.get_string(at[0])?, row.get_string(at[1])?);
+        if row.get_string(at[2])? != "notification" || of_pages.contains(&message.to_uppercase()) {
             return Ok(());
         }
-        let (message, outcome) = (row.get_string(at[0])?, row.get_string(at[1])?);
         ensure!(outcome == "expired", "{message}: {outcome}, and nobody listens");
         ensure!(open.remove(message).is_some(), "{message} was never sent");
         Ok(())

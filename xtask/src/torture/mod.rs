@@ -5,7 +5,7 @@
 //! workers; some kills come while a snapshot is taken or behind one ([`kills`]). What is deployed is held
 //! against what was acknowledged all the time. In the end the server is asked to stop, and the Parquet is
 //! held against it too: every acknowledged event once, none twice, no action twice by its id, which all
-//! versions of a rule share; what must act did ([`carts`]); what became of messages ([`messages`]) and webhooks ([`webhooks`]); and visits and epochs against the events
+//! versions of a rule share; what must act did ([`carts`]); what became of messages ([`messages`]), what a page saw of them ([`pages`]), and webhooks ([`webhooks`]); and visits and epochs against the events
 //! ([`tables`]). The seed is another
 //! one each time, and is printed; it decides when kills come, not what the machine's scheduler does in
 //! between.
@@ -20,6 +20,7 @@ mod memory;
 mod messages;
 mod open_load;
 pub(super) mod overload;
+mod pages;
 mod reports;
 mod server;
 mod snapshots;
@@ -31,10 +32,12 @@ use anyhow::Context;
 use clients::Tally;
 use deployments::{Deployments, Figures, PREFIX};
 use kills::Kills;
+use pages::Seen;
 use snapshots::Snapshots;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use tables::{Tables, Visits};
 
 /// Bounds that make files short, so that kills come while one follows another, snapshots follow soon,
@@ -91,6 +94,7 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     let bounds = format!("{BOUNDS}{}{}", messages::BOUNDS, receiver.configuration());
     write_configuration(folder.path(), &bounds)?;
     messages::lay_rule(folder.path())?;
+    pages::lay_rule(folder.path())?;
     webhooks::lay_rule(folder.path())?;
     super::say(&format!(
         "{} kills, data in {}; again with --kills {} --seed {seed}",
@@ -110,12 +114,8 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
             ended
         })
     };
-    let clients: Vec<_> = (0..args.clients)
-        .map(|client| {
-            let (base, tally) = (server.base(), Arc::clone(&tally));
-            std::thread::spawn(move || clients::run(client, &base, &tally))
-        })
-        .collect();
+    let clients: Vec<_> = (0..args.clients).map(|it| send(it, server.base(), &tally)).collect();
+    let page = listen(server.base(), &tally);
     let mut snapshots = Snapshots::new(folder.path(), seed);
     let random = fastrand::Rng::with_seed(seed);
     let mut kills = Kills { server: &mut server, tally: &tally, snapshots: &mut snapshots, random };
@@ -125,6 +125,8 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
         let ended = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
         ended.with_context(|| server.last_words())?;
     }
+    let seen = page.join().map_err(|_| anyhow::anyhow!("the page panicked"))?;
+    let seen = seen.with_context(|| server.last_words())?;
     let deployed = deployer.join().map_err(|_| anyhow::anyhow!("the deployer panicked"))?;
     let deployed = deployed.with_context(|| server.last_words())?;
     killed?;
@@ -132,8 +134,25 @@ pub(crate) fn run(root: &Path, args: &TortureArgs) -> anyhow::Result<()> {
     server.stop()?;
     judge(folder.path(), &tally)?;
     receiver.judge(&folder.path().join("reports"))?;
+    pages::judge(&folder.path().join("reports"), &seen)?;
     judge_deployments(folder.path(), &deployed)?;
     snapshots.judge()
+}
+
+/// A client that sends.
+fn send(client: u64, base: String, tally: &Arc<Tally>) -> JoinHandle<anyhow::Result<()>> {
+    let tally = Arc::clone(tally);
+    std::thread::spawn(move || clients::run(client, &base, &tally))
+}
+
+/// A page that listens.
+fn listen(base: String, tally: &Arc<Tally>) -> JoinHandle<anyhow::Result<Seen>> {
+    let tally = Arc::clone(tally);
+    std::thread::spawn(move || {
+        let ended = pages::run(&base, &tally);
+        tally.ends.store(true, Ordering::Relaxed);
+        ended
+    })
 }
 
 fn judge(folder: &Path, tally: &Tally) -> anyhow::Result<()> {
