@@ -58,7 +58,8 @@ impl Receiver {
     pub(super) fn configuration(&self) -> String {
         let waits = vec!["300"; 30].join(", ");
         format!(
-            "\n[webhooks]\nretries_ms = [{waits}]\nbreaker_open_ms = 200\nsave_interval_ms = 100\n\n\
+            "\n[webhooks]\nretries_ms = [{waits}]\nbreaker_open_ms = 200\nsave_interval_ms = 100\n\
+             waiting_max = 1000000\nwaiting_bytes_max = 1000000000\nin_flight_max = 16\n\n\
              [webhooks.endpoints.torture]\nurl = \"{}\"\nallow_private = true\n\
              secrets = [\"{SECRET}\"]\n",
             self.url
