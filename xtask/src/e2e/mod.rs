@@ -15,7 +15,7 @@ mod webhook;
 
 use crate::torture::overload;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 /// Python packages, pinned.
 const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.1", "pyspark==4.3.0", "standardwebhooks==1.1.0"];
@@ -65,6 +65,18 @@ impl Drop for Running {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// Starts a server that nobody hears, over the configuration and the rules that lie in a folder.
+fn serve(binary: &Path, folder: &Path, address: &str) -> anyhow::Result<Running> {
+    let server = Command::new(binary)
+        .args(["serve", "--listen", address, "--data", "data", "--rules", "rules"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Running(server))
 }
 
 type Test = fn(&Path, &Path) -> anyhow::Result<()>;

@@ -4,12 +4,12 @@
 //! What it asks follows from [`SEED`]; what it checks stands in `openapi.toml`, with a reason for what
 //! it does not.
 
-use super::{Running, tools};
+use super::tools;
 use crate::status::{Status, wait};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 const PYTHON_PACKAGES: &[&str] = &["schemathesis==4.32.5"];
@@ -71,14 +71,7 @@ pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
     let base = format!("http://{address}");
     let status = Status::new(binary, &folder.path().join("data"), &base)?;
     let tokens = Tokens::new(binary, folder.path())?;
-    let server = Command::new(binary)
-        .args(["serve", "--listen", &address, "--data", "data", "--rules", "rules"])
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let _server = Running(server);
+    let _server = super::serve(binary, folder.path(), &address)?;
     status.wait_for_answer()?;
     let (visit_token, message) = fill(&base, &tokens, &status)?;
     crate::say(&format!("schemathesis of seed {SEED}"));

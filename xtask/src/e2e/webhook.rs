@@ -44,14 +44,7 @@ pub(crate) fn run(root: &Path, binary: &Path) -> anyhow::Result<()> {
     lay(folder.path(), port)?;
     let data = folder.path().join("data");
     let status = Status::new(binary, &data, &format!("http://{address}"))?;
-    let server = Command::new(binary)
-        .args(["serve", "--listen", &address, "--data", "data", "--rules", "rules"])
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let _server = Running(server);
+    let _server = super::serve(binary, folder.path(), &address)?;
     status.wait_for_answer()?;
     ureq::post(format!("http://{address}/v1/events"))
         .header("authorization", format!("Bearer {KEY}"))
