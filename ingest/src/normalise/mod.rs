@@ -11,6 +11,7 @@
 
 mod address;
 mod client_address;
+mod ids;
 mod owned;
 mod reject;
 mod secrets;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use address::{Address, AddressError, QUERY_PARAMETERS_MAX, QueryPolicy};
 pub use client_address::{AddressPolicy, truncate};
+use ids::{id, random_id, visit};
 pub(crate) use owned::is_owned;
 pub use reject::{RejectReason, Rejection};
 pub(crate) use secrets::{is_credential, is_secret_like};
@@ -28,7 +30,6 @@ pub use time::{CORRECTED_PAST_MAX_MS, FUTURE_MAX_MS, SKEW_MIN_MS};
 pub use user_agent::{USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, UserAgent, UserAgents};
 
 use crate::identity::{Doubt, IdentityCheck};
-use crate::sites::first_128_bits;
 use beckon_engine::model::{
     Event, EventId, EventTimeMs, Flags, Id, PageId, ServerTimeMs, SiteName, Value, VisitId,
     VisitorId, system,
@@ -401,39 +402,6 @@ fn check_type(slot: &Slot<'_>, name: &str) -> Result<(), Rejection> {
         "eventType",
         format_args!("an event of this name has the type {expected}, or leaves it out"),
     ))
-}
-
-fn id(field: &str, slot: &Slot<'_>) -> Result<Option<Id>, Rejection> {
-    let Some(said) = text(field, slot)? else { return Ok(None) };
-    Id::from_hex(said).map(Some).map_err(|error| {
-        Rejection::field(RejectReason::BadId, field, format_args!("{field}: {error}"))
-    })
-}
-
-/// The visit of an event. A new one is named by the event that begins it, so that one that is sent again
-/// is answered with the same.
-fn visit(named: Option<Id>, (of, event): (&OfVisit, Option<&Id>)) -> Result<Id, Rejection> {
-    match (named, of) {
-        (Some(named), OfVisit::This(this)) if named != *this => {
-            let message = format_args!("visitID: {named} is not {this}, the visit of the request");
-            Err(Rejection::field(RejectReason::OtherVisit, "visitID", message))
-        }
-        (_, OfVisit::This(this)) => Ok(this.clone()),
-        (Some(named), _) => Ok(named),
-        (None, OfVisit::NamedOrNew) => Ok(event.map_or_else(random_id, named_by)),
-        (None, OfVisit::Named) => Err(missing("visitID")),
-    }
-}
-
-/// The first 128 bits of SHA-256 of a word of our own and the event's id.
-fn named_by(event: &Id) -> Id {
-    Id::Bits(first_128_bits(format!("beckon visit begun by {event}").as_bytes()))
-}
-
-fn random_id() -> Id {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    Id::Bits(u128::from_be_bytes(bytes))
 }
 
 fn proof(visit: &Id, context: &Context<'_>) -> Flags {
