@@ -23,6 +23,7 @@
 
 mod held;
 mod outcome;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,7 @@ use beckon_engine::model::{
     PageId, ServerTimeMs, SinkName, system,
 };
 use beckon_engine::outbox::Position;
-use held::{HELD_BYTES, Held, Outcomes, State};
+use held::{Held, Outcomes, State};
 pub use outcome::{Answer, Word};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -265,39 +266,6 @@ impl Hub {
         }
         self.make_room(&key);
         key
-    }
-
-    /// The oldest goes where a visit has more than it may, or all have.
-    fn make_room(&mut self, key: &Arc<VisitKey>) {
-        while let Some(mail) = self.visits.get(key)
-            && mail.waiting.len() > self.config.visit_messages_max
-            && let Some(oldest) = mail.waiting.first().and_then(|place| mail.said.get(place))
-        {
-            let oldest = *oldest;
-            self.stats.over_visit += 1;
-            self.end(key, oldest, Outcome::Failed, Some("too_many"));
-        }
-        let bytes_max = self.config.bytes_max as u64;
-        while self.stats.bytes - self.owed_bytes() > bytes_max {
-            if let Some((_, key, id)) = self.settled.first().cloned() {
-                self.remove(&key, id);
-            } else if let Some((key, id)) = self.said.values().next().cloned() {
-                self.stats.over_bytes += 1;
-                self.end(&key, id, Outcome::Failed, Some("too_many"));
-            } else {
-                break;
-            }
-        }
-        // What waits for the log alone has as much again, and is given up beyond.
-        while self.owed_bytes() > bytes_max
-            && let Some((_, key, id)) = self.owed.first().cloned()
-        {
-            self.remove(&key, id);
-        }
-    }
-
-    fn owed_bytes(&self) -> u64 {
-        (self.owed.len() * HELD_BYTES) as u64
     }
 
     /// An action does not hold any more.
